@@ -1,0 +1,13 @@
+# Each target makes .venv/ from requirements.lock when it is missing or stale, then runs a `course`
+# command in it. On Windows without make: python helpers/course/venv.py lab
+PYTHON ?= python3
+COURSE = $(PYTHON) helpers/course/venv.py
+
+.PHONY: lab test course prefetch doctor lint
+
+lab: ; @$(COURSE) lab
+test: ; @$(COURSE) test
+course: ; @COURSE_STRICT=1 $(COURSE) run
+prefetch: ; @$(COURSE) prefetch
+doctor: ; @$(COURSE) doctor
+lint: ; @$(COURSE) lint

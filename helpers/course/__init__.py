@@ -1,0 +1,1 @@
+"""The machinery around the lessons: commands, checks, execution. No lesson imports it."""

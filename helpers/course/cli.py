@@ -1,0 +1,115 @@
+"""The `course` command: every tool of the course under one name, on every system.
+
+Each subcommand loads only what it needs, so that `course --help` answers at once.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["main"]
+
+
+def _lab(options) -> int:
+    from helpers.course.lab import lab
+
+    return lab(open_browser=not options.no_browser, port=options.port)
+
+
+def _reset(options) -> int:
+    from helpers.course.lab import reset
+
+    return reset(options.notebooks)
+
+
+def _test(options) -> int:
+    from helpers.course.testing import run_tests
+
+    return run_tests(options.paths, workers=options.workers)
+
+
+def _lint(options) -> int:
+    from helpers.course.lint import lint
+
+    return lint([Path(p) for p in options.paths] or None)
+
+
+def _run(options) -> int:
+    from helpers.course.execute import run
+
+    return run(options.notebooks, store=options.store, resume=not options.again)
+
+
+def _doctor(options) -> int:
+    from helpers.course.doctor import doctor
+
+    return doctor(as_json=options.json)
+
+
+def _prefetch(options) -> int:
+    from helpers import assets
+
+    assets.prefetch(options.assets or None, to=options.to)
+    return 0
+
+
+def _sync(options) -> int:
+    from helpers.course.sync import sync
+
+    return sync(check=options.check)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="course", description="A History of Fine-Tuning.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, function, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(function=function)
+        return sub
+
+    lab = command("lab", _lab, "copy the notebooks to work/ and open them in JupyterLab")
+    lab.add_argument("--no-browser", action="store_true", help="print the address only")
+    lab.add_argument("--port", type=int, default=8888, help="first port to try")
+    reset = command("reset", _reset, "put fresh copies of notebooks into work/ (yours is kept)")
+    reset.add_argument("notebooks", nargs="+", help="03, or bonus/slug, or solutions/03")
+    test = command("test", _test, "run every test and every notebook in the smoke profile")
+    test.add_argument("paths", nargs="*", help="test files or notebooks; everything without")
+    test.add_argument("--workers", type=int, default=2, help="processes side by side")
+    lint = command("lint", _lint, "check notebooks and README against the house rules")
+    lint.add_argument("paths", nargs="*")
+    run = command("run", _run, "execute notebooks in full and print what they cost")
+    run.add_argument("notebooks", nargs="*", help="03, bonus, solutions; all lessons without")
+    run.add_argument("--store", action="store_true", help="write outputs into notebooks/")
+    run.add_argument("--again", action="store_true", help="run even what is unchanged")
+    doctor = command(
+        "doctor", _doctor, "check this machine; a report to paste when asking for help"
+    )
+    doctor.add_argument("--json", action="store_true", help="print the report as JSON")
+    prefetch = command("prefetch", _prefetch, "fetch all data and models now, to work offline")
+    prefetch.add_argument("assets", nargs="*", help="names; all of them without")
+    prefetch.add_argument("--to", type=Path, help="a folder to carry to another machine")
+    sync = command("sync", _sync, "write address, badges and measured minutes where they are shown")
+    sync.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 if something would"
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand and return its exit code; a foreseen error is one plain message."""
+    from helpers.assets import AssetError
+
+    options = _parser().parse_args(arguments)
+    try:
+        return options.function(options)
+    except (AssetError, FileNotFoundError, ValueError) as error:
+        print(f"course {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ncourse {options.command}: stopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Notebook files as the machinery sees them: finding, reading, writing, fingerprints, stamps.
+
+A *stamp* in a notebook's metadata says where its stored outputs come from: the profile, the device,
+the fingerprint of the code cells and of `helpers` they were made with, and what the run cost.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from helpers.runtime import ROOT
+
+__all__ = [
+    "KINDS",
+    "code_hash",
+    "find",
+    "is_setup_cell",
+    "kind_of",
+    "read",
+    "read_stamp",
+    "resolve",
+    "stripped",
+    "write",
+    "write_text",
+]
+
+KINDS = ("lesson", "bonus", "solution")
+FOLDERS = {"lesson": "", "bonus": "bonus", "solution": "solutions"}
+STAMP_KEY = "course_stamp"
+STAMP_FIELDS = (
+    "profile",
+    "device",
+    "code",  # code_hash() of the notebook at the time
+    "helpers",  # runtime.revision() at the time
+    "seconds",
+    "peak_memory_bytes",
+)
+
+
+def find(root: Path = ROOT, kinds: tuple[str, ...] = KINDS) -> list[Path]:
+    """List the notebooks under `root/notebooks` of the given kinds, in reading order."""
+    return [
+        path
+        for kind in kinds
+        for path in sorted((root / "notebooks" / FOLDERS[kind]).glob("*.ipynb"))
+    ]
+
+
+def kind_of(path: Path) -> str:
+    """Tell a lesson from a bonus or a solution by the folder it is in."""
+    return {"bonus": "bonus", "solutions": "solution"}.get(path.parent.name, "lesson")
+
+
+def read(path: Path):
+    """Read a notebook (nbformat 4); a damaged file is a ValueError that names it."""
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} is not a readable notebook: {error}") from error
+
+
+def write(path: Path, notebook) -> None:
+    """Write a notebook whole or not at all, with one final newline and no widget state."""
+    import nbformat
+
+    # GitHub shows "Invalid Notebook" for widget state without the widget's own files.
+    notebook.metadata.pop("widgets", None)
+    write_text(path, nbformat.writes(notebook, version=4).rstrip("\n") + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, making its folder if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def stripped(path: Path) -> str:
+    """A notebook's text without outputs, counts and stamp: what a learner starts from."""
+    import nbformat
+
+    notebook = read(path)
+    notebook.metadata.pop(STAMP_KEY, None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
+    """Find notebooks by the names people type: `3`, `03`, `03_word_embeddings`, `bonus/slug`.
+
+    `bonus` and `solutions` alone mean all of them; `.ipynb` and a leading `notebooks/` may stand.
+
+    Raises:
+        ValueError: if a name fits no notebook; the message lists those there are.
+    """
+    known = {p.relative_to(root / "notebooks").with_suffix("").as_posix(): p for p in find(root)}
+    chosen = []
+    for name in names:
+        folder, _, slug = name.removesuffix(".ipynb").removeprefix("notebooks/").rpartition("/")
+        prefix = f"{folder}/" if folder else ""
+        hits = [p for key, p in known.items() if key == f"{prefix}{slug}"]
+        if not hits and slug in ("bonus", "solutions"):
+            hits = [p for key, p in known.items() if key.startswith(f"{slug}/")]
+        if not hits and slug.isdigit():
+            hits = [p for key, p in known.items() if key.startswith(f"{prefix}{int(slug):02d}_")]
+        if not hits:
+            raise ValueError(f"No notebook {name!r}; there are {', '.join(known) or 'none'}.")
+        chosen += [p for p in hits if p not in chosen]
+    return chosen
+
+
+def is_setup_cell(cell) -> bool:
+    """True for the Colab cell and the `setup(...)` cell, the two that every notebook shares."""
+    source = cell.source if hasattr(cell, "source") else "".join(cell["source"])
+    return cell["cell_type"] == "code" and (
+        "google.colab" in source or source.startswith("from helpers import setup")
+    )
+
+
+def code_hash(notebook) -> str:
+    """Fingerprint of what a notebook computes: its code cells without the setup cells."""
+    sources = [
+        cell.source.strip()
+        for cell in notebook.cells
+        if cell.cell_type == "code" and not is_setup_cell(cell)
+    ]
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
+
+
+def read_stamp(path: Path) -> dict | None:
+    """The stamp of a stored notebook, or None if the file or a complete stamp is missing."""
+    if not path.exists():
+        return None
+    stamp = json.loads(path.read_text(encoding="utf-8")).get("metadata", {}).get(STAMP_KEY)
+    return stamp if stamp and all(key in stamp for key in STAMP_FIELDS) else None

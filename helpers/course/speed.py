@@ -1,0 +1,62 @@
+"""How fast this machine trains: one number to carry stored minutes over to another machine."""
+
+import time
+
+__all__ = ["matmul_gflops", "training_speed"]
+
+BATCH, LENGTH, WIDTH = 16, 64, 128
+
+
+def training_speed(seconds: float = 5.0) -> float:
+    """Measure the training speed of this machine's CPU, so that minutes can be scaled by it.
+
+    A small transformer is trained, because that is what fills the minutes of the notebooks: matrix
+    products and the many small operations between them.
+
+    Args:
+        seconds: how long to train; the measurement ends within one step after that.
+
+    Returns:
+        Training steps a second.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(BATCH, LENGTH, WIDTH, generator=generator)
+    layer = torch.nn.TransformerEncoderLayer(WIDTH, nhead=4, dim_feedforward=512, batch_first=True)
+    model = torch.nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model(inputs).square().mean().backward()
+        optimizer.step()
+
+    end = time.perf_counter() + seconds
+    step()  # the first step allocates and picks kernels
+    start, count = time.perf_counter(), 0
+    while count == 0 or time.perf_counter() < end:
+        step()
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def matmul_gflops(size: int = 1024, seconds: float = 0.5) -> float:
+    """Measure plain arithmetic: billions of float32 operations a second in a matrix product.
+
+    Args:
+        size: rows and columns of both matrices.
+        seconds: how long to multiply; the measurement ends within one product after that.
+
+    Returns:
+        GFLOP/s, counting `2 * size**3` operations a product.
+    """
+    import torch
+
+    left, right = torch.ones(size, size), torch.ones(size, size)
+    left @ right  # the first product starts the threads
+    start, count = time.perf_counter(), 0
+    while count == 0 or time.perf_counter() - start < seconds:
+        left @ right
+        count += 1
+    return count * 2 * size**3 / (time.perf_counter() - start) / 1e9

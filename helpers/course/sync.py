@@ -1,0 +1,115 @@
+"""`course sync`: write what is known in one place wherever it is shown.
+
+The repository's address comes from `pyproject.toml`; minutes and memory from the stamps of the
+stored runs; reading and exercise minutes from each notebook's metadata. They are shown in Colab
+cells, badges, notebook heads and the README's table, and a test finds none that differs.
+"""
+
+import re
+from pathlib import Path
+
+from helpers.course import notebooks, template
+from helpers.runtime import ROOT
+
+__all__ = ["minutes_line", "sync", "synced_notebook", "synced_readme"]
+
+BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
+MINUTES = re.compile(r"(<!-- minutes -->).*?(<!-- /minutes -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
+CLONE = re.compile(r"git clone \S+")
+CITE = re.compile(r"(url\s*=\s*\{)[^}]*(\})")
+PLAN_KEY = "course_plan"
+"""Notebook metadata: `reading` and `exercises` in minutes, `t4_factor` (T4 over CPU compute)."""
+
+
+def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
+    """Bring every shown copy up to date.
+
+    Args:
+        check: change nothing, list what differs.
+        root: the repository.
+        echo: where the list goes.
+
+    Returns:
+        0; with `check`, 1 if something differs.
+    """
+    stale = []
+    for path in notebooks.find(root):
+        notebook = notebooks.read(path)
+        before = notebook.copy()
+        before.cells = [cell.copy() for cell in notebook.cells]
+        if synced_notebook(notebook, path, root) != before:
+            stale.append(path)
+            if not check:
+                notebooks.write(path, notebook)
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if (fresh := synced_readme(text, root)) != text:
+        stale.append(readme)
+        if not check:
+            notebooks.write_text(readme, fresh)
+    for path in stale:
+        echo(f"{'differs' if check else 'written'}: {path.relative_to(root).as_posix()}")
+    if check and stale:
+        echo("Run `course sync`.")
+    return int(check and bool(stale))
+
+
+def synced_notebook(notebook, path: Path, root: Path = ROOT):
+    """Put address, badge and minutes into a notebook (changed in place and returned)."""
+    relative = path.relative_to(root).as_posix()
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "google.colab" in cell.source:
+            cell.source = template.colab_source(root)
+        elif cell.cell_type == "markdown":
+            cell.source = BADGE.sub(lambda _: template.badge(relative, root), cell.source)
+            line = minutes_line(notebook)
+            cell.source = MINUTES.sub(lambda m, line=line: m[1] + line + m[2], cell.source)
+    return notebook
+
+
+def minutes_line(notebook) -> str:
+    """What a notebook asks of a learner's time: reading, exercises, compute here and on a T4."""
+    plan = notebook.metadata.get(PLAN_KEY, {})
+    cpu, t4 = _compute_minutes(notebook)
+    return (
+        f"{plan.get('reading', '?')} minutes to read, {plan.get('exercises', '?')} for the "
+        f"exercises; {cpu} of compute on two cores, {t4} on a T4 (estimated)"
+    )
+
+
+def synced_readme(text: str, root: Path = ROOT) -> str:
+    """Put the table of notebooks and the address into the README's text."""
+    text = TABLE.sub(lambda m: m[1] + _table(root) + m[2], text)
+    text = CLONE.sub(f"git clone {template.address(root)}", text)
+    return CITE.sub(lambda m: m[1] + template.address(root) + m[2], text)
+
+
+def _compute_minutes(notebook) -> tuple[str, str]:
+    stamp = notebook.metadata.get(notebooks.STAMP_KEY)
+    if not stamp:
+        return "?", "?"
+    cpu = stamp["seconds"] / 60
+    factor = notebook.metadata.get(PLAN_KEY, {}).get("t4_factor", 1.0)
+    return f"{cpu:.1f}", f"{cpu * factor:.1f}"
+
+
+def _table(root: Path) -> str:
+    lines = [
+        "| notebook | reading | exercises | compute, two cores | compute, T4 (estimated) "
+        "| memory | |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for path in notebooks.find(root, kinds=("lesson", "bonus")):
+        notebook = notebooks.read(path)
+        relative = path.relative_to(root).as_posix()
+        title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
+        plan, stamp = notebook.metadata.get(PLAN_KEY, {}), notebooks.read_stamp(path)
+        cpu, t4 = _compute_minutes(notebook)
+        memory = f"{stamp['peak_memory_bytes'] / 2**30:.1f} GB" if stamp else "?"
+        lines.append(
+            f"| [{title}]({relative}) | {plan.get('reading', '?')} min | "
+            f"{plan.get('exercises', '?')} min | {cpu} min | {t4} min | {memory} | "
+            f"{template.badge(relative, root)} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,78 @@
+"""Make the course's own environment when it is missing or stale, then run a command in it.
+
+Run as a script, by the system's Python and with nothing installed: `python helpers/course/venv.py
+lab` is what `make lab` does. It writes to `.venv/` and nowhere else.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+STAMP = VENV / "course-stamp"
+SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = SCRIPTS / ("python.exe" if os.name == "nt" else "python")
+OLDEST, NEWEST = (3, 11), (3, 13)
+
+
+def wanted_stamp() -> str:
+    """Fingerprint of what the environment is made from: Python's version, the lock, the project."""
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {sys.prefix}".encode())
+    for name in ("requirements.lock", "pyproject.toml"):
+        digest.update((ROOT / name).read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
+
+
+def is_fresh() -> bool:
+    """True if `.venv` was completed from exactly this lock and this project file."""
+    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted_stamp()
+
+
+def create() -> None:
+    """Install everything the lock pins, and the course itself in editable form.
+
+    The stamp is written last: an interrupted installation is stale and is completed next time.
+    """
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        raise SystemExit(
+            f"The course needs Python 3.11, 3.12 or 3.13; this is {sys.version.split()[0]}. "
+            "Name another one: make PYTHON=python3.12 lab"
+        )
+    print(f"Setting up {VENV.name}/ from requirements.lock (once; a few minutes).", flush=True)
+    STAMP.unlink(missing_ok=True)
+    try:
+        venv.create(VENV, with_pip=True, clear=not PYTHON.exists())
+        pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        subprocess.run([*pip, "-r", str(ROOT / "requirements.lock")], check=True)
+        # The lock holds the build backend, so that this step needs no index.
+        editable = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
+        subprocess.run([*pip, *editable], check=True)
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(
+            f"Setting up {VENV.name}/ stopped (pip's message is above, exit {error.returncode}). "
+            "Mend what it names and run the same command again: it goes on from here."
+        ) from None
+    STAMP.write_text(wanted_stamp())
+
+
+def main(arguments: list[str]) -> int:
+    """Set up if needed, then hand over to the `course` command with these arguments."""
+    if not is_fresh():
+        create()
+    if not arguments:
+        return 0
+    # Ctrl-C reaches the command itself; this process only waits for its exit code.
+    command = subprocess.Popen([str(PYTHON), "-m", "helpers.course.cli", *arguments], cwd=ROOT)
+    while True:
+        try:
+            return command.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,255 @@
+"""A number, its interval, and whether two methods differ.
+
+Each method leaves behind one outcome a test item (right or wrong, for accuracy). Two methods that
+answered the same items can then be compared item by item, which sees much smaller differences than
+comparing two averages can.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = [
+    "Difference",
+    "Interval",
+    "accuracy",
+    "bits_to_hex",
+    "bootstrap_interval",
+    "count_parameters",
+    "hex_to_bits",
+    "macro_f1",
+    "mcnemar",
+    "paired_difference",
+    "perplexity",
+    "span_counts",
+    "span_f1",
+    "wilson_interval",
+]
+
+DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """One method minus another on the same items, with how many seeds and items it rests on."""
+
+    seeds: int = 1
+    items: int = 0
+
+    def __str__(self) -> str:
+        value, low, high = 100 * self.value, 100 * self.low, 100 * self.high
+        return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+
+def accuracy(predictions: Sequence[int], labels: Sequence[int]) -> float:
+    """Share of predictions that equal the label."""
+    return float(np.mean(_right(predictions, labels)))
+
+
+def macro_f1(predictions: Sequence[int], labels: Sequence[int]) -> float:
+    """F1 of each class, averaged with equal weight: a rare class counts as much as a common one."""
+    from sklearn.metrics import f1_score
+
+    _right(predictions, labels)
+    return float(f1_score(labels, predictions, average="macro", zero_division=0))
+
+
+def bootstrap_interval(
+    correct: Sequence[bool], draws: int = DRAWS, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """How far an accuracy could move if the test set had been another one of the same size.
+
+    Items are drawn with replacement `draws` times; the interval is the middle 95 % of the means
+    (the percentile bootstrap, Efron 1979).
+
+    Args:
+        correct: one true/false a test item, or any per-item score.
+        draws: resampled test sets.
+        seed: of the draws; the same seed gives the same interval.
+        level: coverage aimed at.
+
+    Raises:
+        ValueError: if there are no items.
+    """
+    outcomes = np.asarray(correct, dtype=float)
+    if outcomes.size == 0:
+        raise ValueError("There are no test items to average over.")
+    means = _resampled_means(outcomes[None], draws, np.random.default_rng(seed))
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(outcomes.mean()), float(low), float(high))
+
+
+def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """The interval of a proportion by formula (Wilson 1927): a check on the bootstrap."""
+    from scipy.stats import binomtest
+
+    bounds = binomtest(successes, n).proportion_ci(level, method="wilson")
+    return Interval(successes / n, float(bounds.low), float(bounds.high))
+
+
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = 0.95
+) -> Difference:
+    """First method minus second, with an interval over seeds and test items together.
+
+    Both methods are re-drawn in step: each draw picks the same seeds and the same items for both,
+    so that what they share (an easy item, a lucky training sample) cancels. With one seed only the
+    items are drawn, and the interval says nothing about other seeds.
+
+    Args:
+        first: outcomes of shape (seeds, items), or (items,) for one seed.
+        second: outcomes of the same shape. A method without seeds may give shape (1, items): it
+            is repeated for each seed of the other.
+        draws: resampled worlds.
+        seed: of the draws.
+        level: coverage aimed at.
+
+    Raises:
+        ValueError: if the shapes do not fit; the message gives both.
+    """
+    a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
+    if a.shape[1] != b.shape[1] or (a.shape[0] != b.shape[0] and 1 not in (len(a), len(b))):
+        raise ValueError(
+            f"Outcomes of shape {a.shape} and {b.shape} cannot be paired: give both methods the "
+            "same test items and the same seeds."
+        )
+    gap = a - b  # (seeds, items); a single row is broadcast over the other's seeds
+    num_seeds, num_items = gap.shape
+    rng = np.random.default_rng(seed)
+    by_seed = _resampled_means(gap, draws, rng)  # (draws, seeds)
+    if num_seeds > 1:
+        picked = rng.integers(0, num_seeds, size=(draws, num_seeds))
+        means = np.take_along_axis(by_seed, picked, axis=1).mean(axis=1)
+    else:
+        means = by_seed[:, 0]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Difference(float(gap.mean()), float(low), float(high), num_seeds, num_items)
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """Exact p-value that two methods are right equally often on the same items (McNemar 1947).
+
+    Only items on which exactly one of them is right tell the two apart; under the null hypothesis
+    these split like coin tosses.
+    """
+    from scipy.stats import binomtest
+
+    a, b = np.asarray(first, bool), np.asarray(second, bool)
+    only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
+    if only_first + only_second == 0:
+        return 1.0
+    return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def bits_to_hex(correct: Sequence[bool]) -> str:
+    """Pack outcomes into hex digits, first item first, four a digit, zero-padded at the end."""
+    bits = np.asarray(correct, dtype=bool)
+    return np.packbits(bits).tobytes().hex()[: -(-bits.size // 4)]
+
+
+def hex_to_bits(text: str, n: int) -> np.ndarray:
+    """Unpack `n` outcomes from `bits_to_hex`.
+
+    Raises:
+        ValueError: if the text does not hold exactly `n` outcomes.
+    """
+    if len(text) != -(-n // 4):
+        raise ValueError(f"{len(text)} hex digits cannot hold {n} outcomes.")
+    packed = bytes.fromhex(text + "0" * (len(text) % 2))
+    return np.unpackbits(np.frombuffer(packed, np.uint8))[:n].astype(bool)
+
+
+def perplexity(nll: Sequence[float], tokens: Sequence[int]) -> float:
+    """Exponential of the mean loss a token, over documents of summed loss and token count.
+
+    Args:
+        nll: summed negative log-likelihood of each document, in nats.
+        tokens: predicted tokens of each document.
+
+    Raises:
+        ValueError: if no token was predicted.
+    """
+    if sum(tokens) == 0:
+        raise ValueError("Perplexity needs at least one predicted token.")
+    return float(np.exp(np.sum(nll) / np.sum(tokens)))
+
+
+def span_counts(
+    predicted: list[list[str]], truth: list[list[str]]
+) -> tuple[list[list[int]], dict[str, list[int]]]:
+    """Count entity spans found, invented and missed: a span counts when border and type agree.
+
+    Args:
+        predicted: IOB2 tags a sentence.
+        truth: the true tags, of the same lengths.
+
+    Returns:
+        `[tp, fp, fn]` for each sentence, and for each entity type over all sentences.
+
+    Raises:
+        ValueError: if the numbers of sentences or of tags in one differ; the message names it.
+    """
+    from nervaluate import collect_named_entities
+
+    if len(predicted) != len(truth):
+        raise ValueError(f"{len(predicted)} predicted sentences for {len(truth)} true ones.")
+    sentences, types = [], {}
+    for i, (guess, gold) in enumerate(zip(predicted, truth, strict=True)):
+        if len(guess) != len(gold):
+            raise ValueError(f"Sentence {i}: {len(guess)} predicted tags for {len(gold)} words.")
+        spans_guess, spans_gold = (
+            {(e["label"], e["start"], e["end"]) for e in collect_named_entities(tags)}
+            for tags in (guess, gold)
+        )
+        groups = (spans_guess & spans_gold, spans_guess - spans_gold, spans_gold - spans_guess)
+        sentences.append([len(group) for group in groups])
+        for column, group in enumerate(groups):
+            for label, _, _ in group:
+                types.setdefault(label, [0, 0, 0])[column] += 1
+    return sentences, types
+
+
+def span_f1(counts: Sequence[Sequence[int]]) -> float:
+    """Micro-averaged F1 from rows of `[tp, fp, fn]`; 0 when nothing was there to find or found."""
+    tp, fp, fn = np.asarray(counts).reshape(-1, 3).sum(axis=0)
+    return float(2 * tp / (2 * tp + fp + fn)) if tp + fp + fn else 0.0
+
+
+def count_parameters(model) -> tuple[int, int]:
+    """(trainable, total) numbers in a torch module; tied weights count once."""
+    parameters = list(model.parameters())
+    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+
+
+def _right(predictions: Sequence[int], labels: Sequence[int]) -> np.ndarray:
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    if predictions.shape != labels.shape or predictions.size == 0:
+        raise ValueError(
+            f"{predictions.size} predictions for {labels.size} labels; give one for each."
+        )
+    return predictions == labels
+
+
+def _resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Means of each row over resampled items, the same items for every row: (draws, rows)."""
+    items = rows.shape[1]
+    means = np.empty((draws, len(rows)))
+    block = max(1, 2_000_000 // items)  # counts of 2 million items at a time: 16 MB
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
+        counts = rng.multinomial(items, np.full(items, 1 / items), size=size)
+        means[start : start + size] = counts @ rows.T / items
+    return means

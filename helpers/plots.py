@@ -1,0 +1,179 @@
+"""The house style, and every figure that recurs from notebook to notebook.
+
+Figures must read in greyscale and by someone who cannot see them: series differ by marker, line and
+hatch as well as by colour, and every figure is shown through `show`, which asks for a description.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+__all__ = ["SHADES", "learning_curve", "show", "three_bars", "use_house_style"]
+
+SHADES = ("#1b3a5c", "#d9822b", "#7fa7c9", "#8c2f39", "#5b8c5a", "#b8b8b8")
+"""Dark to light in turn, so that neighbours differ in greyscale too."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+HATCHES = ("", "//", "..", "xx", "\\\\", "oo")
+THREE_BARS = ("target only", "source only", "source, then target")
+
+
+def use_house_style() -> None:
+    """Set fonts, grid and colours for every figure drawn after this."""
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    cycle = cycler(color=SHADES) + cycler(linestyle=DASHES) + cycler(marker=MARKERS)
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.0, 4.0),
+            "figure.dpi": 100,
+            "font.size": 11,
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#dddddd",
+            "grid.linewidth": 0.6,
+            "axes.prop_cycle": cycle,
+            "lines.markersize": 5,
+            "legend.frameon": False,
+            "hatch.linewidth": 0.6,
+        }
+    )
+
+
+def show(figure, alt: str, caption: str = "") -> None:
+    """Display a figure with its description, and close it.
+
+    Args:
+        figure: a matplotlib figure.
+        alt: what it shows, for someone who cannot see it: the axes, the series, the shape. It is
+            stored where nbconvert and screen readers look for it.
+        caption: printed under the figure: what n is, how many seeds, what the bars are.
+
+    Raises:
+        ValueError: if the description is missing or too short to describe anything.
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+
+    if len(alt.strip()) < 20:
+        raise ValueError(f"Describe the figure in a sentence or two; alt={alt!r} says too little.")
+    if caption:
+        figure.text(0.01, -0.01, caption, ha="left", va="top", fontsize=9, color="#444444")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    image = base64.b64encode(buffer.getvalue()).decode("ascii")
+    display(
+        {"image/png": image, "text/plain": f"Figure: {alt}"},
+        metadata={"image/png": {"alt": alt}},
+        raw=True,
+    )
+
+
+def three_bars(
+    accuracies: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    labels: int,
+    items: int,
+    alt: str,
+) -> None:
+    """Draw the course's question: target only, source only, source then target.
+
+    Args:
+        accuracies: for each of the three names in `THREE_BARS`, accuracy by seed (one value where
+            seeds make no difference).
+        title: what was transferred.
+        labels: the label budget of the target task.
+        items: test items behind each accuracy.
+        alt: description for someone who cannot see it; the heights are appended.
+
+    Raises:
+        ValueError: if one of the three is missing: transfer cannot be judged from two bars.
+    """
+    import matplotlib.pyplot as plt
+
+    missing = [name for name in THREE_BARS if name not in accuracies]
+    if missing:
+        raise ValueError(f"A transfer figure needs three bars; missing: {', '.join(missing)}.")
+    figure, axes = plt.subplots(figsize=(7, 3.6))
+    heights = []
+    for place, name in enumerate(THREE_BARS):
+        values = np.asarray(accuracies[name], dtype=float)
+        heights.append(f"{name} {values.mean():.3f}")
+        axes.bar(place, values.mean(), 0.6, color=SHADES[2], edgecolor=SHADES[0])
+        axes.patches[-1].set_hatch(HATCHES[place])
+        if len(values) > 1:
+            spread = np.linspace(-0.12, 0.12, len(values)) + place
+            axes.plot(spread, values, "o", color=SHADES[0], markersize=4)
+        axes.text(place, values.mean() + 0.035, f"{values.mean():.3f}", ha="center")
+    axes.axhline(0.5, color="#444444", linestyle=":", linewidth=1)
+    axes.text(2.45, 0.505, "chance", ha="right", va="bottom", fontsize=9)
+    axes.set(xticks=range(3), xticklabels=THREE_BARS, ylabel="accuracy", title=title)
+    axes.set_ylim(0.4, 0.9)
+    axes.grid(axis="x", visible=False)
+    seeds = max(len(values) for values in accuracies.values())
+    show(
+        figure,
+        f"{alt} Means: {'; '.join(heights)}.",
+        f"{labels:,} target labels; n = {items:,} items; dots: {seeds} seeds; "
+        "the axis starts at 0.4.",
+    )
+
+
+def learning_curve(
+    curves: Mapping[str, Mapping[int, Sequence[float]]],
+    *,
+    title: str,
+    items: int,
+    alt: str,
+    reference: Sequence[str] = (),
+    bounds: tuple[float, float] = (0.45, 0.85),
+) -> None:
+    """Draw accuracy against the number of labels, a line a method, its spread over seeds shaded.
+
+    Args:
+        curves: method -> {labels: accuracies, one a seed}. 0 labels are drawn at the left edge.
+        title: what is compared.
+        items: test items behind each accuracy.
+        alt: description for someone who cannot see it; the ends of each line are appended.
+        reference: methods whose values come from the reference ledger, marked so in the legend.
+        bounds: of the accuracy axis.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots()
+    budgets = sorted({labels for curve in curves.values() for labels in curve})
+    place = {labels: labels or min(b for b in budgets if b) / 3 for labels in budgets}
+    ends, seeds = [], set()
+    for i, (method, curve) in enumerate(curves.items()):
+        labels = sorted(curve)
+        x = [place[n] for n in labels]
+        values = [np.asarray(curve[n], dtype=float) for n in labels]
+        means = [v.mean() for v in values]
+        seeds |= {len(v) for v in values}
+        name = f"{method} (reference)" if method in reference else method
+        axes.plot(x, means, label=name)
+        low, high = [v.min() for v in values], [v.max() for v in values]
+        axes.fill_between(x, low, high, color=SHADES[i % len(SHADES)], alpha=0.15, linewidth=0)
+        ends.append(f"{name} from {means[0]:.3f} to {means[-1]:.3f}")
+    axes.set_xscale("log")
+    axes.set_xticks([place[n] for n in budgets], [f"{n:,}" for n in budgets])
+    axes.minorticks_off()
+    axes.set(xlabel="labelled target examples", ylabel="accuracy", title=title, ylim=bounds)
+    axes.legend(loc="lower right")
+    few, many = min(seeds), max(seeds)
+    count = f"{many}" if few == many else f"{few} to {many}"
+    show(
+        figure,
+        f"{alt} Means: {'; '.join(ends)}.",
+        f"n = {items:,} items; {count} seeds a point; shade: lowest to highest seed.",
+    )

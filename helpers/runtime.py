@@ -1,0 +1,282 @@
+"""What a run is: its profile, its seed, its device, and what it costs.
+
+Every notebook begins with `run = setup(notebook=3)`. The object it returns is all a notebook needs
+to know about the machine; nothing else in the course asks which machine it is on.
+"""
+
+import hashlib
+import os
+import platform
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+__all__ = [
+    "PROFILES",
+    "ROOT",
+    "Cost",
+    "Profile",
+    "Run",
+    "measure",
+    "results_dir",
+    "revision",
+    "setup",
+]
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The folder of the repository: where `notebooks/`, `data/` and `helpers/` live."""
+
+GPU_MEMORY_NEEDED = 14 * 2**30  # a T4 shows 14.6 GiB to programs; the `gpu` profile is sized for it
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much a run computes. A profile changes sizes, never what is called.
+
+    `None` for a number of rows means every row there is.
+    """
+
+    name: str
+    budgets: tuple[int | str, ...]
+    seeds: int
+    heavy_seeds: int
+    train_rows: int | None = None
+    heldout_rows: int | None = None
+    imdb_train_rows: int | None = None
+    imdb_heldout_rows: int | None = None
+    bootstrap_draws: int = 10_000
+
+    def seeds_for(self, budget: int | str) -> range:
+        """Seeds to run at a label budget: all of them up to 320 labels, fewer above."""
+        few = isinstance(budget, int) and budget <= 320
+        return range(self.seeds if few else self.heavy_seeds)
+
+
+PROFILES = {
+    "smoke": Profile(
+        name="smoke",
+        budgets=(32, 100),
+        seeds=2,
+        heavy_seeds=1,
+        train_rows=240,
+        heldout_rows=80,
+        imdb_train_rows=240,
+        imdb_heldout_rows=40,
+        bootstrap_draws=200,
+    ),
+    "cpu": Profile(name="cpu", budgets=(32, 100, 320, 1_000, 3_200, "all"), seeds=5, heavy_seeds=3),
+    "gpu": Profile(name="gpu", budgets=(32, 100, 320, 1_000, 3_200, "all"), seeds=5, heavy_seeds=3),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of one notebook: what it may use and how its results are signed."""
+
+    notebook: str
+    profile: Profile
+    seed: int
+    device: str
+    precision: str
+    threads: int
+    strict_exercises: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def budgets(self) -> tuple[int | str, ...]:
+        """Label budgets of the profile, smallest first."""
+        return self.profile.budgets
+
+    @cached_property
+    def device_name(self) -> str:
+        """The device in words, as ledger rows record it: `cpu x86_64, 2 threads`."""
+        if self.device == "cpu":
+            return f"cpu {platform.machine()}, {self.threads} threads"
+        import torch
+
+        return f"{self.device} {torch.cuda.get_device_name()}"
+
+
+@dataclass
+class Cost:
+    """What a block of code cost; filled when its `with measure()` block ends."""
+
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+def results_dir() -> Path:
+    """Folder of everything a run writes: `COURSE_RESULTS` if set, else `results/`."""
+    return Path(os.environ.get("COURSE_RESULTS") or ROOT / "results")
+
+
+@cache
+def revision() -> str:
+    """Fingerprint of the lesson code in `helpers/`, recorded in ledger rows and stamps.
+
+    A hash of contents rather than a commit: it is the same in a clone, a zip file and on Colab, and
+    it changes exactly when the code behind a result may have changed. `helpers/course` (machinery)
+    and `helpers/exercises` (checks) are left out, because no result depends on them.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "helpers").rglob("*.py")):
+        name = path.relative_to(ROOT / "helpers").as_posix()
+        if not name.startswith(("course/", "exercises/")):
+            # Line ends differ between checkouts on Windows and elsewhere; the code does not.
+            digest.update(name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()[:12]
+
+
+def setup(notebook: int | str, seed: int = 0) -> Run:
+    """Make a run reproducible and say in three lines what it will use and cost.
+
+    Args:
+        notebook: the number in the file's name, or `"bonus/slug"`, or `"solutions/3"`.
+        seed: for Python, NumPy and torch; loops over seeds set their own.
+
+    Returns:
+        The `Run`, with the profile that `COURSE_PROFILE` names; without it `gpu` when CUDA offers
+        14 GB, else `cpu`.
+
+    Raises:
+        ValueError: if `COURSE_PROFILE` or the notebook is unknown; the message lists what there is.
+    """
+    import numpy as np
+    import torch
+
+    name = _notebook_name(notebook)
+    profile = _choose_profile()
+    device = "cuda" if profile.name == "gpu" and torch.cuda.is_available() else "cpu"
+    for seeder in (random.seed, np.random.seed, torch.manual_seed):
+        seeder(seed)
+    run = Run(
+        notebook=name,
+        profile=profile,
+        seed=seed,
+        device=device,
+        precision=usable_precision(device),
+        threads=torch.get_num_threads(),
+        strict_exercises=name.startswith("solutions/"),
+        versions=_versions(),
+    )
+    _style_figures()
+    print(f"{name} · profile {profile.name} · {run.device_name}, {run.precision} · seed {seed}")
+    print(" · ".join(f"{package} {version}" for package, version in run.versions.items()))
+    print(_expected_cost(name))
+    return run
+
+
+def usable_precision(device: str) -> str:
+    """The number format to train in: bfloat16 only where the hardware computes in it.
+
+    On older cards and on CPUs without AMX bfloat16 is emulated, many times slower than float32.
+    """
+    if device != "cuda":
+        return "float32"
+    import torch
+
+    return "bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float16"
+
+
+@contextmanager
+def measure(interval: float = 0.02) -> Iterator[Cost]:
+    """Time a block and sample its memory: `with measure() as cost: ...`.
+
+    Memory is the largest resident size seen minus the size at the start, in bytes (on CUDA: the
+    peak of allocated memory after a reset). The operating system's own peak counter never falls,
+    so a second block in one process could not be measured with it.
+    """
+    import psutil
+
+    process, cost, done = psutil.Process(), Cost(), threading.Event()
+    start_size = process.memory_info().rss
+    peak = [start_size]
+
+    def sample() -> None:
+        while not done.wait(interval):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    cuda = _cuda_in_use()
+    if cuda:
+        cuda.reset_peak_memory_stats()
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    start = time.perf_counter()
+    try:
+        yield cost
+    finally:
+        cost.seconds = time.perf_counter() - start
+        done.set()
+        sampler.join()
+        peak[0] = max(peak[0], process.memory_info().rss)
+        cost.peak_memory_bytes = cuda.max_memory_allocated() if cuda else peak[0] - start_size
+
+
+def _cuda_in_use():
+    torch = sys.modules.get("torch")
+    return (
+        torch.cuda if torch and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    )
+
+
+def _choose_profile() -> Profile:
+    wanted = os.environ.get("COURSE_PROFILE", "")
+    if wanted:
+        if wanted not in PROFILES:
+            choices = ", ".join(PROFILES)
+            raise ValueError(f"COURSE_PROFILE is {wanted!r}; set it to one of {choices}.")
+        return PROFILES[wanted]
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory
+        return PROFILES["gpu" if memory >= GPU_MEMORY_NEEDED else "cpu"]
+    return PROFILES["cpu"]
+
+
+def _notebook_name(notebook: int | str) -> str:
+    folder, _, slug = str(notebook).rpartition("/")
+    known = sorted((ROOT / "notebooks" / folder).glob("*.ipynb"))
+    for path in known:
+        if path.stem == slug or (slug.isdigit() and path.stem.startswith(f"{int(slug):02d}_")):
+            return f"{folder}/{path.stem}" if folder else path.stem
+    raise ValueError(
+        f"No notebook {notebook!r}; there are {', '.join(p.stem for p in known) or 'none'}."
+    )
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("torch", "transformers", "datasets", "scikit-learn", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+def _style_figures() -> None:
+    from helpers.plots import use_house_style
+
+    use_house_style()
+
+
+def _expected_cost(name: str) -> str:
+    from helpers.course.notebooks import read_stamp
+
+    stamp = read_stamp(ROOT / "notebooks" / f"{name}.ipynb")
+    if not stamp:
+        return "No timed run of this notebook is stored yet."
+    minutes, memory = stamp["seconds"] / 60, stamp["peak_memory_bytes"] / 2**30
+    return (
+        f"The stored outputs took {minutes:.1f} minutes and {memory:.1f} GB "
+        f"(profile {stamp['profile']}, {stamp['device']})."
+    )

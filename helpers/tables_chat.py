@@ -1,0 +1,248 @@
+"""Read and write the user's own instructions: chat JSONL, as fine-tuning services take it.
+
+Each line is one conversation: {"messages": [{"role": "user", "content": "..."}, {"role":
+"assistant", "content": "..."}]}. An optional system message opens it; user and assistant then
+take turns, and the assistant has the last word, because that is what the model learns to write.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from helpers.tables_rows import read_json_lines
+from helpers.tables_text import Problems, list_places, read_text, shorten, storable
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["ChatTable", "load_chat", "write_chat"]
+
+ROLES = ("system", "user", "assistant")
+KEYS = ("role", "content")
+FORMAT = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}]}'
+# Keys that give away another common layout, and how to carry it over.
+OTHER_LAYOUTS = {
+    "conversations": 'ShareGPT: rename "from" to "role" and "value" to "content"',
+    "instruction": 'Alpaca: instruction and input become the user, output the "assistant"',
+    "prompt": "prompt and completion: they become one user and one assistant message",
+    "role": "single messages: put those of one conversation into one list",
+}
+
+
+@dataclass(frozen=True)
+class ChatTable:
+    """Conversations that are ready for a chat template, and what to know about them first.
+
+    Args:
+        dataset: column `messages`: a list of {"role", "content"} for each conversation.
+        warnings: what will not stop a training but may mislead it.
+        source: the file's name.
+    """
+
+    dataset: "Dataset"
+    warnings: list[str] = field(default_factory=list)
+    source: str = "chat"
+
+    def report(self) -> str:
+        """Sum the file up for reading: conversations, turns, answer lengths, warnings.
+
+        Returns:
+            Several lines of plain text.
+        """
+        chats = self.dataset["messages"][:]
+        answers = [m["content"] for chat in chats for m in chat if m["role"] == "assistant"]
+        words = [len(answer.split()) for answer in answers]
+        systems = sum(chat[0]["role"] == "system" for chat in chats)
+        lines = [
+            f"{self.source}: {len(chats):,} conversations, {len(answers):,} answers",
+            f"  with a system message: {systems:,}",
+            f"  words in an answer: median {median(words):g}, longest {max(words):,}",
+            f"Warnings: {len(self.warnings) or 'none'}",
+        ]
+        return "\n".join(lines + [f"  - {warning}" for warning in self.warnings])
+
+
+def load_chat(path: str | Path, *, encoding: str = "utf-8") -> ChatTable:
+    """Load conversations from chat JSONL, or say exactly what to mend in them.
+
+    Args:
+        path: a file with one conversation a line; its suffix does not matter.
+        encoding: how the file's bytes spell characters.
+
+    Returns:
+        A ChatTable; keys other than role and content are left out, with a warning.
+
+    Raises:
+        TableError: if the file cannot be read or a conversation is malformed. The message names
+            line and message, counted from messages[0], for up to five of each kind.
+    """
+    path = Path(path)
+    rows = read_json_lines(path, read_text(path, encoding))
+    problems = Problems(path)
+    for row in rows:
+        _check_conversation(row.values, row.place, problems)
+    problems.raise_if_any()
+    chats = [
+        [{key: message[key] for key in KEYS} for message in row.values["messages"]] for row in rows
+    ]
+    places = [row.place for row in rows]
+    warnings = _warn_keys([row.values for row in rows], places) + _warn_duplicates(chats, places)
+    return ChatTable(_dataset(chats), warnings, path.name)
+
+
+def write_chat(path: str | Path, conversations: Iterable[list[dict] | dict]) -> Path:
+    """Write conversations as chat JSONL that `load_chat` and fine-tuning services accept.
+
+    Nothing is written unless every conversation is in order, and a file that is already there
+    stays whole until the new one is complete.
+
+    Args:
+        path: where to write, in UTF-8; the folder is made if it is missing.
+        conversations: lists of {"role", "content"} messages, or dicts with a key `messages`.
+
+    Returns:
+        The path.
+
+    Raises:
+        TableError: if there is none, or one is malformed or holds other keys.
+    """
+    path = Path(path)
+    problems = Problems(path)
+    chats = [c if isinstance(c, dict) else {"messages": c} for c in conversations]
+    if not chats:
+        problems.stop("", "There is no conversation to write.", "Give at least one.")
+    places = [f"conversation {number}" for number in range(1, len(chats) + 1)]
+    for chat, place in zip(chats, places, strict=True):
+        _check_conversation(chat, place, problems)
+    problems.raise_if_any()
+    for unknown in _warn_keys(chats, places):
+        problems.add("", unknown, "Leave these keys out of what you write.")
+    problems.raise_if_any()
+    lines = "".join(json.dumps(chat, ensure_ascii=False) + "\n" for chat in chats)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(lines, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _dataset(chats: list[list[dict]]) -> "Dataset":
+    from datasets import Dataset, Features, List, Value
+
+    message = {key: Value("string") for key in KEYS}
+    return Dataset.from_dict({"messages": chats}, features=Features({"messages": List(message)}))
+
+
+def _check_conversation(chat: dict, place: str, problems: Problems) -> None:
+    messages = chat.get("messages")
+    if "messages" not in chat:
+        near = difflib.get_close_matches("messages", [str(key) for key in chat], n=1)
+        other = next((hint for key, hint in OTHER_LAYOUTS.items() if key in chat), None)
+        remedy = f"Write each line as {FORMAT}."
+        if near:
+            remedy = f'Rename {near[0]!r} to "messages".'
+        elif other:
+            remedy += f" This looks like {other}."
+        what = f'there is no "messages"; the keys are {shorten(list(chat))}'
+        problems.add(place, what, remedy)
+    elif not isinstance(messages, list) or not messages:
+        what = f'"messages" should be a list with at least one message: {shorten(messages)}'
+        problems.add(place, what, f"Write each line as {FORMAT}.")
+    else:
+        sound = [
+            _check_message(m, f"{place}, messages[{i}]", problems) for i, m in enumerate(messages)
+        ]
+        if all(sound):
+            _check_order([message["role"] for message in messages], place, problems)
+
+
+def _check_message(message: object, place: str, problems: Problems) -> bool:
+    if not isinstance(message, dict):
+        what = f"a message should be an object: {shorten(message)}"
+        problems.add(place, what, 'Write {"role": "user", "content": "..."}.')
+        return False
+    sound = True
+    for key in KEYS:
+        if key not in message:
+            what = f'there is no "{key}"; the keys are {shorten(list(message))}'
+            problems.add(place, what, 'Give every message a "role" and a "content".')
+            sound = False
+    role, content = message.get("role", "user"), message.get("content", "x")
+    if role not in ROLES:
+        aliases = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
+        near = difflib.get_close_matches(str(role).strip().lower(), ROLES, n=1)
+        guess = aliases.get(str(role).strip().lower(), near[0] if near else None)
+        remedy = "Use the roles system, user and assistant."
+        remedy += f" Write {guess!r} for {role!r}." if guess else ""
+        problems.add(place, f"the role is {shorten(role)}", remedy)
+        sound = False
+    if not isinstance(content, str):
+        what = f"the content is a {type(content).__name__} and not a string: {shorten(content)}"
+        problems.add(place, what, "Write the content as one string; images cannot be used here.")
+        sound = False
+    elif not content.strip():
+        problems.add(place, f"the content is empty: {content!r}", "Fill it in, or delete the line.")
+        sound = False
+    elif not storable(content):
+        what = f"the content holds NUL or half a character: {shorten(content)}"
+        problems.add(place, what, "Remove the \\u0000 or \\ud800-\\udfff escapes.")
+        sound = False
+    return sound
+
+
+def _check_order(roles: list[str], place: str, problems: Problems) -> None:
+    start = 1 if roles[0] == "system" else 0
+    remedy = (
+        "Order each conversation as system (optional, once, first), user, assistant, user, "
+        "assistant ...; join two messages of one speaker into one."
+    )
+    for i, role in enumerate(roles[start:], start=start):
+        expected = ("user", "assistant")[(i - start) % 2]
+        if role != expected:
+            what = f"the role is {role!r} where {expected!r} should speak"
+            problems.add(f"{place}, messages[{i}]", what, remedy)
+            return
+    if roles[-1] != "assistant":
+        what = f"the last role is {roles[-1]!r}: there is no answer to learn from"
+        remedy = "End every conversation with an assistant message, or delete the line."
+        problems.add(f"{place}, messages[{len(roles) - 1}]", what, remedy)
+
+
+def _warn_keys(chats: list[dict], places: list[str]) -> list[str]:
+    unknown: dict[str, list[str]] = {}
+    for chat, place in zip(chats, places, strict=True):
+        for key in chat:
+            if key != "messages":
+                unknown.setdefault(f"Key {key!r} beside messages", []).append(place)
+        for i, message in enumerate(chat["messages"]):
+            for key in message:
+                if key not in KEYS:
+                    what = f"Key {key!r} in a message"
+                    unknown.setdefault(what, []).append(f"{place}, messages[{i}]")
+    return [
+        f"{what} is not used ({len(found):,}: {list_places(found)})."
+        for what, found in unknown.items()
+    ]
+
+
+def _warn_duplicates(chats: list[list[dict]], places: list[str]) -> list[str]:
+    seen: dict[str, str] = {}
+    repeats = []
+    for chat, place in zip(chats, places, strict=True):
+        key = json.dumps(chat, sort_keys=True)
+        if seen.setdefault(key, place) != place:
+            repeats.append(f"{place} repeats {seen[key]}")
+    if not repeats:
+        return []
+    return [
+        f"Conversations that repeat an earlier one: {len(repeats):,} ({list_places(repeats)}). "
+        "Delete them: what stands twice is learned by heart."
+    ]

@@ -1,0 +1,241 @@
+"""Read the user's own entities from a CoNLL file, and bring its tags to one scheme.
+
+Files in the wild write the same entity in four ways; which one a file uses is read from its tags
+(see `tables_iob`), and what breaks its rules is repaired and counted.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers.tables_iob import SCHEMES, TAG, convert, known_scheme, spans
+from helpers.tables_text import Problems, list_places, read_text, shorten
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["NerTable", "load_ner"]
+
+LONG = 300  # tokens; a longer "sentence" most often lacks its blank line
+FEW = 5  # entities of a type
+
+
+@dataclass(frozen=True)
+class NerTable:
+    """Sentences with IOB2 tags, and what to know about them before training.
+
+    Args:
+        dataset: columns `tokens` and `tags`, each a list of strings of the same length.
+        entity_types: the distinct types, sorted, without prefix.
+        scheme: how the file wrote its tags: "IOB1", "IOB2", "BIOES" or "BILOU".
+        warnings: what was repaired, and what may mislead a training.
+        source: the file's name.
+    """
+
+    dataset: "Dataset"
+    entity_types: list[str]
+    scheme: str
+    warnings: list[str] = field(default_factory=list)
+    source: str = "table"
+
+    def report(self) -> str:
+        """Sum the file up for reading: sentences, tokens, entities of each type, warnings.
+
+        Returns:
+            Several lines of plain text.
+        """
+        tags = self.dataset["tags"][:]
+        counts = Counter(kind for sentence in tags for kind, _, _ in spans(sentence))
+        lines = [
+            f"{self.source}: {len(tags):,} sentences, {sum(map(len, tags)):,} tokens, "
+            f"{sum(counts.values()):,} entities ({self.scheme} in the file, IOB2 here)"
+        ]
+        lines += [f"  {kind}: {count:,} entities" for kind, count in counts.most_common()]
+        lines.append(f"Warnings: {len(self.warnings) or 'none'}")
+        return "\n".join(lines + [f"  - {warning}" for warning in self.warnings])
+
+
+@dataclass(frozen=True)
+class _Token:
+    line: int
+    columns: list[str]
+
+    @property
+    def tag(self) -> str:
+        return self.columns[-1]
+
+
+def load_ner(path: str | Path, *, scheme: str = "auto", encoding: str = "utf-8") -> NerTable:
+    """Load tagged sentences from a CoNLL file, or say exactly what to mend in it.
+
+    One token a line, the token in the first column and its tag in the last, columns parted by
+    spaces or tabs, a blank line after each sentence. -DOCSTART- lines, and lines that start with
+    "# " before a sentence, are skipped.
+
+    Args:
+        path: the file; its suffix does not matter.
+        scheme: "IOB1", "IOB2", "BIOES", "BILOU", or "auto" to read it from the tags.
+        encoding: how the file's bytes spell characters.
+
+    Returns:
+        A NerTable with tags in IOB2.
+
+    Raises:
+        TableError: if the file cannot be read, has one column or a changing number, a tag without
+            a known prefix, or no entity. Up to five places are named.
+    """
+    path = Path(path)
+    wanted = None if scheme == "auto" else known_scheme(scheme)
+    content = read_text(path, encoding)
+    sentences = _sentences(path, content)
+    _check_tags(path, sentences, wanted)
+    scheme = wanted or _detect(path, sentences)
+    tags, warnings = _convert_all(sentences, scheme)
+    tokens = [[token.columns[0] for token in sentence] for sentence in sentences]
+    types = sorted({kind for sentence in tags for kind, _, _ in spans(sentence)})
+    warnings += _warn(sentences, tokens, tags)
+    return NerTable(_dataset(tokens, tags), types, scheme, warnings, path.name)
+
+
+def _dataset(tokens: list[list[str]], tags: list[list[str]]) -> "Dataset":
+    from datasets import Dataset, Features, List, Value
+
+    strings = List(Value("string"))
+    features = Features({"tokens": strings, "tags": strings})
+    return Dataset.from_dict({"tokens": tokens, "tags": tags}, features=features)
+
+
+def _columns(line: str) -> list[str]:
+    # Only spaces and tabs part columns: a token may be, or hold, another kind of space.
+    return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
+
+
+def _sentences(path: Path, content: str) -> list[list[_Token]]:
+    sentences: list[list[_Token]] = [[]]
+    for number, raw in enumerate(content.split("\n"), start=1):
+        line = raw.rstrip("\r")
+        if not line.strip(" \t"):
+            sentences.append([])
+        elif not line.startswith("-DOCSTART-") and not (_comment(line) and not sentences[-1]):
+            sentences[-1].append(_Token(number, _columns(line)))
+    sentences = [sentence for sentence in sentences if sentence]
+    problems = Problems(path)
+    if not sentences:
+        problems.stop("", "The file holds no token.", "Check that it is this file.")
+    widths = Counter(len(token.columns) for sentence in sentences for token in sentence)
+    usual = widths.most_common(1)[0][0]
+    if usual == 1:
+        example = shorten(sentences[0][0].columns[0])
+        what = f"every line should hold a token and a tag, and holds one column: {example}"
+        remedy = "Write the token, a space or tab, and the tag (no commas between them)."
+        problems.stop(f"line {sentences[0][0].line}", what, remedy)
+    remedy = "Give every token the same columns; part sentences with an empty line."
+    for token in (token for sentence in sentences for token in sentence):
+        if len(token.columns) != usual:
+            what = f"columns: {len(token.columns)}, where most lines have {usual}"
+            what += f": {shorten(' '.join(token.columns))}"
+            problems.add(f"line {token.line}", what, remedy)
+        elif not token.columns[0].strip(" "):
+            problems.add(
+                f"line {token.line}", "the token is empty", "Write the token, or delete it."
+            )
+    problems.raise_if_any()
+    return sentences
+
+
+def _comment(line: str) -> bool:
+    # "# O" is the token "#" with its tag; "# text = ..." is a comment.
+    return line == "#" or (line.startswith("# ") and not TAG.fullmatch(_columns(line)[-1]))
+
+
+def _check_tags(path: Path, sentences: list[list[_Token]], wanted: str | None) -> None:
+    problems = Problems(path)
+    allowed = "".join(SCHEMES[wanted][:2]) if wanted else "BIESLU"
+    remedy = "Write O, or a prefix and a type as in B-PER or I-PER"
+    remedy += f" ({wanted} was asked for)." if wanted else " (S-, E-, L- and U- are read as well)."
+    for token in (token for sentence in sentences for token in sentence):
+        if not TAG.fullmatch(token.tag) or token.tag[0] not in allowed + "O":
+            what = f"the tag of {shorten(token.columns[0])} is {token.tag!r}"
+            problems.add(f"line {token.line}", what, remedy)
+    problems.raise_if_any()
+    if all(token.tag == "O" for sentence in sentences for token in sentence):
+        what = "No token is tagged as an entity: every tag is O."
+        problems.stop("", what, "Check that the last column holds the tags.")
+
+
+def _detect(path: Path, sentences: list[list[_Token]]) -> str:
+    first: dict[str, _Token] = {}
+    for token in (token for sentence in sentences for token in sentence):
+        first.setdefault(token.tag[0], token)
+    bioes, bilou = ("".join(p for p in pair if p in first) for pair in ("ES", "LU"))
+    if bioes and bilou:
+        shown = " and ".join(
+            f"{first[p].tag!r} (line {first[p].line})" for p in (bioes[0], bilou[0])
+        )
+        what = f"The tags are of two schemes, BIOES and BILOU: {shown}."
+        Problems(path).stop("", what, "Write S- and E- throughout, or U- and L- throughout.")
+    if bioes or bilou:
+        return "BIOES" if bioes else "BILOU"
+    # Each of the two schemes forbids what the other one needs; the fewer breaches win.
+    tags = [[token.tag for token in sentence] for sentence in sentences]
+    breaches = {s: sum(len(convert(t, s)[1]) for t in tags) for s in ("IOB2", "IOB1")}
+    return min(breaches, key=breaches.get)
+
+
+def _convert_all(sentences: list[list[_Token]], scheme: str) -> tuple[list[list[str]], list[str]]:
+    out, odd = [], []
+    for sentence in sentences:
+        tags, positions = convert([token.tag for token in sentence], scheme)
+        out.append(tags)
+        odd += [sentence[i] for i in positions]
+    warnings = []
+    if odd:
+        warnings.append(
+            f"Tags that break the rules of {scheme}: {len(odd):,}, first {odd[0].tag!r} on line "
+            f"{odd[0].line}. They were read as the nearest entity: a tag that continues nothing "
+            "starts one, and an entity ends where it stops. Check some of them."
+        )
+    if scheme == "IOB1" and not any(t.tag.startswith("B-") for s in sentences for t in s):
+        warnings.append(
+            "The file has I- tags and no B-: two entities of one type that touch are read as one. "
+            "Mark the start of the second with B- where that happens."
+        )
+    return out, warnings
+
+
+def _warn(
+    sentences: list[list[_Token]], tokens: list[list[str]], tags: list[list[str]]
+) -> list[str]:
+    warnings = []
+    counts = Counter(kind for sentence in tags for kind, _, _ in spans(sentence))
+    folded: dict[str, list[str]] = {}
+    for kind in sorted(counts):
+        folded.setdefault(kind.strip().casefold(), []).append(kind)
+    for names in (names for names in folded.values() if len(names) > 1):
+        shown = " and ".join(repr(name) for name in names)
+        warnings.append(f"The types {shown} differ only in case: write one of them throughout.")
+    few = [f"{kind} {count}" for kind, count in counts.items() if count < FEW]
+    if few:
+        warnings.append(
+            f"Fewer than {FEW} entities: {', '.join(few[:5])}. Tag more, or join types."
+        )
+    long = [f"line {s[0].line}" for s in sentences if len(s) > LONG]
+    if long:
+        warnings.append(
+            f"Sentences of more than {LONG} tokens: {len(long):,} ({list_places(long)}). Put an "
+            "empty line after each sentence: a model reads only the beginning of a long one."
+        )
+    seen: dict[tuple[str, ...], str] = {}
+    repeats = []
+    for sentence, words in zip(sentences, tokens, strict=True):
+        place = f"line {sentence[0].line}"
+        if seen.setdefault(tuple(words), place) != place:
+            repeats.append(f"{place} repeats {seen[tuple(words)]}")
+    if repeats:
+        warnings.append(
+            f"Sentences that repeat an earlier one: {len(repeats):,} ({list_places(repeats)}). "
+            "Keep them on one side of the split, or delete them."
+        )
+    return warnings

@@ -1,0 +1,151 @@
+"""Split a user's CSV, TSV or JSONL text into rows that remember their line.
+
+The line matters: a message that says "line 812" can be acted on in any editor.
+"""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.tables_text import Problems, shorten
+
+__all__ = ["Row", "read_delimited", "read_json_lines"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record of a file and where to find it.
+
+    Args:
+        line: the line of the file on which the record starts, counted from 1.
+        number: the row as a spreadsheet numbers it: the header of a CSV file is row 1.
+        values: column name to value.
+    """
+
+    line: int
+    number: int
+    values: dict
+
+    @property
+    def place(self) -> str:
+        """Where a reader finds this row; names line and row when quoted newlines part them."""
+        return f"line {self.line}" + (
+            "" if self.line == self.number else f" (spreadsheet row {self.number})"
+        )
+
+
+def read_delimited(path: Path, text: str, delimiter: str) -> tuple[list[str], list[Row]]:
+    """Read CSV or TSV text, keeping for every record the line it starts on.
+
+    Args:
+        path: the file, for messages.
+        text: its content.
+        delimiter: "," or a tab.
+
+    Returns:
+        The column names, without spaces around them, and the rows. Blank lines are skipped.
+
+    Raises:
+        TableError: on an unclosed quote, a repeated column name, no rows, or rows whose number
+            of fields is not the header's.
+    """
+    records = _records(path, text, delimiter)
+    problems = Problems(path)
+    if not records:
+        problems.stop("", "The file holds no header and no row.", "Check that it is this file.")
+    columns = [name.strip() for name in records[0][2]]
+    repeated = sorted({name for name in columns if name and columns.count(name) > 1})
+    if repeated:
+        where = {name: [i + 1 for i, c in enumerate(columns) if c == name] for name in repeated}
+        shown = "; ".join(f"{name!r} heads columns {where[name]}" for name in repeated)
+        problems.stop(f"line {records[0][0]}", shown, "Give every column a name of its own.")
+    if len(records) == 1:
+        problems.stop("", "The file has a header and no row under it.", "Add the rows.")
+    kind = "comma" if delimiter == "," else "tab"
+    remedy = f"Put double quotes round a field that holds a {kind}, and give every row all fields."
+    for line, number, fields in records[1:]:
+        if len(fields) != len(columns):
+            what = f"fields: {len(fields)}, where the header has {len(columns)}: "
+            place = Row(line, number, {}).place
+            problems.add(place, what + shorten(delimiter.join(fields)), remedy)
+    problems.raise_if_any()
+    return columns, [
+        Row(line, number, dict(zip(columns, fields, strict=True)))
+        for line, number, fields in records[1:]
+    ]
+
+
+def _records(path: Path, text: str, delimiter: str) -> list[tuple[int, int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    # The module's own limit of 131,072 characters is a long review with its markup.
+    limit = csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))
+    start, records = 1, []
+    try:
+        for number, fields in enumerate(reader, start=1):
+            if any(field.strip() for field in fields) or len(fields) > 1:
+                records.append((start, number, fields))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        _explain_quotes(path, start, reader.line_num, error)
+    finally:
+        csv.field_size_limit(limit)
+    return records
+
+
+def _explain_quotes(path: Path, start: int, end: int, error: csv.Error) -> None:
+    remedy = (
+        "Close the quote. Inside a quoted field write every double quote twice "
+        '("She said ""no""."), or save the file as JSONL.'
+    )
+    if "end of data" in str(error):
+        what = f"a double quote opens in this row and is not closed by line {end}, the last."
+    else:
+        what = f"the double quotes of this row do not pair up (noticed on line {end}: {error})."
+    Problems(path).stop(f"line {start}", what, remedy)
+
+
+def read_json_lines(path: Path, text: str) -> list[Row]:
+    """Read one JSON object a line. Blank lines are skipped.
+
+    Args:
+        path: the file, for messages.
+        text: its content.
+
+    Returns:
+        The rows, each with the object's keys and values.
+
+    Raises:
+        TableError: naming the first lines that are not JSON, or JSON and not an object, or that
+            say one key twice.
+    """
+    problems, rows = Problems(path), []
+    remedy = 'Write one complete JSON object a line: {"key": "value", ...}'
+    # JSON strings may hold U+2028 and other characters that str.splitlines() would break at.
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            value = json.loads(content, object_pairs_hook=_object)
+        except json.JSONDecodeError as error:
+            what = f"not JSON at column {error.colno} ({error.msg}): {shorten(content.strip())}"
+            problems.add(f"line {line}", what, remedy)
+        except (ValueError, RecursionError) as error:
+            problems.add(f"line {line}", f"{error}: {shorten(content.strip())}", remedy)
+        else:
+            if isinstance(value, dict):
+                rows.append(Row(line, line, value))
+                continue
+            what = f"JSON, and not an object: {shorten(value)}"
+            problems.add(f"line {line}", what, remedy)
+    problems.raise_if_any()
+    return rows
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return dict(pairs)

@@ -1,0 +1,199 @@
+"""Read a user's text file whole, and say plainly what is wrong with it.
+
+This is the ground under `tables`: bytes to text, and many problems to one readable error.
+Nothing here knows about rows, labels, entities or chats.
+"""
+
+import codecs
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["Problems", "TableError", "list_places", "read_text", "shorten", "storable"]
+
+SHOWN = 5  # problems of one kind that a message lists before it counts the rest
+
+
+class TableError(ValueError):
+    """A file that cannot be used; the message names the file, the line, the value, the remedy."""
+
+
+class Problems:
+    """Collect what is wrong with one file, so that a single error names the first few of each kind.
+
+    Args:
+        path: the file; its name opens the message.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.by_remedy: dict[str, list[str]] = {}
+
+    def add(self, place: str, what: str, remedy: str) -> None:
+        """Note one problem; problems with the same remedy are listed together.
+
+        Args:
+            place: where, for example "line 3"; "" when it concerns the whole file.
+            what: what was wrong, with the value.
+            remedy: what the reader can do about it.
+        """
+        self.by_remedy.setdefault(remedy, []).append(f"{place}: {what}" if place else what)
+
+    def raise_if_any(self) -> None:
+        """Stop here if anything was noted.
+
+        Raises:
+            TableError: with every kind of problem, its first places and its remedy.
+        """
+        if not self.by_remedy:
+            return
+        out = [f"{self.path.name} cannot be used as it is."]
+        for remedy, found in self.by_remedy.items():
+            out += [f"  {line}" for line in found[:SHOWN]]
+            if len(found) > SHOWN:
+                out.append(
+                    f"  ... and {len(found) - SHOWN:,} more like these ({len(found):,} in all)"
+                )
+            out.append(f"  What to do: {remedy}")
+        raise TableError("\n".join(out))
+
+    def stop(self, place: str, what: str, remedy: str) -> None:
+        """Note one problem and raise at once, when nothing after it can be read.
+
+        Args:
+            place: as for `add`.
+            what: as for `add`.
+            remedy: as for `add`.
+
+        Raises:
+            TableError: always.
+        """
+        self.add(place, what, remedy)
+        self.raise_if_any()
+
+
+def shorten(value: object, width: int = 60) -> str:
+    """Show a value in a message without flooding it.
+
+    Args:
+        value: anything; shown as Python writes it, so that spaces and newlines are visible.
+        width: most characters to show.
+
+    Returns:
+        The repr, cut in the end if it is long.
+    """
+    shown = repr(value)
+    return shown if len(shown) <= width else shown[: width - 4] + "..." + shown[-1]
+
+
+def list_places(places: Iterable[str]) -> str:
+    """Name the first few places of many.
+
+    Args:
+        places: "line 3" and the like.
+
+    Returns:
+        The first three, comma-separated, with "..." when there are more.
+    """
+    places = list(places)
+    return ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
+
+
+def storable(text: str) -> bool:
+    """Tell whether a string from JSON can be stored: escapes can smuggle in halves of characters.
+
+    Args:
+        text: any string.
+
+    Returns:
+        False for a string with a NUL or a lone surrogate.
+    """
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """Read a file whole, or say what stands in the way.
+
+    Args:
+        path: the file. A UTF-8 byte order mark at its start is accepted and dropped.
+        encoding: how its bytes spell characters.
+
+    Returns:
+        The text with its line ends as they are.
+
+    Raises:
+        TableError: if the file is missing, a folder, empty, in another encoding (the message
+            names the byte, the line and an encoding that fits) or holds NUL bytes.
+    """
+    problems = Problems(path)
+    try:
+        codec = codecs.lookup(encoding).name
+    except LookupError:
+        known = "Use a name that Python knows, such as utf-8, cp1252, latin-1 or utf-16."
+        problems.stop("", f"There is no encoding called {encoding!r}.", known)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        _explain_unreadable(path, problems, error)
+    try:
+        text = data.decode(codec).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        _explain_encoding(problems, data, error.start, encoding)
+    if not text.strip():
+        problems.stop("", "The file is empty.", "Check that it was saved, and that it is this one.")
+    if "\0" in text:
+        _explain_nul(problems, data)
+    return text
+
+
+def _explain_unreadable(path: Path, problems: Problems, error: OSError) -> None:
+    if path.is_dir():
+        problems.stop("", f"{path} is a folder.", "Give the path of a file in it.")
+    if not isinstance(error, FileNotFoundError):
+        problems.stop("", f"It cannot be opened: {error}.", "Check the file's permissions.")
+    folder = path.absolute().parent
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    there = "" if folder.is_dir() else " That folder does not exist either."
+    problems.stop(
+        "", f"There is no such file in {folder}.{there}{hint}", "Check the path and its spelling."
+    )
+
+
+def _explain_encoding(problems: Problems, data: bytes, start: int, encoding: str) -> None:
+    line = data[:start].count(b"\n") + 1
+    guess = _guess_encoding(data)
+    # A few bytes of context: utf-16 must be cut at an even offset to stay readable.
+    first = max(0, start - 12) // 2 * 2
+    around = data[first : start + 12].decode(guess, errors="ignore")
+    problems.stop(
+        f"line {line}",
+        f"byte 0x{data[start]:02x} at offset {start:,} is not {encoding}; "
+        f"read as {guess} this place is {around!r}.",
+        f'Save the file as UTF-8, or pass encoding="{guess}".',
+    )
+
+
+def _guess_encoding(data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    for candidate in ("utf-8", "cp1252"):
+        try:
+            data.decode(candidate)
+        except UnicodeDecodeError:
+            continue
+        return candidate
+    return "latin-1"
+
+
+def _explain_nul(problems: Problems, data: bytes) -> None:
+    sample, offset = data[:2000], data.find(b"\0")
+    remedy = "Export the file again as plain UTF-8 text, or remove these bytes."
+    # Latin text in UTF-16 without a mark has a zero in every second byte.
+    if sample.count(0) > len(sample) // 4:
+        guess = "utf-16-be" if sample[0::2].count(0) > sample[1::2].count(0) else "utf-16-le"
+        remedy = f'This looks like UTF-16: save it as UTF-8, or pass encoding="{guess}".'
+    line = data[:offset].count(b"\n") + 1
+    count = data.count(b"\0")
+    problems.stop(f"line {line}", f"NUL byte at offset {offset:,} ({count:,} in all).", remedy)

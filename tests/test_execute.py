@@ -1,0 +1,300 @@
+"""`course run`: what it writes, when it refuses to, and what it tells."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from helpers.course import notebooks
+from helpers.course.execute import run, select
+from helpers.runtime import ROOT
+
+RUN_CELL = """\
+class run:
+    device_name = "cpu test, 2 threads"
+    versions = {"python": "3.x", "torch": "2.y"}"""
+
+
+@pytest.fixture(autouse=True)
+def quiet_machine(monkeypatch):
+    monkeypatch.setattr("helpers.course.speed.training_speed", lambda seconds: 40.0)
+    monkeypatch.setattr("helpers.course.execute.revision", lambda: "rev-1")
+    for name in ("COURSE_PROFILE", "COURSE_STRICT", "COURSE_PROGRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def course(tmp_path):
+    return Course(tmp_path)
+
+
+class Course:
+    """A tree with notebooks of its own, and the lines a run printed."""
+
+    def __init__(self, root: Path):
+        self.root, self.lines = root, []
+        for folder in ("bonus", "solutions"):
+            (root / "notebooks" / folder).mkdir(parents=True)
+
+    def add(self, label: str, *sources: str) -> Path:
+        path = self.root / "notebooks" / f"{label}.ipynb"
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        # Without fixed ids two writings of the same notebook would differ.
+        for number, cell in enumerate(cells):
+            cell["id"] = f"cell-{number}"
+        title = nbformat.v4.new_markdown_cell("# A title", id="title")
+        notebooks.write(path, nbformat.v4.new_notebook(cells=[title, *cells]))
+        return path
+
+    def copy(self, label: str) -> Path:
+        return self.root / "out" / f"{label}.ipynb"
+
+    def run(self, *names: str, **choices) -> int:
+        self.lines = []
+        choices = {"root": self.root, "out": self.root / "out", "echo": self.lines.append} | choices
+        return run(names, **choices)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+def outputs(path: Path) -> list[str]:
+    cells = [cell for cell in notebooks.read(path).cells if cell.cell_type == "code"]
+    return ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
+
+
+def test_a_copy_gets_outputs_and_a_complete_stamp_and_the_original_stays(course):
+    original = course.add("00_start", RUN_CELL, "import os\nprint(os.environ['COURSE_PROFILE'])")
+    before = original.read_bytes()
+    assert course.run() == 0
+    assert outputs(course.copy("00_start")) == ["", "cpu\n"]
+    assert original.read_bytes() == before
+    stamp = notebooks.read_stamp(course.copy("00_start"))
+    assert stamp["profile"] == "cpu"
+    assert stamp["device"] == "cpu test, 2 threads"
+    assert stamp["versions"] == {"python": "3.x", "torch": "2.y"}
+    assert stamp["code"] == notebooks.code_hash(notebooks.read(original))
+    assert stamp["helpers"] == "rev-1"
+    assert stamp["speed"] == 40.0
+    assert stamp["seconds"] > 0 and stamp["peak_memory_bytes"] > 20e6
+    progress = [line for line in course.lines if line.startswith("[00_start] cell ")]
+    assert progress[0].startswith("[00_start] cell 1/2  ") and "class run:" in progress[0]
+    assert "import os" in progress[1] and "print" not in progress[1]
+
+
+def test_store_writes_into_notebooks_and_nothing_else(course):
+    path = course.add("00_start", "import os\nprint(os.environ['COURSE_PROGRESS'])")
+    notebook = notebooks.read(path)
+    notebook.metadata["widgets"] = {"state": {}}
+    notebook.cells[1].metadata["execution"] = {"iopub.status.idle": "2026-01-01"}
+    path.write_text(nbformat.writes(notebook), encoding="utf-8")
+    assert course.run("0", store=True) == 0
+    assert outputs(path) == ["0\n"]
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    assert set(stored["metadata"]) == {"kernelspec", "language_info", notebooks.STAMP_KEY}
+    assert stored["metadata"]["language_info"] == {"name": "python"}
+    assert stored["cells"][1]["metadata"] == {}
+    assert "differs" not in notebooks.read_stamp(path)
+    written = [item for item in course.root.rglob("*") if item.is_file()]
+    assert written == [path]
+
+
+def test_a_failing_cell_is_named_and_the_stored_notebook_is_untouched(course):
+    path = course.add("00_start", "print('one')", "{}['lost']", "print('three')")
+    before = path.read_bytes()
+    assert course.run("00_start", store=True) == 1
+    assert path.read_bytes() == before
+    assert "failed at cell 2: KeyError" in course.text
+    assert "cell 2 raised KeyError: 'lost'" in course.text
+    copy = course.copy("00_start")
+    assert outputs(copy)[0] == "one\n"
+    assert notebooks.read(copy).cells[2].outputs[0]["ename"] == "KeyError"
+    assert notebooks.read_stamp(copy) is None
+
+
+def test_a_failed_copy_of_a_stamped_notebook_does_not_pass_for_a_finished_one(course):
+    path = course.add("00_start", "1 / 0")
+    notebook = notebooks.read(path)
+    stamp = dict.fromkeys(notebooks.STAMP_FIELDS, 1)
+    stamp |= {"code": notebooks.code_hash(notebook), "helpers": "rev-1", "profile": "cpu"}
+    notebook.metadata[notebooks.STAMP_KEY] = stamp
+    notebooks.write(path, notebook)
+    assert course.run() == 1
+    assert course.run() == 1
+    assert "skipped" not in course.text
+
+
+def test_unchanged_notebooks_are_skipped_until_code_profile_or_helpers_change(course, monkeypatch):
+    course.add("00_start", "print('a')")
+    assert course.run() == 0
+    assert course.run() == 0
+    assert "skipped: unchanged" in course.text
+    assert course.run(profile="smoke") == 0
+    assert "skipped" not in course.text
+    course.add("00_start", "print('b')")
+    assert course.run(profile="smoke") == 0
+    assert outputs(course.copy("00_start")) == ["b\n"]
+    assert course.run(profile="smoke", resume=False) == 0
+    assert "skipped" not in course.text
+    monkeypatch.setattr("helpers.course.execute.revision", lambda: "rev-2")
+    assert course.run(profile="smoke") == 0
+    assert "skipped" not in course.text
+
+
+def verdict_cell(verdict: str, recorded: str | None) -> str:
+    line = {"claim": "BERT beats counts", "verdict": verdict, "recorded": recorded}
+    line |= {"value": 0.03, "low": 0.01, "high": 0.05}
+    return (
+        "import os\n"
+        "with open(os.environ['COURSE_VERDICTS'], 'a', encoding='utf-8') as file:\n"
+        f"    print({json.dumps(line)!r}, file=file)"
+    )
+
+
+def test_a_verdict_that_differs_is_a_note_and_under_strict_a_failure(course, monkeypatch):
+    course.add("00_same", verdict_cell("held", "held"))
+    course.add("01_other", verdict_cell("held", "not held"))
+    assert course.run() == 0
+    [line] = [line for line in course.lines if "BERT beats counts" in line]
+    assert " ".join(line.split()) == "01_other BERT beats counts not held held 0.03 0.01 0.05"
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    # The second run skips both notebooks, and must not forget what the first one saw.
+    assert course.run() == 1
+    assert course.text.count("skipped: unchanged") == 2
+    assert course.run("00") == 0
+
+
+KILLED_RUN = """\
+import sys
+from pathlib import Path
+import helpers.course.execute
+import helpers.course.speed
+helpers.course.execute.revision = lambda: "rev-1"
+helpers.course.speed.training_speed = lambda seconds: 40.0
+root = Path(sys.argv[1])
+echo = lambda line: print(line, flush=True)
+sys.exit(helpers.course.execute.run(root=root, out=root / "out", echo=echo))
+"""
+
+
+def start_run(course) -> subprocess.Popen:
+    """A run in a process of its own, whose second notebook waits until a file appears."""
+    course.add("00_start", "print('first')")
+    gate = course.root / "gate"
+    wait = f"import os, time\nprint(os.getpid())\nopen({str(course.root / 'pid')!r}, 'w')"
+    wait += f".write(str(os.getpid()))\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)"
+    course.add("01_next", wait)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED_RUN, str(course.root)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    until(lambda: (course.root / "pid").exists() and (course.root / "pid").read_text())
+    return process
+
+
+def until(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_killed_run_goes_on_with_the_notebook_it_was_in(course):
+    process = start_run(course)
+    kernel_pid = int((course.root / "pid").read_text())
+    process.kill()
+    process.communicate()
+    assert notebooks.read_stamp(course.copy("00_start"))
+    assert not course.copy("01_next").exists()
+    until(lambda: not psutil.pid_exists(kernel_pid))
+    (course.root / "gate").touch()
+    assert course.run() == 0
+    assert any("00_start" in line and "skipped" in line for line in course.lines)
+    assert notebooks.read_stamp(course.copy("01_next"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_ends_the_kernel_and_keeps_what_is_finished(course):
+    process = start_run(course)
+    kernel_pid = int((course.root / "pid").read_text())
+    process.send_signal(signal.SIGINT)
+    text, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "Stopped." in text and "00_start" in text.partition("Stopped.")[2]
+    until(lambda: not psutil.pid_exists(kernel_pid), seconds=5)
+    assert notebooks.read_stamp(course.copy("00_start"))
+    assert not course.copy("01_next").exists()
+
+
+def test_a_notebook_that_fails_does_not_keep_the_next_from_running(course):
+    course.add("00_slow", "import time\ntime.sleep(60)")
+    course.add("01_fine", "print('fine')")
+    assert course.run(timeout=1) == 1
+    slow, fine = course.lines[-2:]
+    assert slow.split()[0] == "00_slow" and slow.endswith("failed at cell 1: CellTimeoutError")
+    assert fine.split()[0] == "01_fine" and fine.endswith("ran")
+
+
+def test_a_notebook_edited_while_it_ran_is_not_overwritten(course):
+    path = course.add("00_start", "")
+    edit = f"from pathlib import Path\nwith open({str(path)!r}, 'a') as file:\n    file.write(' ')"
+    course.add("00_start", edit)
+    assert course.run(store=True) == 1
+    assert path.read_bytes().endswith(b"\n ")
+    assert "changed while it ran" in course.text
+    assert course.copy("00_start").exists()
+
+
+def test_a_write_that_fails_leaves_the_stored_notebook_whole(course, monkeypatch):
+    path = course.add("00_start", "print('a')")
+    before = path.read_bytes()
+
+    def full_disk(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(notebooks.os, "replace", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        course.run(store=True)
+    assert path.read_bytes() == before
+    assert list(path.parent.glob(".*")) == []
+
+
+def test_names_on_the_command_line(course):
+    for label in ("00_start", "03_words", "bonus/crf", "bonus/tiny", "solutions/03_words"):
+        course.add(label)
+
+    def labels(*names, **choices):
+        found = select(names, root=course.root, **choices)
+        return [path.relative_to(course.root / "notebooks").as_posix()[:-6] for path in found]
+
+    assert labels() == ["00_start", "03_words"]
+    assert labels(kinds=("bonus",)) == ["bonus/crf", "bonus/tiny"]
+    assert labels("3") == labels("03") == labels("03_words") == ["03_words"]
+    assert labels("notebooks/03_words.ipynb") == ["03_words"]
+    assert labels("solutions/3") == labels("solutions") == ["solutions/03_words"]
+    assert labels("bonus") == ["bonus/crf", "bonus/tiny"]
+    assert labels("bonus/tiny", "0", "bonus/tiny") == ["bonus/tiny", "00_start"]
+    with pytest.raises(ValueError, match="'7'; there are 00_start, 03_words, bonus/crf"):
+        labels("7")
+
+
+def test_a_profile_that_is_unknown_or_for_tests_only_is_refused_before_anything_runs(course):
+    course.add("00_start", "print('a')")
+    with pytest.raises(ValueError, match="No profile 'cup'; there are smoke, cpu, gpu"):
+        course.run(profile="cup")
+    with pytest.raises(ValueError, match="smoke profile"):
+        course.run(profile="smoke", store=True)
+    assert course.lines == []
