@@ -16,9 +16,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from wheels import Shop
+from fake_wheels import Shop
 
-from helpers import assets, assets_pip, assets_sources, assets_store
+from helpers import assets
+from helpers.assets import sources as sources_module
+from helpers.assets import store
+from helpers.assets import wheels as wheels_module
 
 CHILD = "import sys; from helpers import assets; print(assets.path(sys.argv[1]))"
 DIES = """
@@ -78,7 +81,7 @@ def test_a_cached_asset_needs_neither_network_nor_pip_nor_a_second_hash(shop, mo
     shop.add("tiny")
     folder = shop.fill("tiny")
     assert assets.is_cached("tiny")
-    assets_store._seen.clear()
+    store._seen.clear()
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.setattr(hashlib, "file_digest", refuse)
@@ -136,7 +139,7 @@ def test_two_processes_at_once_fetch_once_and_both_succeed(shop):
 
 def test_waiting_for_another_process_is_said(shop, monkeypatch, capsys):
     shop.add("tiny", installed=True)
-    monkeypatch.setattr(assets_store, "_PATIENCE", 0.05)
+    monkeypatch.setattr(store, "_PATIENCE", 0.05)
     shop.cache.mkdir()
     with FileLock(shop.cache / "tiny.lock"):
         thread = threading.Thread(target=assets.path, args=("tiny",))
@@ -180,7 +183,7 @@ def test_a_python_without_pip_is_told_how_to_get_it(shop, monkeypatch, tmp_path)
 
 def test_a_disk_that_is_too_full_is_noticed_before_the_download(shop, monkeypatch):
     shop.add("tiny")
-    monkeypatch.setattr(assets_sources, "download_wheel", refuse)
+    monkeypatch.setattr(sources_module, "download_wheel", refuse)
     usage = types.SimpleNamespace(total=10**9, used=10**9 - 5000, free=5000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(assets.AssetError) as caught:
@@ -294,7 +297,7 @@ def test_an_unreadable_marker_only_costs_a_hash(shop):
 
 def test_an_installed_package_serves_its_files_without_being_imported(shop, monkeypatch):
     shop.add("tiny", installed=True)
-    monkeypatch.setattr(assets_sources, "download_wheel", refuse)
+    monkeypatch.setattr(sources_module, "download_wheel", refuse)
     assets.path("tiny")
     assert visible(shop) == shop.members
     assert "tiny_pkg" not in sys.modules
@@ -339,9 +342,9 @@ def test_prefetch_shows_sizes_and_both_licences_before_the_first_download(shop, 
 
     def watched(*arguments):
         shown.append(len(lines))
-        return assets_pip.download_wheel(*arguments)
+        return wheels_module.download_wheel(*arguments)
 
-    monkeypatch.setattr(assets_sources, "download_wheel", watched)
+    monkeypatch.setattr(sources_module, "download_wheel", watched)
     assets.prefetch(echo=lines.append)
     table = "\n".join(lines[: shown[0]])
     assert re.search(r"tiny +12\.3 MB +0\.0 MB +MIT +as found, none stated +to fetch", table)
@@ -355,7 +358,7 @@ def test_prefetch_to_a_folder_copies_what_the_cache_has_and_leaves_the_cache(
 ):
     shop.add("tiny")
     shop.fill("tiny")
-    monkeypatch.setattr(assets_sources, "download_wheel", refuse)
+    monkeypatch.setattr(sources_module, "download_wheel", refuse)
     lines: list[str] = []
     assets.prefetch(["tiny"], to=tmp_path / "stick", echo=lines.append)
     assert any("to copy" in line for line in lines)

@@ -14,6 +14,8 @@ from helpers.runtime import ROOT
 
 __all__ = [
     "KINDS",
+    "STAMP_FIELDS",
+    "STAMP_KEY",
     "code_hash",
     "find",
     "is_setup_cell",
@@ -28,6 +30,7 @@ __all__ = [
 
 KINDS = ("lesson", "bonus", "solution")
 FOLDERS = {"lesson": "", "bonus": "bonus", "solution": "solutions"}
+SETUP_BEGINNINGS = ("# On Colab: fetch the course", "from helpers import setup")
 STAMP_KEY = "course_stamp"
 STAMP_FIELDS = (
     "profile",
@@ -109,25 +112,25 @@ def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
     known = {p.relative_to(root / "notebooks").with_suffix("").as_posix(): p for p in find(root)}
     chosen = []
     for name in names:
-        folder, _, slug = name.removesuffix(".ipynb").removeprefix("notebooks/").rpartition("/")
-        prefix = f"{folder}/" if folder else ""
-        hits = [p for key, p in known.items() if key == f"{prefix}{slug}"]
-        if not hits and slug in ("bonus", "solutions"):
-            hits = [p for key, p in known.items() if key.startswith(f"{slug}/")]
-        if not hits and slug.isdigit():
-            hits = [p for key, p in known.items() if key.startswith(f"{prefix}{int(slug):02d}_")]
+        wanted = name.replace("\\", "/").removesuffix(".ipynb").removeprefix("notebooks/").strip("/")
+        folder, _, slug = wanted.rpartition("/")
+        number = f"{int(slug):02d}_" if slug.isdecimal() else None
+        hits = []
+        for label, path in known.items():
+            place, _, stem = label.rpartition("/")
+            by_number = number and place == folder and stem.startswith(number)
+            if label == wanted or by_number or (place and place == wanted):
+                hits.append(path)
         if not hits:
             raise ValueError(f"No notebook {name!r}; there are {', '.join(known) or 'none'}.")
-        chosen += [p for p in hits if p not in chosen]
-    return chosen
+        chosen += hits
+    return list(dict.fromkeys(chosen))
 
 
 def is_setup_cell(cell) -> bool:
     """True for the Colab cell and the `setup(...)` cell, the two that every notebook shares."""
     source = cell.source if hasattr(cell, "source") else "".join(cell["source"])
-    return cell["cell_type"] == "code" and (
-        "google.colab" in source or source.startswith("from helpers import setup")
-    )
+    return cell["cell_type"] == "code" and source.startswith(SETUP_BEGINNINGS)
 
 
 def code_hash(notebook) -> str:

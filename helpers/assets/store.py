@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from helpers.assets_sources import (
+from helpers.assets.sources import (
     NO_SPACE,
     Asset,
     Member,

@@ -1,7 +1,7 @@
 """Read the user's own entities from a CoNLL file, and bring its tags to one scheme.
 
 Files in the wild write the same entity in four ways; which one a file uses is read from its tags
-(see `tables_iob`), and what breaks its rules is repaired and counted.
+(see `iob`), and what breaks its rules is repaired and counted.
 """
 
 import re
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.tables_iob import SCHEMES, TAG, convert, known_scheme, spans
-from helpers.tables_text import Problems, list_places, read_text, shorten
+from helpers.tables.iob import SCHEMES, TAG, convert, known_scheme, spans
+from helpers.tables.text import Problems, list_places, read_text, shorten
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -12,8 +12,8 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.assets_sources import Asset, Member, package_root
-from helpers.assets_store import AssetError, lacking, obtain
+from helpers.assets.sources import Asset, Member, package_root
+from helpers.assets.store import AssetError, lacking, obtain
 from helpers.runtime import ROOT
 
 __all__ = [

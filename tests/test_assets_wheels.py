@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from wheels import Shop
+from fake_wheels import Shop
 
-from helpers import assets, assets_pip
+from helpers import assets
+from helpers.assets import wheels as wheels_module
 
 FAKE_PIP = """
 import pathlib, sys, time
@@ -29,7 +30,7 @@ def shop(tmp_path, monkeypatch) -> Shop:
 def fake_pip(tmp_path, monkeypatch, body: str) -> Path:
     script = tmp_path / "fake_pip.py"
     script.write_text(FAKE_PIP.format(body=body), encoding="utf-8")
-    monkeypatch.setattr(assets_pip, "_pip", lambda: [sys.executable, str(script)])
+    monkeypatch.setattr(wheels_module, "_pip", lambda: [sys.executable, str(script)])
     staging = tmp_path / "staging"
     staging.mkdir()
     return staging
@@ -92,7 +93,7 @@ def test_flags_follow_pips_own_order_of_strength(shop, monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "9")
     monkeypatch.setenv("PIP_NO_INDEX", "0")
     monkeypatch.setenv("PIP_CERT", "my ca.pem")
-    flags = assets_pip.connection_flags()
+    flags = wheels_module.connection_flags()
     pairs = set(zip(flags[::2], flags[1::2], strict=True))
     assert pairs == {
         ("--index-url", "https://middle.example/simple"),
@@ -105,7 +106,7 @@ def test_flags_follow_pips_own_order_of_strength(shop, monkeypatch, tmp_path):
         ("--cert", "my ca.pem"),
     }
     monkeypatch.setenv("PIP_INDEX_URL", "https://strong.example/simple")
-    assert "https://strong.example/simple" in assets_pip.connection_flags()
+    assert "https://strong.example/simple" in wheels_module.connection_flags()
 
 
 def test_no_index_without_a_folder_of_wheels_is_a_clear_error(shop, monkeypatch):
@@ -152,8 +153,8 @@ def test_connection_trouble_is_reported_with_pips_last_word_and_without_password
         'print("ERROR: No matching distribution found for tiny"); sys.exit(1)'
     )
     staging = fake_pip(tmp_path, monkeypatch, body)
-    with pytest.raises(assets_pip.PipError) as caught:
-        assets_pip.download_wheel("tiny==1", staging, 10, "tiny")
+    with pytest.raises(wheels_module.PipError) as caught:
+        wheels_module.download_wheel("tiny==1", staging, 10, "tiny")
     text = str(caught.value)
     assert "connection broken" in text and "No matching distribution" in text
     assert "index.example" in text and "pw" not in text
@@ -186,7 +187,7 @@ def test_the_bar_follows_the_bytes_on_disk_and_ends_at_the_total(tmp_path, monke
     )
     staging = fake_pip(tmp_path, monkeypatch, body)
     monkeypatch.setattr("tqdm.auto.tqdm", Bar)
-    wheel = assets_pip.download_wheel("a==1", staging, 1000, "a")
+    wheel = wheels_module.download_wheel("a==1", staging, 1000, "a")
     assert wheel.stat().st_size == 1000
     assert 400 in Bar.last.seen and Bar.last.n == 1000
 
@@ -194,9 +195,9 @@ def test_the_bar_follows_the_bytes_on_disk_and_ends_at_the_total(tmp_path, monke
 def test_course_progress_0_silences_the_bar(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("COURSE_PROGRESS", raising=False)
-    assert not assets_pip._bar_off()
+    assert not wheels_module._bar_off()
     monkeypatch.setenv("COURSE_PROGRESS", "0")
-    assert assets_pip._bar_off()
+    assert wheels_module._bar_off()
 
 
 def test_an_interrupt_ends_pip_too(tmp_path, monkeypatch):
@@ -215,7 +216,7 @@ def test_an_interrupt_ends_pip_too(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", Watched)
     monkeypatch.setattr(time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        assets_pip.download_wheel("a==1", staging, 1000, "a")
+        wheels_module.download_wheel("a==1", staging, 1000, "a")
     assert started[-1].returncode is not None
 
 
@@ -224,12 +225,12 @@ def test_pips_settings_are_read_when_pip_is_told_to_be_quiet(shop, monkeypatch, 
         "[global]\nquiet = 2\nproxy = http://p.example\n", encoding="utf-8"
     )
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
-    assert "http://p.example" in assets_pip.connection_flags()
+    assert "http://p.example" in wheels_module.connection_flags()
 
 
 def test_a_full_disk_in_pip_is_an_os_error(tmp_path, monkeypatch):
     body = 'print("OSError: [Errno 28] No space left on device"); sys.exit(2)'
     staging = fake_pip(tmp_path, monkeypatch, body)
     with pytest.raises(OSError) as caught:
-        assets_pip.download_wheel("a==1", staging, 1000, "a")
+        wheels_module.download_wheel("a==1", staging, 1000, "a")
     assert caught.value.errno == errno.ENOSPC

@@ -7,7 +7,7 @@ entity starts with `B-`; BIOES and BILOU also mark the last token (`E-`, `L-`) a
 
 import re
 
-from helpers.tables_text import TableError
+from helpers.tables.text import TableError
 
 __all__ = ["SCHEMES", "TAG", "convert", "known_scheme", "spans", "to_iob2"]
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.tables_text import Problems, shorten
+from helpers.tables.text import Problems, shorten
 
 __all__ = ["Row", "read_delimited", "read_json_lines"]
 

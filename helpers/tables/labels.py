@@ -9,8 +9,8 @@ import re
 import unicodedata
 from pathlib import Path
 
-from helpers.tables_rows import Row
-from helpers.tables_text import Problems, list_places, shorten
+from helpers.tables.rows import Row
+from helpers.tables.text import Problems, list_places, shorten
 
 __all__ = ["clean_labels", "find_missing_labels", "sort_labels", "warn_mixed_words"]
 

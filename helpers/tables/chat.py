@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from helpers.tables_rows import read_json_lines
-from helpers.tables_text import Problems, list_places, read_text, shorten, storable
+from helpers.tables.rows import read_json_lines
+from helpers.tables.text import Problems, list_places, read_text, shorten, storable
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -1,8 +1,8 @@
 """Read the user's own data: a table of texts and labels, CoNLL entities, or a chat file.
 
 Every loader stops at what cannot be used, naming the file, the line, the value and the remedy,
-and warns of what can be used but will mislead. The parts are `tables_text` (bytes to text),
-`tables_rows` (text to rows), `tables_labels`, `tables_iob`, `tables_conll` and `tables_chat`.
+and warns of what can be used but will mislead. The parts are `text` (bytes to text),
+`rows` (text to rows), `labels`, `iob`, `conll` and `chat`.
 """
 
 import difflib
@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from helpers.tables_chat import ChatTable, load_chat, write_chat
-from helpers.tables_conll import NerTable, load_ner
-from helpers.tables_iob import spans, to_iob2
-from helpers.tables_labels import clean_labels, find_missing_labels, sort_labels, warn_mixed_words
-from helpers.tables_rows import Row, read_delimited, read_json_lines
-from helpers.tables_text import Problems, TableError, list_places, read_text, shorten, storable
+from helpers.tables.chat import ChatTable, load_chat, write_chat
+from helpers.tables.conll import NerTable, load_ner
+from helpers.tables.iob import spans, to_iob2
+from helpers.tables.labels import clean_labels, find_missing_labels, sort_labels, warn_mixed_words
+from helpers.tables.rows import Row, read_delimited, read_json_lines
+from helpers.tables.text import Problems, TableError, list_places, read_text, shorten, storable
 
 if TYPE_CHECKING:
     from datasets import Dataset
