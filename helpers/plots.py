@@ -66,7 +66,8 @@ def show(figure, alt: str, caption: str = "") -> None:
     if len(alt.strip()) < 20:
         raise ValueError(f"Describe the figure in a sentence or two; alt={alt!r} says too little.")
     if caption:
-        figure.text(0.01, -0.01, caption, ha="left", va="top", fontsize=9, color="#444444")
+        below = figure.get_tightbbox().y0 / figure.get_figheight()  # under the axis labels
+        figure.text(0.01, below - 0.01, caption, va="top", fontsize=9, color="#444444")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     plt.close(figure)
@@ -114,9 +115,10 @@ def three_bars(
         if len(values) > 1:
             spread = np.linspace(-0.12, 0.12, len(values)) + place
             axes.plot(spread, values, "o", color=SHADES[0], markersize=4)
-        axes.text(place, values.mean() + 0.035, f"{values.mean():.3f}", ha="center")
+        axes.text(place, values.max() + 0.012, f"{values.mean():.3f}", ha="center")
     axes.axhline(0.5, color="#444444", linestyle=":", linewidth=1)
-    axes.text(2.45, 0.505, "chance", ha="right", va="bottom", fontsize=9)
+    axes.text(-0.65, 0.505, "chance", va="bottom", fontsize=9)
+    axes.set_xlim(-0.7, 2.5)
     axes.set(xticks=range(3), xticklabels=THREE_BARS, ylabel="accuracy", title=title)
     axes.set_ylim(0.4, 0.9)
     axes.grid(axis="x", visible=False)

@@ -37,7 +37,12 @@ def _lint(options) -> int:
 def _run(options) -> int:
     from helpers.course.execute import run
 
-    return run(options.notebooks, store=options.store, resume=not options.again)
+    code = run(options.notebooks, store=options.store, resume=not options.again)
+    if options.store:
+        from helpers.course.sync import sync
+
+        sync()  # the minutes measured a moment ago go into heads and README
+    return code
 
 
 def _doctor(options) -> int:

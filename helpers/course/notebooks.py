@@ -112,7 +112,9 @@ def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
     known = {p.relative_to(root / "notebooks").with_suffix("").as_posix(): p for p in find(root)}
     chosen = []
     for name in names:
-        wanted = name.replace("\\", "/").removesuffix(".ipynb").removeprefix("notebooks/").strip("/")
+        wanted = (
+            name.replace("\\", "/").removesuffix(".ipynb").removeprefix("notebooks/").strip("/")
+        )
         folder, _, slug = wanted.rpartition("/")
         number = f"{int(slug):02d}_" if slug.isdecimal() else None
         hits = []

@@ -1,23 +1,28 @@
 """`course sync`: write what is known in one place wherever it is shown.
 
 The repository's address comes from `pyproject.toml`; minutes and memory from the stamps of the
-stored runs; reading and exercise minutes from each notebook's metadata. They are shown in Colab
-cells, badges, notebook heads and the README's table, and a test finds none that differs.
+stored runs; reading and exercise minutes from each notebook's metadata; the README's picture from a
+notebook's stored output. They are shown in Colab cells, badges, notebook heads and the README, and
+a test finds none that differs.
 """
 
+import base64
 import re
 from pathlib import Path
 
 from helpers.course import notebooks, template
 from helpers.runtime import ROOT
 
-__all__ = ["minutes_line", "sync", "synced_notebook", "synced_readme"]
+__all__ = ["front_picture", "minutes_line", "sync", "synced_notebook", "synced_readme"]
 
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
 MINUTES = re.compile(r"(<!-- minutes -->).*?(<!-- /minutes -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 CLONE = re.compile(r"git clone \S+")
 CITE = re.compile(r"(url\s*=\s*\{)[^}]*(\})")
+PICTURE = re.compile(r"!\[[^\]]*\]\(notebooks/front\.png\)")
+FRONT = ("00_start_here", "plots.learning_curve(")
+"""The README's picture: the notebook, and a piece of the cell that draws it."""
 PLAN_KEY = "course_plan"
 """Notebook metadata: `reading` and `exercises` in minutes, `t4_factor` (T4 over CPU compute)."""
 
@@ -42,9 +47,15 @@ def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
             stale.append(path)
             if not check:
                 notebooks.write(path, notebook)
+    alt, picture = front_picture(root)
+    front = root / "notebooks" / "front.png"
+    if picture and (not front.exists() or front.read_bytes() != picture):
+        stale.append(front)
+        if not check:
+            front.write_bytes(picture)
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")
-    if (fresh := synced_readme(text, root)) != text:
+    if (fresh := synced_readme(text, alt, root)) != text:
         stale.append(readme)
         if not check:
             notebooks.write_text(readme, fresh)
@@ -78,8 +89,23 @@ def minutes_line(notebook) -> str:
     )
 
 
-def synced_readme(text: str, root: Path = ROOT) -> str:
-    """Put the table of notebooks and the address into the README's text."""
+def front_picture(root: Path = ROOT) -> tuple[str, bytes]:
+    """Description and PNG bytes of the figure that fronts the README; empty if none is stored."""
+    name, piece = FRONT
+    path = root / "notebooks" / f"{name}.ipynb"
+    for cell in notebooks.read(path).cells if path.exists() else []:
+        if cell.cell_type == "code" and piece in cell.source:
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    alt = output.metadata["image/png"]["alt"]
+                    return alt, base64.b64decode(output.data["image/png"])
+    return "", b""
+
+
+def synced_readme(text: str, alt: str, root: Path = ROOT) -> str:
+    """Put the table of notebooks, the address and the picture's description into the README."""
+    if alt:
+        text = PICTURE.sub(lambda _: f"![{alt}](notebooks/front.png)", text)
     text = TABLE.sub(lambda m: m[1] + _table(root) + m[2], text)
     text = CLONE.sub(f"git clone {template.address(root)}", text)
     return CITE.sub(lambda m: m[1] + template.address(root) + m[2], text)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 if "google.colab" in sys.modules:
     course = Path("finetuning-history")
+    clone = ["git", "clone", "--depth=1", "{address}"]
     if not course.exists():
-        subprocess.run(["git", "clone", "--depth=1", "{address}", str(course)], check=True)
+        subprocess.run([*clone, str(course)], check=True)
     subprocess.run([sys.executable, str(course / "helpers/course/colab.py")], check=True)
     sys.path.insert(0, str(course.resolve()))"""
 
