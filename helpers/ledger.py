@@ -31,30 +31,10 @@ __all__ = [
 ]
 
 ERAS = ("classical", "pretraining", "embeddings", "bert", "gpt", "lora")
-KEYS = (
-    "era",
-    "notebook",
-    "task",
-    "method",
-    "labels",
-    "source_labels",
-    "seed",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "correct",
-    "trainable_parameters",
-    "total_parameters",
-    "train_seconds",
-    "eval_seconds",
-    "peak_memory_bytes",
-    "artefact_bytes",
-    "profile",
-    "device",
-    "versions",
-    "revision",
-    "time",
+KEYS = tuple(
+    "era notebook task method labels source_labels seed metric value low high correct "
+    "trainable_parameters total_parameters train_seconds eval_seconds peak_memory_bytes "
+    "artefact_bytes profile device versions revision time".split()
 )
 IDENTITY = ("method", "task", "metric", "labels", "source_labels", "seed", "profile")
 """What makes two lines the same result; the later one replaces the earlier when loading."""
@@ -89,12 +69,12 @@ def row(
 
     Args:
         run: the run that made it.
-        era: one of classical, pretraining, embeddings, bert, gpt, lora.
+        era: one of `ERAS`.
         task: for example `"rotten_tomatoes"`.
         method: the name its line has in every figure.
         labels: labelled target examples used; 0 for zero-shot, the true count for "all".
         seed: of the budget's draw and of training.
-        metric: `"accuracy"`, `"span_f1"`, `"perplexity"`, `"minimal_pairs"`.
+        metric: `"accuracy"`, `"span_f1"`, `"perplexity"` or `"minimal_pairs"`.
         interval: the value with its 95 % interval over test items.
         correct: what pairs it with other methods: hex outcomes (accuracy, minimal pairs),
             `[tp, fp, fn]` a sentence (span F1), `[nll, tokens]` a document (perplexity), or None.
@@ -157,8 +137,7 @@ def append(rows: Iterable[dict] | dict, path: Path | None = None) -> None:
         path: another ledger; the default is `ledger_path()`.
 
     Raises:
-        ValueError: if a row lacks a key, has one too many, or holds a value that is no number. No
-            row of the call is written then.
+        ValueError: if a row is not complete and finite; no row of the call is written then.
     """
     from filelock import FileLock
 
@@ -233,7 +212,7 @@ def load(reference: bool = True):
 
 
 def outcomes(rows, items: int):
-    """Stack the stored outcomes of accuracy rows into an array for `evaluation.paired_difference`.
+    """Stack stored outcomes into an array for `evaluation.paired_difference`.
 
     Args:
         rows: rows of one method at one budget, one a seed (a DataFrame or dicts).
@@ -259,8 +238,8 @@ def expect(
 ) -> bool:
     """Put a claim to the test, and say whether it held here; a learner is never stopped.
 
-    A claim holds when the whole 95 % interval lies on its side. The verdict that the stored `cpu`
-    run recorded is printed when yours differs; `make course` collects such differences.
+    A claim holds when the whole 95 % interval lies on its side. A verdict that differs from the
+    recorded one is said, and `make course` collects it.
 
     Args:
         claim: the statement, in words.

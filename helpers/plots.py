@@ -12,8 +12,8 @@ import numpy as np
 
 __all__ = ["SHADES", "learning_curve", "show", "three_bars", "use_house_style"]
 
-SHADES = ("#1b3a5c", "#d9822b", "#7fa7c9", "#8c2f39", "#5b8c5a", "#b8b8b8")
-"""Dark to light in turn, so that neighbours differ in greyscale too."""
+SHADES = ("#1b3a5c", "#e59b3a", "#8c2f39", "#9fc1dc", "#4f7a4e", "#c8c8c8")
+"""Dark and light in turn, so that neighbours differ in greyscale too."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
@@ -110,7 +110,7 @@ def three_bars(
     for place, name in enumerate(THREE_BARS):
         values = np.asarray(accuracies[name], dtype=float)
         heights.append(f"{name} {values.mean():.3f}")
-        axes.bar(place, values.mean(), 0.6, color=SHADES[2], edgecolor=SHADES[0])
+        axes.bar(place, values.mean(), 0.6, color=SHADES[3], edgecolor=SHADES[0])
         axes.patches[-1].set_hatch(HATCHES[place])
         if len(values) > 1:
             spread = np.linspace(-0.12, 0.12, len(values)) + place

@@ -275,7 +275,7 @@ def _expected_cost(name: str) -> str:
     stamp = read_stamp(ROOT / "notebooks" / f"{name}.ipynb")
     if not stamp:
         return "No timed run of this notebook is stored yet."
-    minutes, memory = stamp["seconds"] / 60, stamp["peak_memory_bytes"] / 2**30
+    minutes, memory = stamp["seconds"] / 60, stamp["peak_memory_bytes"] / 1e9
     return (
         f"The stored outputs took {minutes:.1f} minutes and {memory:.1f} GB "
         f"(profile {stamp['profile']}, {stamp['device']})."

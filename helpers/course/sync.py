@@ -18,7 +18,7 @@ __all__ = ["front_picture", "minutes_line", "sync", "synced_notebook", "synced_r
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
 MINUTES = re.compile(r"(<!-- minutes -->).*?(<!-- /minutes -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
-CLONE = re.compile(r"git clone \S+")
+CLONE = re.compile(r"(git clone (?:--?\S+ )*)[^\s`<>)\"']+")
 CITE = re.compile(r"(url\s*=\s*\{)[^}]*(\})")
 PICTURE = re.compile(r"!\[[^\]]*\]\(notebooks/front\.png\)")
 FRONT = ("00_start_here", "plots.learning_curve(")
@@ -107,13 +107,13 @@ def synced_readme(text: str, alt: str, root: Path = ROOT) -> str:
     if alt:
         text = PICTURE.sub(lambda _: f"![{alt}](notebooks/front.png)", text)
     text = TABLE.sub(lambda m: m[1] + _table(root) + m[2], text)
-    text = CLONE.sub(f"git clone {template.address(root)}", text)
+    text = CLONE.sub(lambda m: m[1] + template.address(root), text)
     return CITE.sub(lambda m: m[1] + template.address(root) + m[2], text)
 
 
 def _compute_minutes(notebook) -> tuple[str, str]:
     stamp = notebook.metadata.get(notebooks.STAMP_KEY)
-    if not stamp:
+    if not stamp or "seconds" not in stamp:
         return "?", "?"
     cpu = stamp["seconds"] / 60
     factor = notebook.metadata.get(PLAN_KEY, {}).get("t4_factor", 1.0)

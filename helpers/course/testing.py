@@ -14,25 +14,28 @@ __all__ = ["run_tests"]
 CELL_TIMEOUT = 120  # seconds; a whole notebook takes less than this in `smoke`
 
 
-def run_tests(paths: list[str] | None = None, workers: int = 2) -> int:
+def run_tests(paths: list[str] | None = None, workers: int = 2, root: Path = ROOT) -> int:
     """Run all tests, or those in the given files, and return 0 only if every one passed.
 
     Args:
         paths: test files or notebooks; without them everything.
         workers: processes side by side.
+        root: the repository, whose address the notebooks must show.
     """
     from helpers import assets
     from helpers.course.lint import lint
 
     if paths:
         chosen = [path for path in map(Path, paths) if path.suffix == ".ipynb"]
-        lint_failed = lint(chosen) if chosen else 0
+        lint_failed = lint(chosen, root) if chosen else 0
+        # pytest starts in `root`, wherever the caller is.
+        paths = [os.path.abspath(path) for path in paths]
     else:
-        lint_failed = lint()
-        paths = [str(ROOT / "tests"), *map(str, notebooks.find())]
+        lint_failed = lint(root=root)
+        paths = [str(root / "tests"), *map(str, notebooks.find(root))]
     assets.path("reviews")  # once here, so that no test waits for a download
     with tempfile.TemporaryDirectory(prefix="course-test-") as results:
-        code = subprocess.run(_pytest(paths, workers), env=_environment(results), cwd=ROOT)
+        code = subprocess.run(_pytest(paths, workers), env=_environment(results), cwd=root)
     return int(bool(lint_failed) or code.returncode != 0)
 
 

@@ -6,6 +6,7 @@ lab` is what `make lab` does. It writes to `.venv/` and nowhere else.
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -21,7 +22,8 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 
 def wanted_stamp() -> str:
     """Fingerprint of what the environment is made from: Python's version, the lock, the project."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {sys.prefix}".encode())
+    # base_prefix, not prefix: the same Python counts as the same from inside the environment.
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {sys.base_prefix}".encode())
     for name in ("requirements.lock", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
@@ -45,7 +47,7 @@ def create() -> None:
     print(f"Setting up {VENV.name}/ from requirements.lock (once; a few minutes).", flush=True)
     STAMP.unlink(missing_ok=True)
     try:
-        venv.create(VENV, with_pip=True, clear=not PYTHON.exists())
+        _make_empty()
         pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
         subprocess.run([*pip, "-r", str(ROOT / "requirements.lock")], check=True)
         # The lock holds the build backend, so that this step needs no index.
@@ -56,7 +58,26 @@ def create() -> None:
             f"Setting up {VENV.name}/ stopped (pip's message is above, exit {error.returncode}). "
             "Mend what it names and run the same command again: it goes on from here."
         ) from None
+    except KeyboardInterrupt:
+        raise SystemExit(f"\nSetting up {VENV.name}/ was interrupted; run it again.") from None
     STAMP.write_text(wanted_stamp())
+
+
+def _make_empty() -> None:
+    # A Python of another version would stay in place if the folder were not emptied.
+    config = VENV / "pyvenv.cfg"
+    version = ".".join(map(str, sys.version_info[:3]))
+    same = config.exists() and f"version = {version}\n" in config.read_text(encoding="utf-8")
+    clear = not (same and PYTHON.exists())
+    try:
+        # Links where the system has them: a copied Python may not find its own library.
+        venv.create(VENV, with_pip=True, clear=clear, symlinks=os.name != "nt")
+    except subprocess.CalledProcessError as error:
+        said = (error.output or b"").decode(errors="replace").strip()
+        raise SystemExit(
+            f"Python could not make {VENV.name}/ ({said or error}). On Debian and Ubuntu "
+            "the package python3-venv is needed: sudo apt install python3-venv"
+        ) from None
 
 
 def main(arguments: list[str]) -> int:
@@ -67,6 +88,8 @@ def main(arguments: list[str]) -> int:
         return 0
     # Ctrl-C reaches the command itself; this process only waits for its exit code.
     command = subprocess.Popen([str(PYTHON), "-m", "helpers.course.cli", *arguments], cwd=ROOT)
+    # An end asked for politely is passed on, so that no server stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: command.terminate())
     while True:
         try:
             return command.wait()

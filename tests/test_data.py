@@ -1,0 +1,111 @@
+"""The splits and budgets that every figure of the course rests on."""
+
+import hashlib
+
+import pytest
+from datasets import Dataset
+
+from helpers import data
+from helpers.runtime import PROFILES
+
+
+@pytest.fixture(scope="module")
+def reviews():
+    return data.load_reviews()
+
+
+@pytest.fixture(scope="module")
+def imdb():
+    return data.load_imdb()
+
+
+def test_the_rule_of_the_splits_on_a_corpus_small_enough_to_do_by_hand():
+    rows = [(word, len(word) % 2) for word in ("aa", "bb", "cc", "dd", "a", "b", "c", "d")]
+    splits = data.split_rows([*rows, ("  AA ".strip(), 0)], held_out_per_label=1)
+    for label, words in ((0, ["aa", "bb", "cc", "dd"]), (1, ["a", "b", "c", "d"])):
+        order = sorted(words, key=lambda word: hashlib.sha256(word.encode()).hexdigest())
+        got = {name: [t for t, y in part if y == label] for name, part in splits.items()}
+        assert got == {"test": order[:1], "validation": order[1:2], "train": order[2:]}
+
+
+def test_of_equal_texts_the_first_stays_and_keeps_its_spelling():
+    rows = [("A  Film", 1), ("a film", 1), ("b", 1), ("c", 1), ("d", 0), ("e", 0), ("f", 0)]
+    texts = [t for part in data.split_rows(rows, 1).values() for t, _ in part]
+    assert sorted(texts) == ["A  Film", "b", "c", "d", "e", "f"]
+
+
+def test_too_few_rows_to_hold_out_is_said_with_their_number():
+    with pytest.raises(ValueError, match="Label 0 has 2 distinct texts"):
+        data.split_rows([("a", 0), ("b", 0)], held_out_per_label=1)
+
+
+def test_reviews_have_the_published_rows_and_the_fixed_sizes(reviews, imdb):
+    assert len(data.raw_rows("rotten_tomatoes")) == 8_530
+    assert len(data.raw_rows("imdb")) == 25_000
+    assert {k: len(v) for k, v in reviews.items()} == {
+        "train": 6_398,
+        "validation": 1_066,
+        "test": 1_066,
+    }
+    assert {k: len(v) for k, v in imdb.items()} == {
+        "train": 20_904,
+        "validation": 2_000,
+        "test": 2_000,
+    }
+    for split in (reviews["test"], reviews["validation"], imdb["test"], imdb["validation"]):
+        assert sum(split["label"]) * 2 == len(split)
+
+
+def test_no_text_is_in_two_splits_not_even_in_another_spelling(reviews, imdb):
+    for corpus in (reviews, imdb):
+        keys = [{data.normalise(t) for t in split["text"]} for split in corpus.values()]
+        assert sum(map(len, keys)) == len(set.union(*keys)) == sum(map(len, corpus.values()))
+
+
+def test_unknown_source_names_the_ones_there_are():
+    with pytest.raises(ValueError, match="rotten_tomatoes, imdb"):
+        data.raw_rows("amazon")
+
+
+def test_budgets_are_balanced_nested_and_the_same_every_time(reviews):
+    train = reviews["train"]
+    previous = set()
+    for n in (32, 100, 320, 1_000, 3_200):
+        drawn = data.label_budget(train, n, seed=3)
+        assert len(drawn) == n and sum(drawn["label"]) * 2 == n
+        assert previous <= set(drawn["text"])
+        assert drawn["text"][:] == data.label_budget(train, n, seed=3)["text"][:]
+        previous = set(drawn["text"])
+    assert previous <= set(data.label_budget(train, "all", seed=3)["text"])
+
+
+def test_seeds_draw_different_labels_and_shuffle_the_classes(reviews):
+    one, other = (data.label_budget(reviews["train"], 100, seed) for seed in (0, 1))
+    assert len(set(one["text"]) & set(other["text"])) < 20
+    labels = one["label"][:]
+    assert labels != sorted(labels) and labels != sorted(labels, reverse=True)
+
+
+def test_an_odd_budget_gives_the_remainder_to_the_first_class():
+    split = Dataset.from_dict({"text": [str(i) for i in range(9)], "label": [0, 1, 2] * 3})
+    drawn = data.label_budget(split, 7, seed=0)["label"][:]
+    assert [drawn.count(label) for label in (0, 1, 2)] == [3, 2, 2]
+
+
+def test_a_budget_beyond_the_labels_names_the_class_and_what_it_has():
+    split = Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 0, 1]})
+    with pytest.raises(ValueError, match=r"needs 2 examples of label 1; there are 1"):
+        data.label_budget(split, 4, seed=0)
+
+
+def test_the_smoke_profile_is_small_balanced_and_a_part_of_the_real_splits(reviews):
+    small = data.load_reviews(PROFILES["smoke"])
+    assert len(small["train"]) == 240 and len(small["test"]) == 80
+    assert set(small["test"]["text"]) <= set(reviews["test"]["text"])
+    assert sum(small["test"]["label"]) == 40
+
+
+def test_news_are_three_hundred_items_and_fifty_more():
+    news = data.load_news()
+    assert (len(news["background"]), len(news["test"])) == (300, 50)
+    assert news["background"]["text"][0].startswith("Hundreds of people have been forced")

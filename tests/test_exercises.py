@@ -1,0 +1,85 @@
+"""Instant checks: right answers pass, wrong ones get a hint, a solution may not be a stub."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from helpers.exercises import Hint, check
+from helpers.runtime import PROFILES, ROOT, Run
+
+NUMBERS = sorted(p.stem.removeprefix("nb") for p in (ROOT / "helpers" / "exercises").glob("nb*.py"))
+
+
+def a_run(notebook="00_start_here", strict=False):
+    return Run(notebook, PROFILES["smoke"], 0, "cpu", "float32", 1, strict_exercises=strict)
+
+
+def unanswered(X, y):
+    """A stub."""
+    return ...
+
+
+@pytest.mark.parametrize("answer", [..., None, unanswered])
+def test_an_open_exercise_is_named_in_a_lesson_and_fails_a_solution(answer, capsys):
+    check(a_run(), "1", answer)
+    assert "not attempted" in capsys.readouterr().out
+    with pytest.raises(Hint, match="not attempted"):
+        check(a_run("solutions/00_start_here", strict=True), "1", answer)
+
+
+def test_a_wrong_answer_gets_a_hint_and_fails_a_solution(capsys):
+    check(a_run(), "1", "a")
+    assert "compare the first and the third bar" in capsys.readouterr().out
+    with pytest.raises(Hint, match="Exercise 1 in solutions"):
+        check(a_run("solutions/00_start_here", strict=True), "1", "a")
+
+
+def test_a_right_answer_is_praised(capsys):
+    check(a_run(), "1", "b")
+    assert "correct" in capsys.readouterr().out
+
+
+def test_code_of_the_learner_that_fails_is_reported_not_raised(capsys):
+    check(a_run(), "2", lambda *arguments: 1 / 0)
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_an_unknown_exercise_lists_those_there_are():
+    with pytest.raises(KeyError, match="1, 2, 3"):
+        check(a_run(), "9", 1)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_check_refuses_nonsense(number):
+    for name, exercise in importlib.import_module(f"helpers.exercises.nb{number}").CHECKS.items():
+        for nonsense in ("?", lambda *a, **k: np.zeros(2)):
+            with pytest.raises(Exception) as caught:
+                exercise(nonsense)
+            assert str(caught.value), f"exercise {name} of notebook {number} gives no help"
+
+
+def test_the_leash_accepts_the_formula_and_refuses_a_missing_pull():
+    checks = importlib.import_module("helpers.exercises.nb00").CHECKS
+
+    def right(X, y, weights, start, pull):
+        error = 1 / (1 + np.exp(-(X @ weights))) - y
+        return X.T @ error / len(y) + pull * (weights - start)
+
+    def without_pull(X, y, weights, start, pull):
+        return right(X, y, weights, start, 0)
+
+    assert checks["2"](right)
+    with pytest.raises(Hint, match="look at the pull"):
+        checks["2"](without_pull)
+
+
+def test_the_paired_interval_refuses_items_drawn_apart():
+    checks = importlib.import_module("helpers.exercises.nb00").CHECKS
+
+    def apart(first, second, draws, rng):
+        i, j = (rng.integers(0, len(first), size=(draws, len(first))) for _ in range(2))
+        return np.percentile(first[i].mean(axis=1) - second[j].mean(axis=1), [2.5, 97.5])
+
+    with pytest.raises(Hint, match="use them for both methods"):
+        checks["3"](apart)

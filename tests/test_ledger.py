@@ -1,0 +1,192 @@
+"""A result that was written stays, whatever happens beside it or after it."""
+
+import json
+import multiprocessing
+import warnings
+
+import numpy as np
+import pytest
+
+from helpers import evaluation, ledger
+from helpers.runtime import PROFILES, Cost, Run
+
+
+@pytest.fixture(autouse=True)
+def own_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RESULTS", str(tmp_path))
+    monkeypatch.delenv("COURSE_VERDICTS", raising=False)
+
+
+def a_run(profile="smoke"):
+    return Run("00_start_here", PROFILES[profile], 0, "cpu", "float32", 2)
+
+
+def a_row(run=None, correct=(True, False, True, True), **changes):
+    facts = {
+        "era": "classical",
+        "task": "rotten_tomatoes",
+        "method": "counts",
+        "labels": 100,
+        "seed": 0,
+        "trainable_parameters": 10,
+        "total_parameters": 10,
+        "train": Cost(1.5, 2_000),
+        "evaluate": Cost(0.25, 0),
+        "artefact_bytes": 40,
+    }
+    return ledger.accuracy_row(run or a_run(), correct, **(facts | changes))
+
+
+def test_a_row_has_exactly_the_agreed_keys_and_the_figures_of_its_outcomes():
+    row = a_row()
+    assert tuple(row) == ledger.KEYS
+    assert row["value"] == 0.75 and row["low"] <= 0.75 <= row["high"]
+    assert evaluation.hex_to_bits(row["correct"], 4).tolist() == [True, False, True, True]
+    assert (row["train_seconds"], row["eval_seconds"], row["peak_memory_bytes"]) == (
+        1.5,
+        0.25,
+        2000,
+    )
+    assert row["profile"] == "smoke" and row["time"].endswith("Z")
+
+
+def test_what_is_appended_is_read_back_whole_and_in_order():
+    rows = [a_row(seed=seed) for seed in range(3)]
+    ledger.append(rows[0])
+    ledger.append(rows[1:])
+    assert ledger.read() == rows
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("value", float("nan"), "value is nan"),
+        ("low", None, "low is None"),
+        ("era", "x", "era 'x'"),
+    ],
+)
+def test_a_bad_row_is_refused_and_nothing_of_the_call_is_written(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        ledger.append([a_row(), a_row() | {key: value}])
+    assert ledger.read() == []
+
+
+def test_missing_and_unknown_keys_are_named():
+    row = a_row()
+    del row["seed"]
+    with pytest.raises(ValueError, match=r"missing keys \['seed'\], unknown keys \['sed'\]"):
+        ledger.append(row | {"sed": 0})
+
+
+def test_a_torn_last_line_costs_itself_only():
+    ledger.append([a_row(seed=0), a_row(seed=1)])
+    path = ledger.ledger_path()
+    path.write_bytes(path.read_bytes()[:-40])  # a run killed in the middle of its line
+    ledger.append(a_row(seed=2))
+    with pytest.warns(UserWarning, match="line 2 left out"):
+        assert [row["seed"] for row in ledger.read()] == [0, 2]
+
+
+def test_a_line_of_broken_bytes_or_foreign_json_is_left_out_with_its_number():
+    ledger.append(a_row(seed=0))
+    with open(ledger.ledger_path(), "ab") as file:
+        file.write(b"\xff\xfe\n[1, 2]\n\n")
+    ledger.append(a_row(seed=1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert [row["seed"] for row in ledger.read()] == [0, 1]
+    assert [str(w.message).split(" left")[0] for w in caught] == [
+        "ledger.jsonl, line 2",
+        "ledger.jsonl, line 3",
+    ]
+
+
+def _write_twenty(worker):
+    for n in range(20):
+        ledger.append([a_row(seed=1_000 * worker + n), a_row(seed=1_000 * worker + 500 + n)])
+
+
+def test_several_processes_lose_none_of_each_others_lines():
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_write_twenty, args=(w,)) for w in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    seeds = [row["seed"] for row in ledger.read()]
+    expected = {1_000 * w + half + n for w in range(3) for half in (0, 500) for n in range(20)}
+    assert len(seeds) == 120 and set(seeds) == expected
+
+
+def test_the_latest_row_of_a_result_counts_and_other_profiles_stand_beside_it():
+    again = a_row(correct=(True, True, True, True))
+    other = a_row(a_run("cpu"))
+    ledger.append([a_row(), a_row(labels=320), other, again])
+    table = ledger.load(reference=False)
+    assert table["value"].tolist() == [0.75, 0.75, 1.0]
+    assert table["profile"].tolist() == ["smoke", "cpu", "smoke"]
+    assert set(table["origin"]) == {"yours"}
+
+
+def test_your_rows_and_the_reference_are_told_apart(tmp_path, monkeypatch):
+    reference = tmp_path / "reference.jsonl"
+    monkeypatch.setattr(ledger, "REFERENCE", reference)
+    ledger.append(a_row(method="theirs"), path=reference)
+    ledger.append(a_row(method="mine"))
+    table = ledger.load()
+    assert dict(zip(table["method"], table["origin"], strict=True)) == {
+        "mine": "yours",
+        "theirs": "reference",
+    }
+
+
+def test_an_empty_ledger_is_a_table_without_rows():
+    table = ledger.load(reference=False)
+    assert len(table) == 0 and list(table.columns) == [*ledger.KEYS, "origin"]
+
+
+def test_outcomes_are_stacked_by_seed_whatever_the_order_of_the_lines():
+    rows = [a_row(seed=1, correct=(0, 0, 1)), a_row(seed=0, correct=(1, 0, 0))]
+    assert ledger.outcomes(rows, 3).tolist() == [[True, False, False], [False, False, True]]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sides", "held"),
+    [
+        (0.01, 0.03, {"above": 0.0}, True),
+        (-0.01, 0.03, {"above": 0.0}, False),
+        (0.0, 0.03, {"above": 0.0}, False),
+        (-0.04, 0.04, {"above": -0.05, "below": 0.05}, True),
+        (-0.04, 0.06, {"above": -0.05, "below": 0.05}, False),
+    ],
+)
+def test_a_claim_holds_only_when_the_whole_interval_is_on_its_side(low, high, sides, held, capsys):
+    measured = evaluation.Difference(0.02, low, high, 5, 100)
+    assert ledger.expect("a claim", measured, recorded="held", **sides) is held
+    printed = capsys.readouterr().out
+    assert printed.lstrip().startswith("held" if held else "not held")
+    assert ("the stored run recorded: held" in printed) is not held
+
+
+def test_verdicts_are_left_where_the_runner_looks_for_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_VERDICTS", str(tmp_path / "verdicts"))
+    measured = evaluation.Difference(0.02, 0.01, 0.03, 5, 100)
+    ledger.expect("a claim", measured, above=0, recorded="not held")
+    entry = json.loads((tmp_path / "verdicts").read_text(encoding="utf-8"))
+    assert (entry["claim"], entry["verdict"], entry["recorded"]) == ("a claim", "held", "not held")
+
+
+def test_a_claim_without_a_side_or_with_another_record_is_refused():
+    measured = evaluation.Difference(0.02, 0.01, 0.03, 5, 100)
+    with pytest.raises(ValueError, match="side"):
+        ledger.expect("a claim", measured, recorded="held")
+    with pytest.raises(ValueError, match="'maybe'"):
+        ledger.expect("a claim", measured, above=0, recorded="maybe")
+
+
+def test_a_row_of_the_reference_can_be_paired_with_one_of_yours():
+    first, second = np.array([1, 1, 0, 1]), np.array([0, 1, 0, 0])
+    rows = [a_row(correct=first), a_row(correct=second)]
+    difference = evaluation.paired_difference(*(ledger.outcomes([row], 4) for row in rows))
+    assert difference.value == 0.5

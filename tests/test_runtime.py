@@ -1,0 +1,100 @@
+"""What a run is told about itself: profile, device, cost."""
+
+import random
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import runtime
+
+
+def test_setup_names_the_notebook_and_repeats_random_numbers(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_PROFILE", "smoke")
+    draws = []
+    for _ in range(2):
+        run = runtime.setup(notebook=0)
+        draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert draws[0] == draws[1]
+    assert run.notebook == "00_start_here" and run.profile.name == "smoke"
+    assert not run.strict_exercises
+    assert "00_start_here · profile smoke" in capsys.readouterr().out
+
+
+def test_a_solution_is_strict_about_its_exercises(monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "smoke")
+    run = runtime.setup(notebook="solutions/0")
+    assert run.notebook == "solutions/00_start_here" and run.strict_exercises
+
+
+def test_unknown_profile_and_notebook_list_what_there_is(monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "huge")
+    with pytest.raises(ValueError, match="'huge'; set it to one of smoke, cpu, gpu"):
+        runtime.setup(notebook=0)
+    with pytest.raises(ValueError, match="there are 00_start_here"):
+        runtime.setup(notebook=77)
+
+
+@pytest.mark.parametrize(
+    ("available", "memory", "chosen"),
+    [(False, 0, "cpu"), (True, 8 * 2**30, "cpu"), (True, 15 * 2**30, "gpu")],
+)
+def test_without_a_wish_the_profile_follows_the_gpus_memory(monkeypatch, available, memory, chosen):
+    monkeypatch.delenv("COURSE_PROFILE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    device = type("Device", (), {"total_memory": memory})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
+    assert runtime._choose_profile().name == chosen
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
+)
+def test_bfloat16_is_used_only_where_the_card_computes_in_it(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert runtime.usable_precision("cuda") == precision
+    assert runtime.usable_precision("cpu") == "float32"
+
+
+def test_measure_counts_seconds_and_the_memory_of_the_block_alone():
+    with runtime.measure() as cost:
+        block = np.ones(20_000_000)  # 160 MB
+        time.sleep(0.1)
+        del block
+    with runtime.measure() as second:
+        time.sleep(0.05)
+    assert 0.1 <= cost.seconds < 5
+    assert 140e6 < cost.peak_memory_bytes < 400e6
+    assert second.peak_memory_bytes < 60e6
+
+
+def test_measure_reports_also_when_the_block_fails():
+    with pytest.raises(RuntimeError), runtime.measure() as cost:
+        time.sleep(0.02)
+        raise RuntimeError
+    assert cost.seconds >= 0.02
+
+
+def test_the_revision_changes_with_lesson_code_and_not_with_machinery(tmp_path, monkeypatch):
+    (tmp_path / "helpers" / "course").mkdir(parents=True)
+    (tmp_path / "helpers" / "a.py").write_bytes(b"x = 1\n")
+    monkeypatch.setattr(runtime, "ROOT", tmp_path)
+
+    def revision():
+        runtime.revision.cache_clear()
+        return runtime.revision()
+
+    first = revision()
+    (tmp_path / "helpers" / "course" / "b.py").write_bytes(b"y = 1\n")
+    assert revision() == first
+    (tmp_path / "helpers" / "a.py").write_bytes(b"x = 1\r\n")
+    assert revision() == first
+    (tmp_path / "helpers" / "a.py").write_bytes(b"x = 2\n")
+    assert revision() != first
+    runtime.revision.cache_clear()
+
+
+def test_seeds_are_five_for_small_budgets_and_three_above():
+    cpu = runtime.PROFILES["cpu"]
+    assert [len(cpu.seeds_for(n)) for n in (32, 320, 1_000, "all")] == [5, 5, 3, 3]
