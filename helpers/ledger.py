@@ -107,11 +107,7 @@ def row(
         "eval_seconds": round(evaluate.seconds, 4),
         "peak_memory_bytes": int(train.peak_memory_bytes),
         "artefact_bytes": int(artefact_bytes),
-        "profile": run.profile.name,
-        "device": run.device_name,
-        "versions": dict(run.versions),
-        "revision": revision(),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **_signature(run),
     }
 
 
@@ -270,6 +266,16 @@ def expect(
         with open(verdicts, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
     return held
+
+
+def _signature(run: Run) -> dict:
+    return {
+        "profile": run.profile.name,
+        "device": run.device_name,
+        "versions": dict(run.versions),
+        "revision": revision(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
 
 
 def _check(entry: dict) -> None:

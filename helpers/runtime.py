@@ -163,7 +163,7 @@ def setup(notebook: int | str, seed: int = 0) -> Run:
         precision=usable_precision(device),
         threads=torch.get_num_threads(),
         strict_exercises=name.startswith("solutions/"),
-        versions=_versions(),
+        versions=versions(),
     )
     _style_figures()
     print(f"{name} · profile {profile.name} · {run.device_name}, {run.precision} · seed {seed}")
@@ -251,7 +251,8 @@ def _notebook_name(notebook: int | str) -> str:
     )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide numbers, as ledger rows record them."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}

@@ -15,8 +15,8 @@ import types
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from fake_wheels import Shop
+from filelock import FileLock
 
 from helpers import assets
 from helpers.assets import sources as sources_module

@@ -265,7 +265,7 @@ def test_a_write_that_fails_leaves_the_stored_notebook_whole(course, monkeypatch
     def full_disk(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(notebooks.os, "replace", full_disk)
+    monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(OSError, match="No space left"):
         course.run(store=True)
     assert path.read_bytes() == before

@@ -79,7 +79,6 @@ MUTATIONS = [
     ("badge", edit(HEAD, "blob/main/notebooks/03_topic", "blob/main/notebooks/04_topic")),
     ("setup", edit(COLAB, "--depth=1", "--depth=2")),
     ("setup", edit(SETUP, "notebook=3", "notebook=4")),
-    ("setup", code("import google.colab")),
     ("section", edit(-8, "## What it changed, and what it cost", "## What it changed")),
     ("section", edit(-4, "## What we learned", "```\n# What we learned\n```")),
     ("section", edit(-3, "## References", "## Reading")),

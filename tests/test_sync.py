@@ -114,7 +114,8 @@ def test_nothing_else_of_a_notebook_changes(course):
     after = notebooks.read(path)
     assert after.metadata == before.metadata
     assert [cell.id for cell in after.cells] == [cell.id for cell in before.cells]
-    changed = [i for i, pair in enumerate(zip(before.cells, after.cells)) if pair[0] != pair[1]]
+    pairs = enumerate(zip(before.cells, after.cells, strict=True))
+    changed = [index for index, (old, new) in pairs if old != new]
     assert changed == [0, 1]  # the head with its badge, and the Colab cell
     assert [c.get("outputs") for c in after.cells] == [c.get("outputs") for c in before.cells]
     # The Colab cell is no part of what a notebook computes: its outputs stay valid.
@@ -123,14 +124,14 @@ def test_nothing_else_of_a_notebook_changes(course):
 
 def test_minutes_come_from_the_stamp_and_the_plan(course):
     path = course / "notebooks" / f"{LESSON}.ipynb"
-    notebook = stamp(notebooks.read(path), seconds=150.0)
+    notebook = stamp(notebooks.read(path), seconds=144.0)
     notebooks.write(path, notebook)
     assert run(course, check=True)[0] == 1
     run(course)
     head = notebooks.read(path).cells[0].source
     wanted = (
         "35 minutes to read, 20 for the exercises; "
-        "2.5 of compute on two cores, 1.2 on a T4 (estimated)"  # 150 s; half of it, rounded to even
+        "2.4 of compute on two cores, 1.2 on a T4 (estimated)"
     )
     assert f"**Minutes:** <!-- minutes -->{wanted}<!-- /minutes -->\n" in head
 

@@ -58,6 +58,18 @@ def _prefetch(options) -> int:
     return 0
 
 
+def _benchmark(options) -> int:
+    from helpers.experiments.benchmark import benchmark
+
+    return benchmark(
+        options.era,
+        options.method or (),
+        profile=options.profile,
+        again=options.again,
+        dry_run=options.dry_run,
+    )
+
+
 def _sync(options) -> int:
     from helpers.course.sync import sync
 
@@ -94,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     prefetch = command("prefetch", _prefetch, "fetch all data and models now, to work offline")
     prefetch.add_argument("assets", nargs="*", help="names; all of them without")
     prefetch.add_argument("--to", type=Path, help="a folder to carry to another machine")
+    grid = command("benchmark", _benchmark, "run the grid behind the reference ledger")
+    grid.add_argument("--era", required=True, help="classical, ...")
+    grid.add_argument("--method", action="append", help="one method; may be given several times")
+    grid.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
+    grid.add_argument("--again", action="store_true", help="run what the ledger has already")
+    grid.add_argument("--dry-run", action="store_true", help="say what is missing, run nothing")
     sync = command("sync", _sync, "write address, badges and measured minutes where they are shown")
     sync.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 if something would"

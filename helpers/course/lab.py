@@ -18,6 +18,7 @@ import urllib.request
 from pathlib import Path
 
 from helpers.course import notebooks
+from helpers.files import write_text
 from helpers.runtime import ROOT
 
 __all__ = ["copy_notebooks", "lab", "needs_address", "reset"]
@@ -54,9 +55,9 @@ def copy_notebooks(root: Path = ROOT) -> list[str]:
             if now == latest:  # left as it is: it may be open in a browser
                 made[name] = {"copy": latest, "course": latest}
                 continue
-        notebooks.write_text(target, fresh)
+        write_text(target, fresh)
         made[name] = {"copy": latest, "course": latest}
-    notebooks.write_text(work / MANIFEST, json.dumps(made, indent=1) + "\n")
+    write_text(work / MANIFEST, json.dumps(made, indent=1) + "\n")
     return kept
 
 
@@ -76,11 +77,11 @@ def reset(names: list[str], root: Path = ROOT) -> int:
             os.replace(target, mine)
             print(f"Your version is now work/{mine.relative_to(work).as_posix()}")
         fresh = notebooks.stripped(source)
-        notebooks.write_text(target, fresh)
+        write_text(target, fresh)
         latest = _digest(fresh.encode("utf-8"))
         made[name] = {"copy": latest, "course": latest}
         print(f"work/{name} is fresh.")
-    notebooks.write_text(work / MANIFEST, json.dumps(made, indent=1) + "\n")
+    write_text(work / MANIFEST, json.dumps(made, indent=1) + "\n")
     return 0
 
 

@@ -201,7 +201,7 @@ def _setup(notebook, path: Path, kind: str, root: Path) -> Iterator[Finding]:
                 index,
                 "setup",
                 "looks like a second setup cell, so its code would be left out of the stamp; only "
-                "the first two code cells may mention google.colab or import setup",
+                "the Colab cell and the setup cell stand once, at the top",
             )
 
 

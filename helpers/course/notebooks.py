@@ -6,10 +6,9 @@ the fingerprint of the code cells and of `helpers` they were made with, and what
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
+from helpers.files import write_text
 from helpers.runtime import ROOT
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "resolve",
     "stripped",
     "write",
-    "write_text",
 ]
 
 KINDS = ("lesson", "bonus", "solution")
@@ -73,20 +71,6 @@ def write(path: Path, notebook) -> None:
     # GitHub shows "Invalid Notebook" for widget state without the widget's own files.
     notebook.metadata.pop("widgets", None)
     write_text(path, nbformat.writes(notebook, version=4).rstrip("\n") + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, making its folder if needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def stripped(path: Path) -> str:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from helpers.course import notebooks, template
+from helpers.files import write_text
 from helpers.runtime import ROOT
 
 __all__ = ["front_picture", "minutes_line", "sync", "synced_notebook", "synced_readme"]
@@ -58,7 +59,7 @@ def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
     if (fresh := synced_readme(text, alt, root)) != text:
         stale.append(readme)
         if not check:
-            notebooks.write_text(readme, fresh)
+            write_text(readme, fresh)
     for path in stale:
         echo(f"{'differs' if check else 'written'}: {path.relative_to(root).as_posix()}")
     if check and stale:

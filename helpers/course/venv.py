@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +20,9 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 
 
 def wanted_stamp() -> str:
-    """Fingerprint of what the environment is made from: Python's version, the lock, the project."""
+    """Fingerprint of what the environment is made from: Python, this folder, lock, project."""
     # base_prefix, not prefix: the same Python counts as the same from inside the environment.
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {sys.base_prefix}".encode())
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {sys.base_prefix} {ROOT}".encode())
     for name in ("requirements.lock", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
@@ -55,7 +54,7 @@ def create() -> None:
         subprocess.run([*pip, *editable], check=True)
     except subprocess.CalledProcessError as error:
         raise SystemExit(
-            f"Setting up {VENV.name}/ stopped (pip's message is above, exit {error.returncode}). "
+            f"Setting up {VENV.name}/ stopped (the reason is above, exit {error.returncode}). "
             "Mend what it names and run the same command again: it goes on from here."
         ) from None
     except KeyboardInterrupt:
@@ -69,15 +68,9 @@ def _make_empty() -> None:
     version = ".".join(map(str, sys.version_info[:3]))
     same = config.exists() and f"version = {version}\n" in config.read_text(encoding="utf-8")
     clear = not (same and PYTHON.exists())
-    try:
-        # Links where the system has them: a copied Python may not find its own library.
-        venv.create(VENV, with_pip=True, clear=clear, symlinks=os.name != "nt")
-    except subprocess.CalledProcessError as error:
-        said = (error.output or b"").decode(errors="replace").strip()
-        raise SystemExit(
-            f"Python could not make {VENV.name}/ ({said or error}). On Debian and Ubuntu "
-            "the package python3-venv is needed: sudo apt install python3-venv"
-        ) from None
+    # Not `import venv`: this file has that name, and its folder comes first when it is the script.
+    command = [sys.executable, "-I", "-m", "venv", *(["--clear"] if clear else []), str(VENV)]
+    subprocess.run(command, check=True)
 
 
 def main(arguments: list[str]) -> int:

@@ -7,13 +7,13 @@ take turns, and the assistant has the last word, because that is what the model 
 
 import difflib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from helpers.files import write_text
 from helpers.tables.rows import read_json_lines
 from helpers.tables.text import Problems, list_places, read_text, shorten, storable
 
@@ -124,13 +124,7 @@ def write_chat(path: str | Path, conversations: Iterable[list[dict] | dict]) -> 
         problems.add("", unknown, "Leave these keys out of what you write.")
     problems.raise_if_any()
     lines = "".join(json.dumps(chat, ensure_ascii=False) + "\n" for chat in chats)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(lines, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, lines)
     return path
 
 

@@ -1,0 +1,149 @@
+"""The grid behind the reference ledger: methods x budgets x seeds, resumable at any point.
+
+What the ledger already has is skipped, so a killed run goes on where it stopped. A method whose
+configurations or code changed is run again by deleting its rows (`course benchmark --again`).
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from helpers import experiments, ledger
+from helpers.experiments import Corpus, Method
+from helpers.files import write_text
+from helpers.runtime import PROFILES, Run, usable_precision, versions
+
+__all__ = ["benchmark"]
+
+
+def benchmark(
+    era: str,
+    names: Iterable[str] = (),
+    *,
+    profile: str = "cpu",
+    again: bool = False,
+    dry_run: bool = False,
+    path: Path | None = None,
+    choices_path: Path | None = None,
+    echo: Callable[[str], None] = print,
+) -> int:
+    """Run what is missing of an era's part of the grid, and add it to the reference ledger.
+
+    Args:
+        era: whose methods.
+        names: some of its methods; all of them without.
+        profile: sizes, as everywhere.
+        again: run the named methods anew, configurations included; later rows replace earlier.
+        dry_run: say what is missing and run nothing.
+        path: the ledger to read and write; the reference without.
+        choices_path: where frozen configurations are kept; beside the reference ledger without.
+        echo: receives a line for each cell.
+
+    Returns:
+        0 when nothing is missing any more.
+
+    Raises:
+        ValueError: if the era, a method or the profile is unknown.
+    """
+    path = path or ledger.REFERENCE
+    choices_path = choices_path or experiments.CHOICES
+    methods = _named(experiments.methods_of(era), names)
+    corpus, run = Corpus(_profile(profile)), _run(profile, era)
+    done = set() if again else {_key(row) for row in ledger.read(path)}
+    todo = _missing(methods, corpus, done, profile)
+    echo(f"{era}: {len(todo)} of {_size(methods, corpus)} cells to run, profile {profile}")
+    if dry_run or not todo:
+        return 0
+    clock = _Clock(len(todo))
+    for method in methods:
+        cells = [cell for cell in todo if cell[0] is method]
+        if not cells:
+            continue
+        configuration = _configuration(method, corpus, choices_path, again, echo)
+        for _, budget, seed in cells:
+            cell = experiments.run_cell(method, corpus, budget, seed, configuration, "test")
+            ledger.append(experiments.to_row(run, method, corpus, cell), path)
+            value = f"{cell.correct.mean():.3f}"
+            echo(f"{clock.tick()}  {method.name}, {budget} labels, seed {seed}: {value}")
+    return 0
+
+
+class _Clock:
+    """Counts cells and says how long the rest will take, from the mean so far."""
+
+    def __init__(self, total: int):
+        self.total, self.done, self.start = total, 0, time.perf_counter()
+
+    def tick(self) -> str:
+        self.done += 1
+        seconds = time.perf_counter() - self.start
+        left = seconds / self.done * (self.total - self.done)
+        return f"[{self.done}/{self.total}] {seconds:.0f} s, about {left:.0f} s left"
+
+
+def _named(methods: dict[str, Method], names: Iterable[str]) -> list[Method]:
+    names = list(names) or list(methods)
+    unknown = [name for name in names if name not in methods]
+    if unknown:
+        raise ValueError(f"No method {unknown[0]!r}; there are {', '.join(methods)}.")
+    return [methods[name] for name in names]
+
+
+def _profile(name: str):
+    if name not in PROFILES:
+        raise ValueError(f"No profile {name!r}; there are {', '.join(PROFILES)}.")
+    return PROFILES[name]
+
+
+def _run(profile: str, era: str) -> Run:
+    """The run that signs the rows: like a notebook's, without one."""
+    import torch
+
+    cuda = profile == "gpu" and torch.cuda.is_available()
+    device = "cuda" if cuda else "cpu"
+    threads = torch.get_num_threads()
+    return Run(
+        f"benchmark {era}",
+        PROFILES[profile],
+        0,
+        device,
+        usable_precision(device),
+        threads,
+        versions=versions(),
+    )
+
+
+def _labels(corpus: Corpus, budget: int | str) -> int:
+    return len(corpus.reviews["train"]) if budget == "all" else budget
+
+
+def _key(row: dict) -> tuple:
+    return row["method"], row["labels"], row["seed"], row["profile"], row["metric"], row["task"]
+
+
+def _missing(methods, corpus: Corpus, done: set, profile: str) -> list[tuple]:
+    return [
+        (method, budget, seed)
+        for method in methods
+        for budget in method.budgets(corpus.profile)
+        for seed in method.seeds(corpus.profile, budget)
+        if (method.name, _labels(corpus, budget), seed, profile, "accuracy", experiments.TASK)
+        not in done
+    ]
+
+
+def _size(methods, corpus: Corpus) -> int:
+    return len(_missing(methods, corpus, set(), ""))
+
+
+def _configuration(method: Method, corpus: Corpus, path: Path, again: bool, echo) -> dict:
+    """The frozen configuration: read if it was chosen before, else chosen now and kept."""
+    choices = experiments.reference_choices(path)
+    key = method.name if corpus.profile.name == "cpu" else f"{method.name} ({corpus.profile.name})"
+    if again or key not in choices:
+        echo(f"{method.name}: choosing among {len(method.configurations)} configurations")
+        choices[key] = experiments.choose(method, corpus)
+        write_text(path, json.dumps(choices, indent=1, ensure_ascii=False) + "\n")
+    echo(f"{method.name}: {choices[key]['configuration']}")
+    return choices[key]["configuration"]

@@ -1,0 +1,268 @@
+"""The files around the code: they agree, and the package keeps its own order."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from helpers.runtime import ROOT
+
+FILES = ("pyproject.toml", "environment.yml", "requirements.lock")
+MODULES = sorted((ROOT / "helpers").rglob("*.py"))
+ORDER = (
+    "files runtime assets data tables features embeddings networks pretrained lora training prompting "
+    "evaluation ledger experiments plots"
+).split()
+OUTSIDE = ("course", "exercises")  # may use every lesson module
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def ranges(lines) -> dict[str, SpecifierSet]:
+    found = [Requirement(line) for line in lines]
+    return {canonicalize_name(each.name): each.specifier for each in found}
+
+
+def direct() -> dict[str, SpecifierSet]:
+    return ranges([*project()["dependencies"], *project()["optional-dependencies"]["test"]])
+
+
+def conda() -> tuple[list[str], list[str]]:
+    """What conda installs, and what pip installs."""
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    listed = yaml.safe_load(text)["dependencies"]
+    [pip] = [item["pip"] for item in listed if isinstance(item, dict)]
+    return [item for item in listed if isinstance(item, str)], pip
+
+
+def locked() -> dict[str, str]:
+    """Package -> the one version pinned for the Python that runs."""
+    pins: dict[str, str] = {}
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
+        [pin] = requirement.specifier
+        assert pin.operator == "==" and "*" not in pin.version, line
+        name = canonicalize_name(requirement.name)
+        assert name not in pins, f"{name} is pinned twice for this Python"
+        pins[name] = pin.version
+    return pins
+
+
+def test_conda_users_get_the_ranges_of_the_project_file():
+    packages = [line for line in conda()[1] if not line.startswith("-")]
+    assert ranges(packages) == direct()
+
+
+def test_conda_installs_the_course_itself_too():
+    assert [line for line in conda()[1] if line.startswith("-")] == ["--editable ."]
+
+
+def test_the_range_of_python_is_the_same_everywhere():
+    [python] = [line for line in conda()[0] if line.startswith("python")]
+    assert SpecifierSet(python.removeprefix("python")) == SpecifierSet(project()["requires-python"])
+    from helpers.course.venv import NEWEST, OLDEST
+
+    allowed = SpecifierSet(project()["requires-python"])
+    minors = [minor for minor in range(30) if f"3.{minor}.5" in allowed]
+    assert ((3, minors[0]), (3, minors[-1])) == (OLDEST, NEWEST)
+
+
+def test_the_lock_pins_every_direct_dependency_inside_its_range():
+    pins = locked()
+    missing = sorted(set(direct()) - set(pins))
+    assert missing == [], "not in requirements.lock"
+    wrong = {name: pins[name] for name, wanted in direct().items() if pins[name] not in wanted}
+    assert wrong == {}
+
+
+def test_the_lock_holds_the_build_backend_and_the_torch_the_results_were_made_with():
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [requirement] = map(Requirement, whole["build-system"]["requires"])
+    assert locked()[requirement.name] in requirement.specifier
+    assert locked()["torch"] == "2.13.0"
+
+
+def of_a_gpu(name: str) -> bool:
+    return name.startswith(("nvidia", "cuda", "triton"))
+
+
+def test_the_lock_works_without_a_gpu():
+    assert [name for name in locked() if of_a_gpu(name)] == []
+
+
+def test_the_lock_leaves_no_version_to_the_day_of_installation():
+    pins, loose = locked(), set()
+    for name in pins:
+        try:
+            needed = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # an environment with fewer packages
+            continue
+        for requirement in map(Requirement, needed):
+            wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if wanted and not of_a_gpu(requirement.name):
+                loose.add(canonicalize_name(requirement.name))
+    assert sorted(loose - set(pins)) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_package_index_is_named(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert not re.search(r"index-url|find-links|trusted-host|pythonhosted|pypi\.org", text)
+    hosts = set(re.findall(r"https?://([^/\s\"']+)", text))
+    assert hosts <= {"github.com"}
+
+
+def test_what_a_run_makes_is_not_in_git():
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    assert {"work/", "results/", ".venv/"} <= set(ignored)
+
+
+def test_the_licence_names_one_for_code_and_one_for_text():
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "MIT License" in text
+    assert re.search(r"CC[ -]BY[ -]4\.0", text)
+    assert project()["license"] == "MIT AND CC-BY-4.0"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_is_short_enough_to_read(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def lines_of_code(function: ast.AST, lines: list[str]) -> int:
+    """Lines of a function that are not blank and not its docstring; comments count."""
+    docstring = set()
+    if ast.get_docstring(function, clean=False) is not None:
+        first = function.body[0]
+        docstring = set(range(first.lineno, first.end_lineno + 1))
+    span = range(function.lineno, function.end_lineno + 1)
+    return sum(bool(lines[n - 1].strip()) and n not in docstring for n in span)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_function_fits_a_screen(path):
+    text = path.read_text(encoding="utf-8")
+    functions = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    lengths = {node.name: lines_of_code(node, text.splitlines()) for node in functions}
+    assert {name: length for name, length in lengths.items() if length > 40} == {}
+
+
+def imports_of(path: Path) -> list[tuple[str, bool]]:
+    """Modules of `helpers` that a file imports, each with whether a function does it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: write imports from the top, `helpers.x`"
+            names = [node.module]
+            if node.module == "helpers":
+                names = [f"helpers.{alias.name}" for alias in node.names]
+        else:
+            continue
+        parts = [name.split(".") for name in names]
+        found += [(part[1], id(node) in inside) for part in parts if part[0] == "helpers"]
+    return found
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(ROOT / "helpers").with_suffix("").parts[0]
+
+
+def test_every_lesson_module_has_its_place_in_the_order():
+    assert {module_of(path) for path in MODULES} <= {*ORDER, *OUTSIDE, "__init__"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_one_way(path):
+    here = module_of(path)
+    if here in OUTSIDE:
+        return
+    if here == "__init__":  # the package hands out `setup`, and loads it when asked
+        assert imports_of(path) == [("runtime", True)]
+        return
+    allowed = {*ORDER[: ORDER.index(here) + 1]}
+    wrong = [
+        module
+        for module, in_function in imports_of(path)
+        # `runtime` sets the figures' style and reads stamps, without depending on either to load.
+        if module not in allowed and not (here == "runtime" and in_function)
+    ]
+    assert wrong == []
+
+
+def repository_files() -> list[Path]:
+    """Files git has or would add; in an unpacked zip, every file that is not made by a run."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        names = listed.stdout.decode("utf-8").split("\0")
+        paths = [ROOT / name for name in names if name]
+    except (OSError, subprocess.CalledProcessError):
+        made = {".venv", "work", "results", ".git", "__pycache__", ".ruff_cache"}
+        paths = [p for p in ROOT.rglob("*") if not made & set(p.relative_to(ROOT).parts)]
+    return [path for path in paths if path.is_file()]
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:  # weights and the like
+        return ""
+
+
+def test_no_file_leads_to_a_place_that_a_clone_lacks():
+    # Put together here, so that this file holds neither.
+    outside = ("../" + "shared", "design" + ".md")
+    found = [
+        f"{name_of(path)}: {word}"
+        for path in repository_files()
+        for word in outside
+        if word in text_of(path)
+    ]
+    assert found == []
+
+
+def test_no_file_holds_a_home_directory():
+    home = re.compile(
+        r"(?<![\w.~$}/-])/(?:home|Users)/\w+|(?<![\w./])/root/\w+|[A-Z]:\\+Users\\+\w"
+    )
+    # The tests of this very rule show it what to refuse.
+    examples = {"tests/test_lint.py", "tests/test_project_files.py"}
+    found = [
+        f"{name_of(path)}: {match[0]}"
+        for path in repository_files()
+        if name_of(path) not in examples
+        for match in home.finditer(text_of(path))
+    ]
+    assert found == []
+
+
+def test_the_search_for_home_directories_sees_the_examples():
+    assert "/home/" in text_of(ROOT / "tests" / "test_lint.py")
+    assert ROOT / "tests" / "test_lint.py" in repository_files()
