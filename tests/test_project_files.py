@@ -18,8 +18,8 @@ from helpers.runtime import ROOT
 FILES = ("pyproject.toml", "environment.yml", "requirements.lock")
 MODULES = sorted((ROOT / "helpers").rglob("*.py"))
 ORDER = (
-    "files runtime assets data tables features embeddings networks pretrained lora training prompting "
-    "evaluation ledger experiments plots"
+    "files runtime assets data tables features embeddings networks pretrained lora training "
+    "prompting evaluation ledger experiments plots"
 ).split()
 OUTSIDE = ("course", "exercises")  # may use every lesson module
 

@@ -215,7 +215,8 @@ def _metadata(notebook, path: Path) -> Iterator[Finding]:
             "kernelspec",
             f"the kernel is {kernel!r}; name it python3, as every machine does",
         )
-    rerun = f"run `course run --store {path.stem}`"
+    folder = {"bonus": "bonus/", "solution": "solutions/"}.get(notebooks.kind_of(path), "")
+    rerun = f"run `course run --store {folder}{path.stem}`"
     stamp = notebooks.read_stamp(path)
     if not stamp:
         yield None, "stamp", f"no complete stamp says where the outputs come from; {rerun}"

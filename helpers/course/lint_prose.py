@@ -121,6 +121,7 @@ CITATIONS = [
 ]
 ROW_CITATION = re.compile(rf"{AUTHOR},?\s+{YEAR}")  # a table has no room for brackets
 
+TITLE = re.compile(r"(?<![*\w])\*[^*\n]+\*(?!\*)")
 FILLERS = re.compile(r"\b(simply|just|obviously|of course)\b|(?<=[^\s!])!+(?=[\s\"'”)*_]|$)", re.I)
 QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”]*”|«[^»]*»|(?<!\w)'[^'\n]*'(?!\w)")
 PROMPTS = ("**predict", "**interpret")
@@ -215,14 +216,14 @@ def _visible(text: str) -> str:
 
 
 def _own_words(text: str) -> str:
-    """The prose that is ours: without quotations, which may say what they like."""
+    """The prose that is ours: without quotations and titles in italics, which may say anything."""
     paragraphs = re.split(r"\n\s*\n", strip_code(text))
     ours = []
     for paragraph in paragraphs:
         # Predict and Interpret are set as block quotes but are not quotations.
         quoted = paragraph.lstrip().startswith(">")
         if not quoted or any(mark in paragraph.lower() for mark in PROMPTS):
-            ours.append(paragraph)
+            ours.append(TITLE.sub(" ", paragraph))
     return QUOTED.sub(" ", _visible("\n\n".join(ours)))
 
 

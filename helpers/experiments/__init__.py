@@ -28,6 +28,7 @@ __all__ = [
     "learning_curve",
     "methods_of",
     "reference_choices",
+    "reference_curve",
     "run_cell",
     "to_row",
 ]
@@ -64,6 +65,8 @@ class Method:
         configurations: at most six, each the keyword arguments of `fit` beyond the first three.
         fit: `fit(corpus, labelled, seed, **configuration) -> Fitted`; `labelled` is a Dataset of
             target examples.
+        prepare: `prepare(corpus, **configuration)` computes what every cell shares (vectors of the
+            corpora, source weights) before the clock starts; None if there is nothing.
         uses_source: whether IMDB's labels are used.
         uses_target: False for a method that sees no target label; its one row stands at 0.
         random: whether the seed matters once the labels are given. Where it does not, "all" labels
@@ -75,6 +78,7 @@ class Method:
     name: str
     configurations: tuple[Mapping[str, Any], ...]
     fit: Callable[..., Fitted]
+    prepare: Callable[..., None] | None = None
     uses_source: bool = False
     uses_target: bool = True
     random: bool = True
@@ -160,6 +164,8 @@ def run_cell(
         The `Cell`: outcomes in the split's order, and both costs.
     """
     labelled, items = corpus.labelled(budget, seed), corpus.reviews[split]
+    if method.prepare:
+        method.prepare(corpus, **configuration)
     with measure() as train:
         fitted = method.fit(corpus, labelled, seed, **configuration)
     with measure() as evaluate:
@@ -243,3 +249,19 @@ def methods_of(era: str) -> dict[str, Method]:
 def reference_choices(path: Path = CHOICES) -> dict[str, dict]:
     """The frozen choices behind the reference ledger, by method name, as `choose` returns them."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def reference_curve(name: str, path: Path = ledger.REFERENCE) -> dict[int, np.ndarray]:
+    """A method's line in the reference ledger: {labels: test outcomes, booleans (seeds, items)}.
+
+    Raises:
+        ValueError: if the ledger has no row of that method; the message lists those it has.
+    """
+    rows = [row for row in ledger.latest(ledger.read(path)) if row["task"] == TASK]
+    mine = [row for row in rows if row["method"] == name]
+    if not mine:
+        known = ", ".join(dict.fromkeys(row["method"] for row in rows)) or "none"
+        raise ValueError(f"The reference has no rows of {name!r}; it has {known}.")
+    items = 2 * data.HELD_OUT_PER_LABEL[TASK]
+    budgets = sorted({row["labels"] for row in mine})
+    return {n: ledger.outcomes([r for r in mine if r["labels"] == n], items) for n in budgets}

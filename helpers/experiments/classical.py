@@ -10,12 +10,12 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
 from helpers.experiments import Corpus, Fitted, Method
 from helpers.features import LogCountRatio, PriorLogisticRegression, augment
 
-__all__ = ["METHODS", "source_matrix", "source_weights", "word_vectorizer"]
+__all__ = ["METHODS", "source_matrix", "source_weights", "space", "word_vectorizer"]
 
 NOTEBOOK = "01_classical_ml"
 
@@ -37,33 +37,46 @@ def word_vectorizer(corpus: Corpus) -> TfidfVectorizer:
     return corpus.once("word_vectorizer", make)
 
 
-def source_matrix(corpus: Corpus) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """IMDB's training reviews: (texts, features) and labels (texts,)."""
+def space(corpus: Corpus, ratios: bool) -> Pipeline:
+    """What a text becomes for every method that uses IMDB's labels: texts -> (texts, features).
 
-    def make():
+    With `ratios`, each feature is scaled by its log-count ratio in IMDB.
+    """
+    words = word_vectorizer(corpus)
+
+    def make() -> Pipeline:
         train = corpus.imdb["train"]
-        return word_vectorizer(corpus).transform(train["text"][:]), np.array(train["label"][:])
+        scale = LogCountRatio(alpha=0.1)
+        scale.fit(words.transform(train["text"][:]), np.array(train["label"][:]))
+        return make_pipeline(words, scale)
 
-    return corpus.once("source_matrix", make)
+    return corpus.once("scaled space", make) if ratios else make_pipeline(words)
 
 
-def source_weights(corpus: Corpus, C: float) -> np.ndarray:
+def source_matrix(corpus: Corpus, ratios: bool) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """IMDB's training reviews: (texts, features) and labels (texts,)."""
+    train = corpus.imdb["train"]
+    labels = np.array(train["label"][:])
+    make = space(corpus, ratios).transform
+    return corpus.once(f"source matrix {ratios}", lambda: make(train["text"][:])), labels
+
+
+def source_weights(corpus: Corpus, ratios: bool, C: float = 3.0) -> np.ndarray:
     """Weights learned from IMDB's labels alone, shape (features,)."""
-    return corpus.once(
-        f"source_weights {C}", lambda: linear(C).fit(*source_matrix(corpus)).coef_[0]
-    )
+    key = f"source weights {ratios} {C}"
+    return corpus.once(key, lambda: linear(C).fit(*source_matrix(corpus, ratios)).coef_[0])
 
 
-def _target(corpus: Corpus, labelled) -> tuple[sparse.csr_matrix, np.ndarray]:
-    texts = labelled["text"][:]
-    return word_vectorizer(corpus).transform(texts), np.array(labelled["label"][:])
+def _target(corpus: Corpus, labelled, ratios: bool) -> tuple[sparse.csr_matrix, np.ndarray]:
+    labels = np.array(labelled["label"][:])
+    return space(corpus, ratios).transform(labelled["text"][:]), labels
 
 
-def _from_weights(corpus: Corpus, weights: np.ndarray) -> Fitted:
-    vectorizer = word_vectorizer(corpus)
+def _from_weights(corpus: Corpus, weights: np.ndarray, ratios: bool) -> Fitted:
+    features = space(corpus, ratios)
 
     def predict(texts):
-        return (vectorizer.transform(texts) @ weights > 0).astype(int)
+        return (features.transform(texts) @ weights > 0).astype(int)
 
     return Fitted(predict, weights.size, weights.size, weights.size * 4)
 
@@ -98,44 +111,40 @@ def nb_svm(corpus, labelled, seed, characters, C):
     return _from_pipeline(pipeline, labelled)
 
 
-def source_only(corpus, labelled, seed, C, ratios):
+def source_only(corpus, labelled, seed, ratios, C):
     """IMDB's labels, none of the target's."""
-    X, y = source_matrix(corpus)
-    scale = LogCountRatio(alpha=0.1).fit(X, y) if ratios else None
-    weights = linear(C).fit(scale.transform(X) if ratios else X, y).coef_[0]
-    fitted = _from_weights(corpus, weights * scale.ratio_ if ratios else weights)
+    model = linear(C).fit(*source_matrix(corpus, ratios))
+    fitted = _from_weights(corpus, model.coef_[0], ratios)
     fitted.trainable_parameters = 0  # nothing is trained on the target
     return fitted
 
 
-def pooled(corpus, labelled, seed, C, weight):
+def pooled(corpus, labelled, seed, ratios, C=3.0, weight=1.0):
     """One model for both corpora, each target text counted `weight` times."""
-    X, y = source_matrix(corpus)
-    X_target, y_target = _target(corpus, labelled)
+    X, y = source_matrix(corpus, ratios)
+    X_target, y_target = _target(corpus, labelled, ratios)
     counts = np.r_[np.ones(len(y)), np.full(len(y_target), weight)]
     both = sparse.vstack([X, X_target], format="csr")
     model = linear(C).fit(both, np.r_[y, y_target], sample_weight=counts)
-    return _from_weights(corpus, model.coef_[0])
+    return _from_weights(corpus, model.coef_[0], ratios)
 
 
-def augmented(corpus, labelled, seed, C, weight):
+def augmented(corpus, labelled, seed, ratios, C):
     """Shared and separate copies of every feature (Daume 2007)."""
-    X, y = source_matrix(corpus)
-    X_target, y_target = _target(corpus, labelled)
-    counts = np.r_[np.ones(len(y)), np.full(len(y_target), weight)]
+    X, y = source_matrix(corpus, ratios)
+    X_target, y_target = _target(corpus, labelled, ratios)
     both = sparse.vstack([augment(X, "source"), augment(X_target, "target")], format="csr")
-    model = linear(C).fit(both, np.r_[y, y_target], sample_weight=counts)
-    shared, _, own = np.split(model.coef_[0], 3)
-    fitted = _from_weights(corpus, shared + own)
+    shared, _, own = np.split(linear(C).fit(both, np.r_[y, y_target]).coef_[0], 3)
+    fitted = _from_weights(corpus, shared + own, ratios)
     fitted.trainable_parameters = 3 * shared.size
     return fitted
 
 
-def source_then_target(corpus, labelled, seed, source_C, strength):
+def source_then_target(corpus, labelled, seed, ratios, strength):
     """Weights pulled towards those of the source (Chelba & Acero 2004)."""
-    X, y = _target(corpus, labelled)
-    model = PriorLogisticRegression(source_weights(corpus, source_C), strength).fit(X, y)
-    return _from_weights(corpus, model.coef_)
+    X, y = _target(corpus, labelled, ratios)
+    model = PriorLogisticRegression(source_weights(corpus, ratios), strength).fit(X, y)
+    return _from_weights(corpus, model.coef_, ratios)
 
 
 def _grid(**axes) -> tuple[dict, ...]:
@@ -144,25 +153,42 @@ def _grid(**axes) -> tuple[dict, ...]:
     return tuple({first: a, second: b} for a in ones for b in others)
 
 
-def _declare(name, fit, source=False, target=True, **axes) -> Method:
+def _share_vectors(corpus, ratios, **configuration) -> None:
+    source_matrix(corpus, ratios)
+
+
+def _share_weights(corpus, ratios, **configuration) -> None:
+    source_weights(corpus, ratios)
+
+
+def _declare(name, fit, prepare=None, target=True, **axes) -> Method:
     return Method(
-        "classical", name, _grid(**axes), fit, source, target, random=False, notebook=NOTEBOOK
+        "classical",
+        name,
+        _grid(**axes),
+        fit,
+        prepare,
+        uses_source=prepare is not None,
+        uses_target=target,
+        random=False,
+        notebook=NOTEBOOK,
     )
 
 
+BOTH = (False, True)
 METHODS = (
-    _declare("naive Bayes", naive_bayes, pairs=(False, True), alpha=(0.3, 1.0, 3.0)),
-    _declare("TF-IDF + LR", tfidf_regression, pairs=(False, True), C=(1.0, 3.0, 10.0)),
-    _declare("NB-SVM", nb_svm, characters=(False, True), C=(0.3, 1.0, 3.0)),
-    _declare("source only", source_only, True, False, ratios=(False, True), C=(1.0, 3.0, 10.0)),
-    _declare("pooled", pooled, True, C=(0.3, 1.0, 3.0, 10.0, 30.0, 100.0), weight=(1.0,)),
-    _declare("weighted", pooled, True, C=(1.0, 3.0), weight=(3.0, 10.0, 30.0)),
-    _declare("augmented", augmented, True, C=(0.3, 1.0, 3.0), weight=(1.0, 5.0)),
+    _declare("naive Bayes", naive_bayes, pairs=BOTH, alpha=(0.3, 1.0, 3.0)),
+    _declare("TF-IDF + LR", tfidf_regression, pairs=BOTH, C=(1.0, 3.0, 10.0)),
+    _declare("NB-SVM", nb_svm, characters=BOTH, C=(0.3, 1.0, 3.0)),
+    _declare("source only", source_only, _share_vectors, False, ratios=BOTH, C=(1.0, 3.0, 10.0)),
+    _declare("pooled", pooled, _share_vectors, ratios=BOTH, C=(1.0, 3.0, 10.0)),
+    _declare("weighted", pooled, _share_vectors, ratios=BOTH, weight=(3.0, 10.0, 30.0)),
+    _declare("augmented", augmented, _share_vectors, ratios=BOTH, C=(0.3, 1.0, 3.0)),
     _declare(
         "source, then target",
         source_then_target,
-        True,
-        source_C=(1.0, 3.0),
+        _share_weights,
+        ratios=BOTH,
         strength=(0.1, 0.3, 1.0),
     ),
 )
