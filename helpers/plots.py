@@ -115,7 +115,7 @@ def three_bars(
         if len(values) > 1:
             spread = np.linspace(-0.12, 0.12, len(values)) + place
             axes.plot(spread, values, "o", color=SHADES[0], markersize=4)
-        axes.text(place, values.max() + 0.012, f"{values.mean():.3f}", ha="center")
+        axes.text(place, values.max() + 0.02, f"{values.mean():.3f}", ha="center")
     axes.axhline(0.5, color="#444444", linestyle=":", linewidth=1)
     axes.text(-0.65, 0.505, "chance", va="bottom", fontsize=9)
     axes.set_xlim(-0.7, 2.5)
@@ -126,8 +126,8 @@ def three_bars(
     show(
         figure,
         f"{alt} Means: {'; '.join(heights)}.",
-        f"{labels:,} target labels; n = {items:,} items; dots: {seeds} seeds; "
-        "the axis starts at 0.4.",
+        f"{labels:,} target labels; n = {items:,} items; dots: {seeds} seeds "
+        "(one model where no labels are drawn); the axis starts at 0.4.",
     )
 
 

@@ -251,12 +251,19 @@ def test_the_report_lists_the_minutes_of_each_notebook(root):
     assert "  ok   01_next: no timed run is stored yet" in lines
 
 
+def test_a_busy_machine_is_told_that_its_minutes_are_too_high(root, monkeypatch):
+    for use, warned in ((80.0, True), (3.0, False)):
+        monkeypatch.setattr(doctor_machine, "cpu_in_use", lambda seconds=0.5, use=use: use)
+        _, lines = examine(root)
+        assert any("other programs use 80 % of the CPU" in line for line in lines) is warned
+
+
 def test_the_training_step_ends_within_its_time_and_counts_steps():
     training_speed(seconds=0.01)  # importing torch is not part of the measurement
     start = time.perf_counter()
     speed = training_speed(seconds=0.5)
     elapsed = time.perf_counter() - start
-    assert 0.3 < elapsed < 5
+    assert 0.3 < elapsed < 60  # the upper end allows for a busy machine
     assert speed > 0
     assert speed * elapsed > 1
     assert matmul_gflops(size=64, seconds=0.01) > 0

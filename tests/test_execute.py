@@ -173,7 +173,9 @@ def test_a_verdict_that_differs_is_a_note_and_under_strict_a_failure(course, mon
 
 
 KILLED_RUN = """\
-import sys
+import signal, sys
+# As in a terminal: a test run in the background would pass an ignored SIGINT on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 import helpers.course.execute
 import helpers.course.speed

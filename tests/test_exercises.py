@@ -35,6 +35,14 @@ def test_a_wrong_answer_gets_a_hint_and_fails_a_solution(capsys):
         check(a_run("solutions/00_start_here", strict=True), "1", "a")
 
 
+def test_an_answer_that_uses_an_ellipsis_to_index_is_not_a_stub(capsys):
+    def first_column(X, domain):
+        return X[..., 0]
+
+    check(a_run("01_classical_ml"), "2", first_column)
+    assert "not attempted" not in capsys.readouterr().out
+
+
 def test_a_right_answer_is_praised(capsys):
     check(a_run(), "1", "b")
     assert "correct" in capsys.readouterr().out

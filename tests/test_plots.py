@@ -58,7 +58,8 @@ def test_three_bars_say_heights_labels_items_and_seeds(shown, monkeypatch):
     alt = shown[0][1]["image/png"]["alt"]
     assert "target only 0.550; source only 0.700; source, then target 0.750" in alt
     assert captions == [
-        "1,000 target labels; n = 1,066 items; dots: 2 seeds; the axis starts at 0.4."
+        "1,000 target labels; n = 1,066 items; dots: 2 seeds (one model where no labels are drawn); "
+        "the axis starts at 0.4."
     ]
 
 

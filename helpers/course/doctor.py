@@ -19,6 +19,8 @@ __all__ = ["doctor", "expected_minutes", "mask"]
 LEVELS = {"ok": 0, "warn": 0, "fix": 1, "help": 2}
 MARKS = {"ok": "ok  ", "warn": "note", "fix": "FIX ", "help": "HELP"}
 
+BUSY = 30  # per cent of all cores, beyond which the speed measured says little
+
 
 def doctor(
     echo: Callable[[str], object] = print, *, as_json: bool = False, root: Path = ROOT
@@ -89,10 +91,13 @@ def _last_line(code: int, findings: list[Finding]) -> str:
 
 
 def _speed_and_minutes(root: Path) -> list[Finding]:
+    found, busy = [], doctor_machine.cpu_in_use()
+    if busy > BUSY:
+        text = f"other programs use {busy:.0f} % of the CPU: the minutes below are too high. "
+        found.append(Finding(text + "Close them and run `course doctor` again.", "warn"))
     here = speed.training_speed(seconds=4.0)
-    found = [
-        Finding(f"training: {here:.0f} steps/s; matrices: {speed.matmul_gflops():.0f} GFLOP/s")
-    ]
+    arithmetic = f"matrices: {speed.matmul_gflops():.0f} GFLOP/s"
+    found.append(Finding(f"training: {here:.1f} steps/s; {arithmetic}"))
     for path in notebooks.find(root):
         label = path.relative_to(root / "notebooks").with_suffix("").as_posix()
         stamp = notebooks.read_stamp(path)

@@ -12,7 +12,7 @@ from helpers import runtime
 from helpers.course.doctor_checks import Finding, existing
 from helpers.runtime import ROOT
 
-__all__ = ["device", "disk", "memory"]
+__all__ = ["cpu_in_use", "device", "disk", "memory"]
 
 NEEDED_MEMORY, NEEDED_AVAILABLE = 8e9, 4e9
 NEEDED_DISK = 2e9
@@ -106,3 +106,10 @@ def device() -> list[Finding]:
     if torch.backends.mps.is_available():
         findings.append(Finding("mps: there, and not used: it can give wrong numbers silently"))
     return findings
+
+
+def cpu_in_use(seconds: float = 0.5) -> float:
+    """Per cent of all cores that other programs use now, averaged over some seconds."""
+    import psutil
+
+    return psutil.cpu_percent(interval=seconds)

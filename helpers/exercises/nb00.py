@@ -10,6 +10,7 @@ __all__ = ["CHECKS"]
 
 def three_bars(answer) -> str:
     """Exercise 1: target only above source then target is negative transfer."""
+    answer = str(answer).strip().lower()
     if answer not in ("a", "b", "c"):
         raise Hint('answer with one letter: "a", "b" or "c"')
     if answer == "a":

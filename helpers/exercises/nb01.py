@@ -15,6 +15,8 @@ def ratio_of_good(answer) -> str:
         return "Three eighths of the positive counts against one eighth of the negative ones."
     if np.isclose(value, 3, atol=0.01):
         raise Hint("that is the ratio; the log is missing")
+    if np.isclose(value, np.log2(3), atol=0.01):
+        raise Hint("take the natural logarithm, not that of base 2")
     raise Hint("add alpha to the count of each of the four words, on both sides, then normalise")
 
 

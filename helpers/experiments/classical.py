@@ -177,18 +177,18 @@ def _declare(name, fit, prepare=None, target=True, **axes) -> Method:
 
 BOTH = (False, True)
 METHODS = (
-    _declare("naive Bayes", naive_bayes, pairs=BOTH, alpha=(0.3, 1.0, 3.0)),
-    _declare("TF-IDF + LR", tfidf_regression, pairs=BOTH, C=(1.0, 3.0, 10.0)),
-    _declare("NB-SVM", nb_svm, characters=BOTH, C=(0.3, 1.0, 3.0)),
+    _declare("naive Bayes", naive_bayes, pairs=BOTH, alpha=(1.0, 3.0, 10.0)),
+    _declare("TF-IDF + LR", tfidf_regression, pairs=BOTH, C=(3.0, 10.0, 30.0)),
+    _declare("NB-SVM", nb_svm, characters=BOTH, C=(1.0, 3.0, 10.0)),
     _declare("source only", source_only, _share_vectors, False, ratios=BOTH, C=(1.0, 3.0, 10.0)),
-    _declare("pooled", pooled, _share_vectors, ratios=BOTH, C=(1.0, 3.0, 10.0)),
-    _declare("weighted", pooled, _share_vectors, ratios=BOTH, weight=(3.0, 10.0, 30.0)),
-    _declare("augmented", augmented, _share_vectors, ratios=BOTH, C=(0.3, 1.0, 3.0)),
+    _declare("pooled", pooled, _share_vectors, ratios=BOTH, C=(3.0, 10.0, 30.0)),
+    _declare("weighted", pooled, _share_vectors, ratios=BOTH, weight=(10.0, 30.0, 100.0)),
+    _declare("augmented", augmented, _share_vectors, ratios=BOTH, C=(1.0, 3.0, 10.0)),
     _declare(
         "source, then target",
         source_then_target,
         _share_weights,
         ratios=BOTH,
-        strength=(0.1, 0.3, 1.0),
+        strength=(0.03, 0.1, 0.3),
     ),
 )
