@@ -155,14 +155,14 @@ def learning_curve(
     figure, axes = plt.subplots()
     budgets = sorted({labels for curve in curves.values() for labels in curve})
     place = {labels: labels or min(b for b in budgets if b) / 3 for labels in budgets}
-    ends, seeds = [], set()
+    ends, seeds, mixed = [], set(), set(reference) != set(curves)
     for i, (method, curve) in enumerate(curves.items()):
         labels = sorted(curve)
         x = [place[n] for n in labels]
         values = [np.asarray(curve[n], dtype=float) for n in labels]
         means = [v.mean() for v in values]
         seeds |= {len(v) for v in values}
-        name = f"{method} (reference)" if method in reference else method
+        name = f"{method} (reference)" if mixed and method in reference else method
         axes.plot(x, means, label=name)
         low, high = [v.min() for v in values], [v.max() for v in values]
         axes.fill_between(x, low, high, color=SHADES[i % len(SHADES)], alpha=0.15, linewidth=0)
@@ -171,11 +171,14 @@ def learning_curve(
     axes.set_xticks([place[n] for n in budgets], [f"{n:,}" for n in budgets])
     axes.minorticks_off()
     axes.set(xlabel="labelled target examples", ylabel="accuracy", title=title, ylim=bounds)
-    axes.legend(loc="lower right")
+    crowded = len(curves) > 4
+    outside = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+    axes.legend(**outside if crowded else {"loc": "lower right"})
     few, many = min(seeds), max(seeds)
     count = f"{many}" if few == many else f"{few} to {many}"
     show(
         figure,
         f"{alt} Means: {'; '.join(ends)}.",
-        f"n = {items:,} items; {count} seeds a point; shade: lowest to highest seed.",
+        f"n = {items:,} items; {count} seeds a point; shade: lowest to highest seed."
+        + ("" if mixed else " All from the reference ledger."),
     )

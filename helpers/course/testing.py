@@ -12,6 +12,7 @@ from helpers.runtime import ROOT
 __all__ = ["run_tests"]
 
 NOT_UNDER_TEST = ("COURSE_STRICT", "COURSE_VERDICTS", "COURSE_ENCODER", "COURSE_DECODER")
+NEEDED = ("reviews", "glove")  # the assets that tests and notebooks read in `smoke`
 CELL_TIMEOUT = 120  # seconds; a whole notebook takes less than this in `smoke`
 
 
@@ -34,7 +35,8 @@ def run_tests(paths: list[str] | None = None, workers: int = 2, root: Path = ROO
     else:
         lint_failed = lint(root=root)
         paths = [str(root / "tests"), *map(str, notebooks.find(root))]
-    assets.path("reviews")  # once here, so that no test waits for a download
+    for name in NEEDED:
+        assets.path(name)  # once here, so that no test waits for a download
     with tempfile.TemporaryDirectory(prefix="course-test-") as results:
         code = subprocess.run(_pytest(paths, workers), env=_environment(results), cwd=root)
     return int(bool(lint_failed) or code.returncode != 0)

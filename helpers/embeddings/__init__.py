@@ -1,0 +1,97 @@
+"""Word vectors: GloVe, skip-gram, and what is built from them for texts and networks.
+
+All embeddings and small networks of the course cut texts with `tokenize`, so that their numbers
+differ by the vectors and not by what counts as a word.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from helpers.embeddings.skipgram import (
+    cooccurrence,
+    imdb_skipgram,
+    skipgram_loss_and_gradients,
+    train_skipgram,
+)
+from helpers.embeddings.vectors import Embeddings, load_glove, tokenize
+
+__all__ = [
+    "Embeddings",
+    "average",
+    "cooccurrence",
+    "embedding_matrix",
+    "imdb_skipgram",
+    "inverse_frequencies",
+    "load_glove",
+    "skipgram_loss_and_gradients",
+    "tokenize",
+    "train_skipgram",
+]
+
+
+def embedding_matrix(
+    vocabulary: Sequence[str], embeddings: Embeddings, seed: int, pad: int | None = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Line vectors up with a network's vocabulary, to start its embedding layer from.
+
+    A word without a vector gets a random one whose numbers spread as those of the known words do
+    (after Kim 2014).
+
+    Args:
+        vocabulary: the word of each row.
+        embeddings: where vectors come from.
+        seed: of the random ones.
+        pad: the row of the padding, which stays zero; None if there is none.
+
+    Returns:
+        (matrix, known): float32 (len(vocabulary), dimensions), and booleans (len(vocabulary),).
+    """
+    rows = np.array([embeddings.index.get(word, -1) for word in vocabulary], dtype=int)
+    known = rows >= 0
+    if pad is not None:
+        known[pad] = False
+    spread = np.std(embeddings.matrix[rows[known]] if known.any() else embeddings.matrix)
+    size = (len(rows), embeddings.dimensions)
+    matrix = np.random.default_rng(seed).normal(0, spread, size).astype(np.float32)
+    matrix[known] = embeddings.matrix[rows[known]]
+    if pad is not None:
+        matrix[pad] = 0
+    return matrix, known
+
+
+def inverse_frequencies(texts: Sequence[str]) -> dict[str, float]:
+    """Weigh each word by the rarity of texts that have it: 1 + ln((1 + texts) / (1 + with it))."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    counts = TfidfVectorizer(tokenizer=tokenize, lowercase=False, token_pattern=None).fit(texts)
+    return dict(zip(counts.get_feature_names_out().tolist(), counts.idf_.tolist(), strict=True))
+
+
+def average(
+    texts: Sequence[str], embeddings: Embeddings, weights: Mapping[str, float] | None = None
+) -> np.ndarray:
+    """Turn each text into the mean vector of its words, order forgotten.
+
+    Args:
+        texts: as read; they are cut with `tokenize`.
+        embeddings: words without a vector are passed over.
+        weights: such as `inverse_frequencies`; a word without one counts as the rarest. None for
+            equal weights.
+
+    Returns:
+        float32, shape (texts, dimensions); zeros for a text without any known word.
+    """
+    from scipy import sparse
+
+    columns, starts = [], [0]
+    for text in texts:
+        columns += [row for row in map(embeddings.index.get, tokenize(text)) if row is not None]
+        starts.append(len(columns))
+    values = np.ones(len(columns), dtype=np.float32)
+    if weights:
+        rarest = max(weights.values())
+        values[:] = [weights.get(embeddings.words[row], rarest) for row in columns]
+    counts = sparse.csr_matrix((values, columns, starts), shape=(len(texts), len(embeddings)))
+    totals = np.asarray(counts.sum(axis=1))
+    return (counts @ embeddings.matrix) / np.where(totals == 0, 1, totals).astype(np.float32)

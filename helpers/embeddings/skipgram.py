@@ -1,0 +1,172 @@
+"""Vectors learned from unlabelled text: skip-gram, and the counts that GloVe starts from."""
+
+import hashlib
+import inspect
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from helpers import assets, data
+from helpers.embeddings.vectors import BREAKS, MARKS, TOKENS, Embeddings, tokenize
+from helpers.runtime import Profile
+
+__all__ = ["cooccurrence", "imdb_skipgram", "skipgram_loss_and_gradients", "train_skipgram"]
+
+
+def train_skipgram(
+    token_lists: Sequence[Sequence[str]],
+    dimensions: int = 100,
+    window: int = 5,
+    num_epochs: int = 3,
+    min_count: int = 5,
+    negative: int = 5,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Embeddings:
+    """Learn word vectors from unlabelled text: skip-gram with negative sampling, by gensim.
+
+    Several workers update the vectors in whatever order they get to run, so that a seed repeats
+    the result with `workers=1` only.
+
+    Args:
+        token_lists: one list of tokens for each text.
+        dimensions, num_epochs, seed: numbers in each vector; passes over the texts; of all draws.
+        window: furthest context word to either side, in words.
+        min_count: words seen less often get no vector.
+        negative: random words that each true pair is set against.
+        workers: threads; None for one a processor, at most four.
+
+    Raises:
+        ValueError: if no word occurs `min_count` times.
+    """
+    from gensim.models import Word2Vec
+
+    options = {"window": window, "min_count": min_count, "negative": negative, "seed": seed}
+    options["workers"] = workers or min(os.cpu_count() or 1, 4)
+    model = Word2Vec(sg=1, vector_size=dimensions, epochs=num_epochs, **options)
+    model.build_vocab(token_lists)
+    if not len(model.wv):
+        raise ValueError(
+            f"No word occurs {min_count} times in {len(token_lists)} texts. Lower min_count."
+        )
+    texts = _Counted(token_lists, len(token_lists) * num_epochs)
+    model.train(texts, total_examples=len(token_lists), epochs=num_epochs)
+    texts.bar.close()
+    return Embeddings(tuple(model.wv.index_to_key), model.wv.vectors.astype(np.float32))
+
+
+def imdb_skipgram(seed: int = 0, profile: Profile | None = None, **settings) -> Embeddings:
+    """Give skip-gram vectors of IMDB's training reviews, labels unread; trained on first use.
+
+    They are kept in the cache folder under `derived/`. The file's name covers the texts, the way
+    they are cut and all settings, so that a change of any of them trains again.
+
+    Args:
+        seed: of `train_skipgram`.
+        profile: cuts the reviews for tests; None for all.
+        settings: further arguments of `train_skipgram`.
+    """
+    asked = inspect.signature(train_skipgram).bind([], seed=seed, **settings)
+    asked.apply_defaults()
+    texts = data.load_imdb(profile)["train"]["text"][:]
+    digest = hashlib.sha256("\0".join(texts).encode("utf-8"))
+    recipe = [asked.arguments, TOKENS.pattern, BREAKS.pattern, MARKS]
+    digest.update(json.dumps(recipe, sort_keys=True).encode("utf-8"))
+    name = f"imdb-skipgram-{len(texts)}-{digest.hexdigest()[:16]}.npz"
+    path = assets.cache_dir() / "derived" / name
+    if path.exists():
+        with np.load(path, allow_pickle=False) as kept:
+            return Embeddings(tuple(kept["words"].tolist()), kept["matrix"])
+    trained = train_skipgram([tokenize(text) for text in texts], seed=seed, **settings)
+    _save(trained, path)
+    return trained
+
+
+def skipgram_loss_and_gradients(
+    centre: np.ndarray, context: np.ndarray, negatives: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Loss of one pair against its negative samples, and the slope for every vector.
+
+    -log s(context . centre) - sum over negatives of log s(-negative . centre), with s the logistic
+    function (Mikolov et al. 2013, equation 4).
+
+    Args:
+        centre: the word's vector, shape (d,).
+        context: output vector of a true neighbour, shape (d,).
+        negatives: output vectors of random words, shape (k, d).
+
+    Returns:
+        (loss, gradient of centre (d,), of context (d,), of negatives (k, d)).
+    """
+    outputs = np.vstack([context, negatives])  # (1 + k, d)
+    true = np.zeros(len(outputs))
+    true[0] = 1
+    scores = outputs @ centre  # (1 + k,)
+    loss = float(np.logaddexp(0, np.where(true == 1, -scores, scores)).sum())
+    errors = np.exp(-np.logaddexp(0, -scores)) - true  # predicted minus true, (1 + k,)
+    slopes = np.outer(errors, centre)
+    return loss, errors @ outputs, slopes[0], slopes[1:]
+
+
+def cooccurrence(token_lists: Iterable[Sequence[str]], vocabulary: Sequence[str], window: int = 10):
+    """Count which words stand near which; a pair d words apart counts 1/d (GloVe, section 3.1).
+
+    Words outside the vocabulary are taken out first, as in GloVe's own program.
+
+    Args:
+        token_lists: one list of tokens for each text; no pair reaches over a text's end.
+        vocabulary: the words of rows and columns.
+        window: furthest neighbour counted, in words.
+
+    Returns:
+        A symmetric scipy CSR matrix, shape (len(vocabulary), len(vocabulary)).
+    """
+    from scipy import sparse
+
+    row_of = {word: row for row, word in enumerate(vocabulary)}
+    texts = [[row_of[word] for word in tokens if word in row_of] for tokens in token_lists]
+    words = np.array([row for text in texts for row in text], dtype=int)
+    text_of = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+    total = sparse.csr_matrix((len(row_of), len(row_of)))
+    for distance in range(1, min(window, max(len(words) - 1, 0)) + 1):
+        together = text_of[:-distance] == text_of[distance:]
+        left, right = words[:-distance][together], words[distance:][together]
+        each = np.full(len(left), 1 / distance)
+        total = total + sparse.csr_matrix((each, (left, right)), shape=total.shape)
+    return (total + total.T).tocsr()
+
+
+class _Counted:
+    """Texts that gensim may read many times, with one progress bar over all passes."""
+
+    def __init__(self, token_lists, total: int):
+        from tqdm.auto import tqdm
+
+        self.token_lists = token_lists
+        quiet = os.environ.get("COURSE_PROGRESS") == "0"
+        shown = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+        self.bar = tqdm(total=total, desc="skip-gram", unit=" texts", disable=quiet or not shown)
+
+    def __iter__(self):
+        for tokens in self.token_lists:
+            self.bar.update()
+            yield tokens
+
+
+def _save(embeddings: Embeddings, path: Path) -> None:
+    """Keep vectors under a name that no reader ever finds half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".skipgram-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, words=np.array(embeddings.words), matrix=embeddings.matrix)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,176 @@
+"""What a word is in this course, and a table of words and their vectors that answers questions."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from helpers import assets
+
+__all__ = ["Embeddings", "load_glove", "tokenize"]
+
+# Windows code page 1252 sits undecoded in both corpora: \x91-\x97 are quotes and dashes there.
+MARKS = {"\x85": "...", "\x91": "'", "\x92": "'", "\x93": '"', "\x94": '"', "\x96": "--"}
+MARKS |= {"\x97": "--", "‘": "'", "’": "'", "´": "'", "`": "'", "“": '"', "”": '"'}
+MARKS |= {"–": "--", "—": "--", "…": "..."}
+BREAKS = re.compile(r"<br\s*/?>|(?<=[^\W_])-(?=[^\W_])")
+# In order: "is" of "isn't", "n't", the ends 's 're 'll ..., other words ("o'brien" is one), "...",
+# "--", and any other mark by itself.
+ENDS = r"(?:s|m|re|ve|ll|d)\b"
+WORD = r"[^\W_]+"
+TOKENS = re.compile(rf"{WORD}(?=n't\b)|n't\b|'{ENDS}|{WORD}(?:'(?!{ENDS}){WORD})*|\.\.\.|--|\S")
+
+
+def tokenize(text: str) -> list[str]:
+    """Cut a text into the lower-case tokens that GloVe 6B was counted on, as far as possible.
+
+    Endings stand alone as in the Penn Treebank ("isn't" -> "is", "n't"; "film's" -> "film", "'s"),
+    compounds fall apart ("well-acted" -> "well", "acted"), marks are tokens, HTML breaks go.
+
+    Args:
+        text: any text, raw or with spaces around its marks.
+
+    Returns:
+        The tokens in order.
+    """
+    text = BREAKS.sub(" ", text.lower()).translate(str.maketrans(MARKS))
+    return TOKENS.findall(re.sub(r"-{2,}", "--", re.sub(r"\.{2,}", "...", text)))
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Words and their vectors: `matrix[index[word]]` is the vector of `word`.
+
+    Attributes:
+        words: distinct words, the most frequent first.
+        matrix: float32, shape (words, dimensions).
+        index: row of each word.
+    """
+
+    words: tuple[str, ...]
+    matrix: np.ndarray
+    index: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self):
+        """Refuse words and rows that do not belong together."""
+        object.__setattr__(self, "words", tuple(self.words))
+        object.__setattr__(self, "index", {word: row for row, word in enumerate(self.words)})
+        if self.matrix.ndim != 2 or not len(self.words) == len(self.index) == len(self.matrix):
+            raise ValueError(
+                f"{len(self.words)} words, {len(self.index)} of them distinct, and a matrix of "
+                f"shape {self.matrix.shape}: give one row for each distinct word."
+            )
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.index
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in each vector."""
+        return self.matrix.shape[1]
+
+    @cached_property
+    def _unit(self) -> np.ndarray:
+        return _unit_rows(np.asarray(self.matrix))
+
+    def vector(self, word: str) -> np.ndarray:
+        """Look up one word; shape (dimensions,).
+
+        Raises:
+            KeyError: if it has no vector; the message names words spelled like it.
+        """
+        if word not in self.index:
+            # All of GloVe would take seconds, and what was meant is rarely a rare word.
+            likely = [w for w in self.words[:100_000] if w[:1] == word[:1].lower()]
+            close = difflib.get_close_matches(word.lower(), likely, n=3)
+            hint = f" Close to it: {', '.join(close)}." if close else ""
+            case = "" if word == word.lower() else " Words are lower-case here."
+            raise KeyError(f"No vector for {word!r}.{hint}{case}")
+        return np.asarray(self.matrix[self.index[word]])
+
+    def similarity(self, a: str, b: str) -> float:
+        """Cosine of the angle between two words' vectors, from -1 to 1."""
+        pair = _unit_rows(np.stack([self.vector(a), self.vector(b)]))
+        return float(pair[0] @ pair[1])
+
+    def neighbours(
+        self, word_or_vector: str | np.ndarray, n: int = 10, exclude: Iterable[str] = ()
+    ) -> list[tuple[str, float]]:
+        """Find the words whose vectors point the same way.
+
+        Args:
+            word_or_vector: a word, which is then left out of the answer, or a vector (dimensions,).
+            n: how many.
+            exclude: further words to leave out.
+
+        Returns:
+            (word, cosine), the nearest first; fewer than n if there are no more words.
+
+        Raises:
+            KeyError: if the word has no vector.
+            ValueError: if the vector has another length.
+        """
+        left_out = set(exclude)
+        if isinstance(word_or_vector, str):
+            left_out.add(word_or_vector)
+            word_or_vector = self.vector(word_or_vector)
+        if np.shape(word_or_vector) != (self.dimensions,):
+            raise ValueError(
+                f"The vector has shape {np.shape(word_or_vector)}; these have {self.dimensions}."
+            )
+        cosines = self._unit @ _unit_rows(np.asarray(word_or_vector, np.float32)[None])[0]
+        most = min(n + len(left_out), len(cosines))
+        nearest = np.argpartition(-cosines, most - 1)[:most]
+        order = nearest[np.argsort(-cosines[nearest], kind="stable")]
+        found = [(self.words[i], float(cosines[i])) for i in order]
+        return [pair for pair in found if pair[0] not in left_out][:n]
+
+    def analogy(
+        self, a: str, b: str, c: str, n: int = 5, exclude_inputs: bool = True
+    ) -> list[tuple[str, float]]:
+        """Answer "a is to b as c is to ...?" with the words nearest to b - a + c.
+
+        Vectors are brought to length one first (3CosAdd; Mikolov, Yih & Zweig 2013). The usual
+        practice leaves the three given words out; without that, the answer is often b or c.
+
+        Returns:
+            (word, cosine), the best first.
+
+        Raises:
+            KeyError: if one of the words has no vector.
+        """
+        first, second, third = _unit_rows(np.stack([self.vector(word) for word in (a, b, c)]))
+        return self.neighbours(second - first + third, n, (a, b, c) if exclude_inputs else ())
+
+    def restrict(self, words: Iterable[str]) -> "Embeddings":
+        """Keep only these words, in their order here; words without a vector are passed over."""
+        rows = sorted({self.index[word] for word in words if word in self.index})
+        return Embeddings(tuple(self.words[row] for row in rows), np.asarray(self.matrix[rows]))
+
+
+def load_glove(limit: int | None = None) -> Embeddings:
+    """Load GloVe 6B (Pennington et al. 2014): 400,000 words, 50 numbers each.
+
+    Args:
+        limit: keep only this many of the most frequent words; None for all.
+
+    Raises:
+        assets.AssetError: if the file is not cached and cannot be fetched.
+    """
+    import pandas as pd
+
+    folder = assets.path("glove")
+    words = pd.read_parquet(folder / "glove_6B_index.parquet")["index"][:limit]
+    matrix = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")[:limit]
+    return Embeddings(tuple(words), matrix)
+
+
+def _unit_rows(matrix: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return matrix / np.where(lengths == 0, 1, lengths)

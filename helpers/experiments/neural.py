@@ -1,0 +1,57 @@
+"""What the small networks of several eras share: one vocabulary, one way to train and to answer."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from helpers import networks, training
+from helpers.embeddings import tokenize
+from helpers.experiments import Corpus, Fitted
+
+__all__ = ["as_fitted", "encode", "seeded", "train_on", "vocabulary"]
+
+MAX_TOKENS = 256  # of an IMDB review; no snippet comes near it
+
+
+def vocabulary(corpus: Corpus) -> networks.Vocabulary:
+    """Words that occur five times in the training texts of both corpora, labels unread."""
+
+    def make():
+        texts = corpus.imdb["train"]["text"][:] + corpus.reviews["train"]["text"][:]
+        return networks.Vocabulary.build(map(tokenize, texts), min_count=5, max_size=15_000)
+
+    return corpus.once("vocabulary", make)
+
+
+def encode(corpus: Corpus, split):
+    """A labelled split as rows of token ids, for `training.fit`."""
+    words = vocabulary(corpus)
+    labels = split["label"][:]
+    return training.encode_texts(split["text"][:], words, tokenize, labels, MAX_TOKENS)
+
+
+def train_on(corpus: Corpus, model, labelled, seed: int, **settings):
+    """Fit a network on a budget of labels; returns what `training.fit` returns."""
+    return training.fit(model, encode(corpus, labelled), seed=seed, **settings)
+
+
+def as_fitted(corpus: Corpus, model, trainable: int | None = None) -> Fitted:
+    """Wrap a trained network for the grid."""
+    words = vocabulary(corpus)
+
+    def predict(texts) -> np.ndarray:
+        rows = training.encode_texts(texts, words, tokenize, max_length=MAX_TOKENS)
+        return training.predict(model, rows).argmax(axis=1)
+
+    parameters = list(model.parameters())
+    total = sum(p.numel() for p in parameters)
+    if trainable is None:
+        trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    return Fitted(predict, trainable, total, 4 * total)
+
+
+def seeded(seed: int, build: Callable):
+    """Build a network whose random weights depend on the seed alone."""
+    torch.manual_seed(seed)
+    return build()

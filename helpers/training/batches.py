@@ -1,0 +1,184 @@
+"""From texts to the batches of integers that a network takes.
+
+Rows are Datasets with `input_ids` (or `pixel_values`) and `labels`. `fit` uses `epoch_order`
+and `pad_batch`; a loop written by hand that uses them too sees the same batches.
+"""
+
+import inspect
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = [
+    "Rows",
+    "encode_texts",
+    "epoch_order",
+    "language_model_windows",
+    "pad_batch",
+]
+
+INPUTS = ("input_ids", "pixel_values")
+IGNORED = -100  # labels that no loss looks at
+
+
+def encode_texts(texts, vocabulary, tokenize, labels=None, max_length: int | None = None):
+    """Turn texts into the rows that `fit` and `predict` take.
+
+    Args:
+        texts: strings.
+        vocabulary: a `networks.Vocabulary`.
+        tokenize: text -> list of tokens, the same that made the vocabulary.
+        labels: one a text, or None.
+        max_length: tokens kept of a longer text.
+
+    Returns:
+        A Dataset with `input_ids` and, if given, `labels`. A text without a token becomes one
+        unknown word, since a network cannot read nothing.
+    """
+    from datasets import Dataset
+
+    ids = [vocabulary.encode(tokenize(text))[:max_length] or [1] for text in texts]
+    columns = {"input_ids": ids} | ({} if labels is None else {"labels": list(labels)})
+    return Dataset.from_dict(columns)
+
+
+def language_model_windows(texts, vocabulary, tokenize, window: int = 64):
+    """Cut running text into windows for a language model; no label is needed.
+
+    Args:
+        texts: strings, joined one after the other.
+        vocabulary: a `networks.Vocabulary`.
+        tokenize: text -> list of tokens.
+        window: words predicted in each row.
+
+    Returns:
+        A Dataset with `input_ids` and `labels`, both the same `window + 1` ids. Neighbours share
+        one word, so that each is predicted once; what is left at the end is dropped.
+
+    Raises:
+        ValueError: if the texts do not fill one window.
+    """
+    from datasets import Dataset
+
+    ids = np.concatenate([np.array(vocabulary.encode(tokenize(t)), np.int64) for t in texts])
+    n = (len(ids) - 1) // window
+    if n < 1:
+        raise ValueError(f"{len(ids)} tokens do not fill a window of {window}; use a shorter one.")
+    cut = np.lib.stride_tricks.sliding_window_view(ids, window + 1)[::window][:n]
+    return Dataset.from_dict({"input_ids": cut, "labels": cut})
+
+
+def epoch_order(
+    lengths: Sequence[int], batch_size: int, seed: int, epoch: int, length_grouped: bool = True
+) -> list[int]:
+    """Give the order in which `fit` shows the rows in one epoch: a new shuffle each time.
+
+    Args:
+        lengths: tokens of each row.
+        batch_size: consecutive rows that form a batch.
+        seed: that of `fit`.
+        epoch: counted from 0.
+        length_grouped: whether rows of similar length stand together.
+    """
+    import torch
+    from transformers.trainer_pt_utils import get_length_grouped_indices
+
+    state = np.random.SeedSequence([seed, epoch]).generate_state(1)[0]
+    generator = torch.Generator().manual_seed(int(state))
+    if not length_grouped:
+        return torch.randperm(len(lengths), generator=generator).tolist()
+    return get_length_grouped_indices(list(lengths), batch_size, generator=generator)
+
+
+def pad_batch(rows: list[dict], pad_id: int = 0) -> dict:
+    """Join rows to one batch of tensors, each text padded on the right to the longest of them.
+
+    `input_ids` are padded with `pad_id`, `labels` with -100 (left out of the loss), other columns
+    with 0; `attention_mask` is made if the rows lack it.
+    """
+    import torch
+
+    batch = {}
+    for name in rows[0]:
+        values = [np.asarray(row[name]) for row in rows]
+        if values[0].ndim == 1:
+            fill = {"input_ids": pad_id, "labels": IGNORED}.get(name, 0)
+            padded = np.full((len(rows), max(map(len, values))), fill, values[0].dtype)
+            for i, value in enumerate(values):
+                padded[i, : len(value)] = value
+        else:
+            padded = np.stack(values)
+        batch[name] = torch.from_numpy(padded)
+    if "input_ids" in batch and "attention_mask" not in batch:
+        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+        batch["attention_mask"] = (
+            torch.arange(batch["input_ids"].shape[1]) < lengths[:, None]
+        ).long()
+    return batch
+
+
+class Rows:
+    """Hold a dataset's columns in memory, checked against a model, for fast batches.
+
+    Decoding Arrow rows one batch at a time costs a small network a good part of its training time.
+
+    Args:
+        model: its `forward` decides which columns are kept, its `num_labels` which labels are
+            possible.
+        dataset: a Dataset.
+        name: what error messages call it.
+        labelled: whether `labels` must be there.
+        drop: columns to leave out.
+
+    Attributes:
+        lengths: tokens of each row; 1 for an image.
+        tokens: tokens handed out so far.
+
+    Raises:
+        ValueError: if the dataset is empty, lacks a column, or holds impossible labels.
+    """
+
+    def __init__(self, model, dataset, name: str, labelled: bool = True, drop=()):
+        if len(dataset) == 0:
+            raise ValueError(f"The {name} dataset is empty; give it at least one row.")
+        accepted = {*inspect.signature(model.forward).parameters, *INPUTS, "attention_mask"}
+        wanted = [c for c in dataset.column_names if c in accepted | {"labels"} and c not in drop]
+        main = next((column for column in INPUTS if column in wanted), None)
+        if main is None or (labelled and "labels" not in wanted):
+            lacks = "labels" if main else " or ".join(INPUTS)
+            raise ValueError(
+                f"The {name} dataset has no column {lacks}; it has "
+                f"{', '.join(dataset.column_names)}. Rename or add it."
+            )
+        plain = dataset.with_format("numpy")
+        self.columns = {column: plain[column][:] for column in wanted}
+        text = main == "input_ids"
+        self.lengths = [len(row) if text else 1 for row in self.columns[main]]
+        if min(self.lengths) == 0:
+            empty = self.lengths.index(0)
+            raise ValueError(f"Row {empty} of the {name} dataset has no token; drop it.")
+        self.tokens = 0
+        if "labels" in self.columns:
+            self._check_labels(getattr(model, "num_labels", None), name)
+
+    def _check_labels(self, num_labels: int | None, name: str) -> None:
+        flat = np.concatenate([np.atleast_1d(label) for label in self.columns["labels"]])
+        if flat.dtype.kind not in "iub" or not num_labels:
+            return  # regression, or a language model whose labels are its tokens
+        flat = flat[flat != IGNORED]
+        if len(flat) and not 0 <= flat.min() <= flat.max() < num_labels:
+            raise ValueError(
+                f"The {name} labels run from {flat.min()} to {flat.max()}; the model has "
+                f"{num_labels} classes, 0 to {num_labels - 1}. Renumber them, or build the model "
+                "with more classes."
+            )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> dict:
+        return {column: values[index] for column, values in self.columns.items()}
+
+    def __getitems__(self, indices: list[int]) -> list[dict]:  # torch's DataLoader asks for this
+        self.tokens += sum(self.lengths[i] for i in indices)
+        return [self[i] for i in indices]

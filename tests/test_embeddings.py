@@ -1,0 +1,309 @@
+"""Word vectors, against hand calculation, autograd, and the published GloVe file."""
+
+import functools
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from helpers import assets, data, embeddings
+from helpers.embeddings import Embeddings
+from helpers.runtime import ROOT
+
+TOPICS = (["cat", "dog", "horse", "cow", "sheep"], ["red", "green", "blue", "white", "black"])
+
+
+@pytest.fixture
+def royals():
+    """Four words in a plane: one axis is royal, the other female."""
+    words = ("man", "woman", "king", "queen", "apple")
+    matrix = np.array([[0.1, 0], [0.1, 1], [2, 0], [2, 1], [-1, -1]], dtype=np.float32)
+    return Embeddings(words, matrix)
+
+
+@pytest.fixture(scope="module")
+def glove():
+    if not assets.is_cached("glove"):
+        pytest.skip("the GloVe file is not in the cache; `course prefetch` fetches it")
+    return embeddings.load_glove()
+
+
+@pytest.fixture(scope="module")
+def two_topics():
+    """Texts that speak of animals or of colours, never of both."""
+    rng = np.random.default_rng(0)
+    return [rng.choice(TOPICS[i % 2], size=12).tolist() for i in range(600)]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("It isn't bad , but", ["it", "is", "n't", "bad", ",", "but"]),
+        ("I can't; it'll be the film's", "i ca n't ; it 'll be the film 's".split()),
+        ("A well-acted, coming-of-age tale", "a well acted , coming of age tale".split()),
+        ("End.<br /><br />Next<br/>one", ["end", ".", "next", "one"]),
+        ("wow..... -- no ---", ["wow", "...", "--", "no", "--"]),
+        ("Don\x92t \x96 it\u2019s O'Brien's", ["do", "n't", "--", "it", "'s", "o'brien", "'s"]),
+        ("10/10 Amélie!", ["10", "/", "10", "amélie", "!"]),
+        ("the stars' 'action film'", ["the", "stars", "'", "'", "action", "film", "'"]),
+        ("", []),
+    ],
+)
+def test_texts_are_cut_into_the_tokens_that_glove_has(text, tokens):
+    assert embeddings.tokenize(text) == tokens
+
+
+@pytest.mark.parametrize("load", [data.load_reviews, data.load_imdb])
+def test_glove_knows_nearly_every_token_of_both_corpora(glove, load):
+    texts = load()["train"]["text"][:3_000]
+    counts = Counter(token for text in texts for token in embeddings.tokenize(text))
+    known = sum(count for token, count in counts.items() if token in glove)
+    assert known / counts.total() > 0.99
+
+
+def test_similarity_is_the_cosine(royals):
+    # (0.1, 1) and (2, 1): 1.2 / (sqrt(1.01) * sqrt(5))
+    assert royals.similarity("woman", "queen") == pytest.approx(1.2 / np.sqrt(1.01 * 5), rel=1e-5)
+    assert royals.similarity("king", "king") == pytest.approx(1)
+
+
+def test_neighbours_are_ordered_by_cosine_and_leave_the_word_out(royals):
+    found = royals.neighbours("king", n=2)
+    assert [word for word, _ in found] == ["man", "queen"]  # 1, 2 / sqrt(5)
+    assert [cosine for _, cosine in found] == pytest.approx([1, 2 / np.sqrt(5)], rel=1e-5)
+    assert [w for w, _ in royals.neighbours("king", n=1, exclude=["man"])] == ["queen"]
+    assert len(royals.neighbours("king", n=99)) == 4
+
+
+def test_a_vector_has_neighbours_too_and_none_is_left_out(royals):
+    word, cosine = royals.neighbours(np.array([4.0, 2.0]), n=1)[0]
+    assert (word, cosine) == ("queen", pytest.approx(1))
+    with pytest.raises(ValueError, match=r"\(3,\).*2"):
+        royals.neighbours(np.zeros(3))
+
+
+def test_an_analogy_is_the_word_nearest_to_b_minus_a_plus_c():
+    # brought to length one: a = (1, 0, 0), b = (0, 1, 0), c = (0.6, 0, 0.8)
+    matrix = [[3, 0, 0], [0, 1, 0], [3, 0, 4], [1.6, -1, 0.8], [0.4, 1, -0.8], [-0.8, 2, 1.6]]
+    words = ("a", "b", "c", "a-b+c", "a+b-c", "b-a+c")
+    letters = Embeddings(words, np.array(matrix, dtype=np.float32))
+    word, cosine = letters.analogy("a", "b", "c", n=1)[0]
+    assert (word, cosine) == ("b-a+c", pytest.approx(1))
+
+
+def test_leaving_out_the_inputs_flatters_an_analogy(royals):
+    assert royals.analogy("man", "king", "woman", n=1)[0][0] == "queen"
+    assert royals.analogy("man", "king", "woman", n=1, exclude_inputs=False)[0][0] == "woman"
+
+
+def test_a_missing_word_is_answered_with_words_spelled_like_it(royals):
+    with pytest.raises(KeyError, match="'quene'.*queen"):
+        royals.vector("quene")
+    with pytest.raises(KeyError, match="queen.*lower-case"):
+        royals.similarity("king", "Queen")
+    assert "queen" in royals and "Queen" not in royals
+
+
+def test_restricting_keeps_vectors_and_passes_over_unknown_words(royals):
+    kept = royals.restrict(["queen", "man", "unheard", "man"])
+    assert kept.words == ("man", "queen")
+    assert np.array_equal(kept.vector("queen"), royals.vector("queen"))
+
+
+@pytest.mark.parametrize("words", [("a",), ("a", "a")])
+def test_words_and_rows_must_belong_together(words):
+    with pytest.raises(ValueError, match=r"\(2, 3\)"):
+        Embeddings(words, np.zeros((2, 3), dtype=np.float32))
+
+
+def test_glove_is_the_published_file(glove):
+    assert glove.matrix.shape == (400_000, 50)
+    assert glove.matrix.dtype == np.float32
+    assert glove.words[:3] == ("the", ",", ".")
+    # first numbers of "the" in Stanford's glove.6B.50d.txt
+    assert glove.vector("the")[:3] == pytest.approx([0.418, 0.24968, -0.41242], abs=1e-5)
+    assert embeddings.load_glove(limit=1_000).words == glove.words[:1_000]
+
+
+def test_glove_answers_as_it_is_known_to(glove):
+    assert "movie" in [word for word, _ in glove.neighbours("film", n=3)]
+    assert glove.analogy("man", "king", "woman", n=1)[0][0] == "queen"
+    flattered = glove.analogy("man", "king", "woman", n=1, exclude_inputs=False)
+    assert flattered[0][0] == "king"
+
+
+def test_average_by_hand_with_unknown_and_repeated_words(royals):
+    found = embeddings.average(["King king woman ufo", "", "ufo"], royals)
+    assert found.dtype == np.float32
+    assert found[0] == pytest.approx([4.1 / 3, 1 / 3], rel=1e-5)
+    assert np.array_equal(found[1:], np.zeros((2, 2)))
+
+
+def test_a_weighted_average_divides_by_the_weights(royals):
+    found = embeddings.average(["king woman"], royals, weights={"king": 1.0, "woman": 3.0})
+    assert found[0] == pytest.approx([(2 + 0.3) / 4, 3 / 4], rel=1e-5)
+    # a word without a weight counts as the rarest: 3 for the king
+    found = embeddings.average(["king woman"], royals, weights={"woman": 3.0, "man": 1.0})
+    assert found[0] == pytest.approx([2.1 / 2, 1 / 2], rel=1e-5)
+
+
+def test_inverse_frequencies_by_hand():
+    weights = embeddings.inverse_frequencies(["a film", "a film !", "a dog's film", "a"])
+    assert weights["a"] == pytest.approx(1)
+    assert weights["film"] == pytest.approx(1 + np.log(5 / 4))
+    assert weights["'s"] == pytest.approx(1 + np.log(5 / 2))
+
+
+def test_known_rows_are_copied_and_padding_is_zero(royals):
+    vocabulary = ["<pad>", "queen", "ufo", "man"]
+    matrix, known = embeddings.embedding_matrix(vocabulary, royals, seed=0)
+    assert known.tolist() == [False, True, False, True]
+    assert matrix.dtype == np.float32
+    assert np.array_equal(matrix[[1, 3]], royals.matrix[[3, 0]])
+    assert not matrix[0].any() and matrix[2].any()
+
+
+def test_a_word_in_the_padding_row_stays_zero_unless_there_is_no_padding(royals):
+    matrix, known = embeddings.embedding_matrix(["queen", "man"], royals, seed=0)
+    assert not matrix[0].any() and not known[0]
+    matrix, known = embeddings.embedding_matrix(["queen", "man"], royals, seed=0, pad=None)
+    assert known.all() and matrix[0].any()
+
+
+def test_unknown_words_spread_as_known_ones_and_follow_the_seed():
+    rng = np.random.default_rng(1)
+    known_words = Embeddings([f"k{i}" for i in range(500)], rng.normal(0, 0.37, (500, 40)))
+    vocabulary = ["<pad>", *known_words.words, *(f"u{i}" for i in range(500))]
+    matrix, known = embeddings.embedding_matrix(vocabulary, known_words, seed=3)
+    unknown = matrix[501:]
+    assert unknown.std() == pytest.approx(0.37, rel=0.03)
+    assert abs(unknown.mean()) < 0.01
+    again, _ = embeddings.embedding_matrix(vocabulary, known_words, seed=3)
+    other, _ = embeddings.embedding_matrix(vocabulary, known_words, seed=4)
+    assert np.array_equal(matrix, again)
+    assert not np.array_equal(unknown, other[501:])
+
+
+def test_no_known_word_still_gives_random_rows(royals):
+    matrix, known = embeddings.embedding_matrix(["<pad>", "ufo"], royals, seed=0)
+    assert not known.any() and np.isfinite(matrix).all() and matrix[1].any()
+
+
+def test_skipgram_gradients_are_those_of_autograd():
+    import torch
+
+    rng = np.random.default_rng(0)
+    centre, context, negatives = rng.normal(size=8), rng.normal(size=8), rng.normal(size=(5, 8))
+    tensors = [torch.tensor(part, requires_grad=True) for part in (centre, context, negatives)]
+    positive, negative = tensors[1] @ tensors[0], tensors[2] @ tensors[0]
+    logsigmoid = torch.nn.functional.logsigmoid
+    expected = -logsigmoid(positive) - logsigmoid(-negative).sum()
+    expected.backward()
+    loss, *gradients = embeddings.skipgram_loss_and_gradients(centre, context, negatives)
+    assert loss == pytest.approx(expected.item())
+    for gradient, tensor in zip(gradients, tensors, strict=True):
+        assert gradient == pytest.approx(tensor.grad.numpy())
+
+
+def test_skipgram_loss_by_hand_and_for_scores_that_would_overflow():
+    loss, *_ = embeddings.skipgram_loss_and_gradients(np.zeros(2), np.ones(2), np.ones((3, 2)))
+    assert loss == pytest.approx(4 * np.log(2))
+    huge = np.array([1_000.0])
+    with np.errstate(over="raise"):
+        loss, centre, *_ = embeddings.skipgram_loss_and_gradients(huge, -huge, huge[None])
+    assert loss == pytest.approx(2e6)
+    assert centre == pytest.approx(2_000)
+
+
+def test_cooccurrences_by_hand():
+    texts = [["a", "b", "zzz", "a"], ["b"], ["c", "a"]]
+    counts = embeddings.cooccurrence(texts, ["a", "b", "c"], window=2).toarray()
+    # zzz is taken out: a-b at 1, b-a at 1, a-a at 2 (half, counted from both ends); c-a at 1
+    assert counts == pytest.approx(np.array([[1, 2, 1], [2, 0, 0], [1, 0, 0]]))
+    assert embeddings.cooccurrence([], ["a"], window=2).nnz == 0
+
+
+def test_skipgram_puts_words_of_one_topic_together(two_topics):
+    learned = embeddings.train_skipgram(two_topics, dimensions=16, num_epochs=8, workers=1)
+    assert set(learned.words) == {*TOPICS[0], *TOPICS[1]}
+    assert learned.matrix.shape == (10, 16) and learned.matrix.dtype == np.float32
+    for topic in TOPICS:
+        for word in topic:
+            assert {near for near, _ in learned.neighbours(word, n=4)} == set(topic) - {word}
+
+
+def test_one_worker_repeats_the_vectors_of_a_seed(two_topics):
+    def train(seed):
+        return embeddings.train_skipgram(two_topics, dimensions=8, seed=seed, workers=1).matrix
+
+    assert np.array_equal(train(1), train(1))
+    assert not np.array_equal(train(1), train(2))
+
+
+def test_too_few_words_are_refused_with_what_to_change():
+    with pytest.raises(ValueError, match="5 times in 1 texts.*min_count"):
+        embeddings.train_skipgram([["a", "b"]], workers=1)
+
+
+@pytest.fixture
+def small_imdb(monkeypatch, tmp_path, two_topics):
+    """A cache folder of its own and a corpus of seconds; counts how often vectors are trained."""
+    from helpers.embeddings import skipgram
+
+    corpus = [" ".join(tokens) for tokens in two_topics[:100]]
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    monkeypatch.setattr(data, "load_imdb", lambda profile: {"train": {"text": corpus}})
+    trained = []
+    original = skipgram.train_skipgram
+
+    @functools.wraps(original)
+    def counting(*args, **settings):
+        trained.append(settings)
+        return original(*args, **settings)
+
+    monkeypatch.setattr(skipgram, "train_skipgram", counting)
+    return trained, tmp_path / "derived", corpus
+
+
+def test_imdb_vectors_are_trained_once_and_then_read(small_imdb):
+    trained, folder, _ = small_imdb
+    first = embeddings.imdb_skipgram(dimensions=8, workers=1)
+    second = embeddings.imdb_skipgram(dimensions=8, workers=1, window=5)  # 5 is the default
+    assert len(trained) == 1
+    assert first.words == second.words and np.array_equal(first.matrix, second.matrix)
+    assert [path.suffix for path in folder.iterdir()] == [".npz"]
+
+
+def test_another_seed_setting_or_corpus_is_trained_anew(small_imdb):
+    trained, folder, corpus = small_imdb
+    embeddings.imdb_skipgram(dimensions=8, workers=1)
+    embeddings.imdb_skipgram(dimensions=8, workers=1, seed=1)
+    embeddings.imdb_skipgram(dimensions=9, workers=1)
+    corpus.append("a cat and a dog")
+    embeddings.imdb_skipgram(dimensions=8, workers=1)
+    assert len(trained) == len(list(folder.iterdir())) == 4
+
+
+def test_a_failed_write_leaves_nothing_behind(small_imdb, monkeypatch):
+    _, folder, _ = small_imdb
+
+    def full_disk(file, **arrays):
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        embeddings.imdb_skipgram(dimensions=8, workers=1)
+    assert list(folder.iterdir()) == []
+
+
+def test_importing_loads_no_heavy_library():
+    heavy = ["torch", "transformers", "datasets", "pandas", "sklearn", "matplotlib", "gensim"]
+    code = "import json, sys, helpers.embeddings; print(json.dumps(sorted(sys.modules)))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not set(heavy) & set(json.loads(loaded.stdout))

@@ -1,0 +1,431 @@
+"""`training.fit` against a loop by hand, and what it promises: freezing, resuming, errors."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback
+
+from helpers import training
+from helpers.networks import (
+    BiLSTMTagger,
+    DigitsCNN,
+    LSTMClassifier,
+    LSTMLanguageModel,
+    TextCNN,
+    Vocabulary,
+)
+
+WORDS = 30
+RATE = {"num_epochs": 1, "learning_rate": 0.01}
+
+
+def toy(rows=40, seed=0, **columns):
+    """Texts of 2 to 9 words; label 1 if and only if word 2 is there."""
+    rng = np.random.default_rng(seed)
+    texts = [rng.integers(3, WORDS, size=rng.integers(2, 10)).tolist() for _ in range(rows)]
+    labels = [i % 2 for i in range(rows)]
+    for text, label in zip(texts, labels, strict=True):
+        if label:
+            text[int(rng.integers(len(text)))] = 2
+    return Dataset.from_dict({"input_ids": texts, "labels": labels, **columns})
+
+
+def network(seed=0, **settings):
+    torch.manual_seed(seed)
+    return TextCNN(WORDS, **({"dimensions": 8, "filters": 8} | settings))
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def loop_by_hand(model, dataset, epochs, rate, batch_size=8, seed=0):
+    lengths = [len(row) for row in dataset["input_ids"]]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
+    total, losses = epochs * -(-len(lengths) // batch_size), []
+    torch.manual_seed(seed)  # dropout
+    model.train()
+    for epoch in range(epochs):
+        order = training.epoch_order(lengths, batch_size, seed, epoch)
+        for start in range(0, len(order), batch_size):
+            batch = training.pad_batch([dataset[i] for i in order[start : start + batch_size]])
+            loss = model(**batch)["loss"]
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * (1 - len(losses) / total)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+    return losses
+
+
+class Stop(TrainerCallback):
+    """Stand for a run that is killed after so many steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+class Spy(TrainerCallback):
+    """Note the optimizer's groups at the first step, and who trains in each epoch."""
+
+    def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
+        self.groups = [dict(group) for group in optimizer.param_groups]
+        self.trained = []
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        self.trained.append({n for n, p in model.named_parameters() if p.requires_grad})
+
+
+def test_losses_equal_those_of_a_loop_by_hand_dropout_included():
+    dataset, model = toy(), network(dropout=0.5)
+    by_hand = loop_by_hand(copy.deepcopy(model), dataset, epochs=3, rate=0.01)
+    result = training.fit(model, dataset, num_epochs=3, learning_rate=0.01, batch_size=8)
+    assert result.losses == pytest.approx(by_hand, abs=1e-5)
+    assert result.steps == len(by_hand) == 15
+    assert result.tokens == 3 * sum(map(len, dataset["input_ids"]))
+    assert result.cost.seconds > 0
+
+
+@pytest.mark.parametrize("kind", [TextCNN, LSTMClassifier])
+def test_a_toy_task_is_learned_and_predictions_keep_the_order_of_the_rows(kind):
+    torch.manual_seed(0)
+    model = kind(WORDS, dimensions=16)
+    held_out = toy(100, seed=1)
+    result = training.fit(
+        model, toy(400), validation=held_out, num_epochs=8, learning_rate=0.01, batch_size=20
+    )
+    logits = training.predict(result.model, held_out)
+    accuracy = (logits.argmax(1) == np.array(held_out["labels"])).mean()
+    assert accuracy > 0.95
+    assert result.validation[-1]["accuracy"] == pytest.approx(accuracy)
+    assert [entry["epoch"] for entry in result.validation] == list(range(1, 9))
+    assert result.validation[-1]["loss"] < result.validation[0]["loss"]
+
+
+def test_two_evaluations_agree_and_do_not_depend_on_the_batch():
+    dataset, model = toy(), network(dropout=0.5)
+    model.train()
+    first = training.predict(model, dataset)
+    assert np.array_equal(first, training.predict(model, dataset))
+    assert first == pytest.approx(training.predict(model, dataset, batch_size=3), abs=1e-6)
+    assert model.training  # a loop around it goes on as before
+    assert not training.fit(model, dataset, **RATE).model.training
+
+
+def test_validation_loss_is_the_mean_over_labels():
+    dataset, held_out, model = toy(), toy(21, seed=1), network(dropout=0.5)
+    result = training.fit(model, dataset, validation=held_out, batch_size=8, **RATE)
+    logits = torch.tensor(training.predict(model, held_out))
+    expected = nn.functional.cross_entropy(logits, torch.tensor(held_out["labels"][:]))
+    assert result.validation[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_validation_does_not_change_training():
+    plain = training.fit(network(dropout=0.5), toy(), num_epochs=2, learning_rate=0.01)
+    watched = training.fit(
+        network(dropout=0.5), toy(), num_epochs=2, learning_rate=0.01, validation=toy(20, seed=1)
+    )
+    assert watched.losses == plain.losses
+
+
+def test_the_seed_decides_order_and_dropout():
+    same, again, other = (
+        training.fit(network(), toy(), seed=seed, batch_size=8, **RATE).losses for seed in (1, 1, 2)
+    )
+    assert same == again != other
+
+
+def test_frozen_parameters_stay_as_they_are_to_the_bit():
+    model = network()
+    before = weights(model)
+    frozen = ["embedding", r"convolutions\.[01]\..*"]
+    training.fit(model, toy(), freeze=frozen, weight_decay=0.1, **RATE)
+    still = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
+    assert still == {
+        "embedding.weight",
+        *(f"convolutions.{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias")),
+    }
+
+
+def test_a_layers_name_does_not_reach_a_layer_whose_name_goes_on():
+    model = network(widths=(1,) * 11)
+    before = weights(model)
+    training.fit(model, toy(), freeze=["convolutions.1"], **RATE)
+    after = model.state_dict()
+    assert torch.equal(after["convolutions.1.weight"], before["convolutions.1.weight"])
+    assert not torch.equal(after["convolutions.10.weight"], before["convolutions.10.weight"])
+
+
+def test_learning_rate_groups_set_rates_and_move_weights_in_proportion():
+    model, spy = network(), Spy()
+    before = weights(model)
+    training.fit(
+        model, toy(8), num_epochs=1, learning_rate=1e-3, batch_size=8, schedule="constant",
+        learning_rate_groups={"embedding": 0.1, "convolutions": 0.5}, callbacks=[spy],
+    )  # fmt: skip
+    rates = {group["name"]: group["lr"] for group in spy.groups}
+    assert rates == pytest.approx({"embedding": 1e-4, "convolutions": 5e-4, "": 1e-3})
+    # AdamW's first step is the learning rate for every weight whose gradient is not tiny.
+    moved = {n: (v - before[n]).abs().max().item() for n, v in model.state_dict().items()}
+    assert moved["embedding.weight"] == pytest.approx(1e-4, rel=1e-2)
+    assert moved["convolutions.0.weight"] == pytest.approx(5e-4, rel=1e-2)
+    assert moved["head.weight"] == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_sgd_takes_a_step_of_rate_times_gradient():
+    model, dataset = network(dropout=0.0), toy(8)
+    twin = copy.deepcopy(model)
+    twin(**training.pad_batch([dataset[i] for i in range(8)]))["loss"].backward()
+    training.fit(
+        model, dataset, num_epochs=1, learning_rate=0.5, batch_size=8, optimizer="sgd",
+        max_grad_norm=0,
+    )  # fmt: skip
+    for (name, value), twins in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(value, twins - 0.5 * twins.grad, atol=1e-6), name
+
+
+def test_weight_decay_spares_biases():
+    spy = Spy()
+    training.fit(network(), toy(), weight_decay=0.1, callbacks=[spy], **RATE)
+    decays = {p.ndim: group["weight_decay"] for group in spy.groups for p in group["params"]}
+    assert decays == {1: 0.0, 2: 0.1, 3: 0.1}
+
+
+def test_layers_unfreeze_one_stage_an_epoch():
+    model, spy = network(), Spy()
+    before = weights(model)["embedding.weight"]
+    training.fit(
+        model, toy(), num_epochs=4, learning_rate=0.01, batch_size=40, callbacks=[spy],
+        unfreeze_schedule=[["head"], ["convolutions"], ["embedding"]],
+    )  # fmt: skip
+    layers = [sorted({name.split(".")[0] for name in names}) for names in spy.trained]
+    everything = ["convolutions", "embedding", "head"]
+    assert layers == [["head"], ["convolutions", "head"], everything, everything]
+    assert not torch.equal(model.embedding.weight, before)
+
+
+def test_warm_up_starts_from_a_rate_of_zero():
+    model = network()
+    before = weights(model)
+    training.fit(model, toy(8), num_epochs=1, learning_rate=0.1, batch_size=8, warmup_steps=1)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("killed_at", [9, 10, 13])
+def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, killed_at):
+    settings = {
+        "num_epochs": 4,
+        "learning_rate": 0.01,
+        "batch_size": 8,
+        "save_steps": 3,
+        "validation": toy(20, seed=1),
+        "unfreeze_schedule": [["head", "convolutions"], ["embedding"]],
+    }
+    whole = training.fit(network(dropout=0.5), toy(), **settings)
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(
+            network(dropout=0.5),
+            toy(),
+            output_dir=tmp_path,
+            callbacks=[Stop(killed_at)],
+            **settings,
+        )
+    resumed = training.fit(network(seed=9), toy(), output_dir=tmp_path, resume=True, **settings)
+    assert resumed.steps == 20 - 3 * (killed_at // 3)
+    assert resumed.losses == whole.losses
+    assert resumed.validation == whole.validation
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_resuming_passes_over_a_checkpoint_that_was_cut_off(tmp_path):
+    settings = {"num_epochs": 2, "learning_rate": 0.01, "batch_size": 8, "output_dir": tmp_path}
+    whole = training.fit(network(), toy(), **settings)
+    (tmp_path / "checkpoint-10" / "fit.json").unlink()
+    resumed = training.fit(network(seed=9), toy(), resume=True, **settings)
+    assert resumed.steps == 5 and resumed.losses == whole.losses
+
+
+def test_resuming_a_finished_run_gives_its_model_back(tmp_path):
+    settings = {"output_dir": tmp_path, **RATE}
+    whole = training.fit(network(), toy(), **settings)
+    again = training.fit(network(seed=9), toy(), resume=True, **settings)
+    assert again.steps == 0 and again.losses == whole.losses
+    assert torch.equal(again.model.head.weight, whole.model.head.weight)
+
+
+def test_checkpoints_are_neither_overwritten_nor_mixed(tmp_path):
+    training.fit(network(), toy(), output_dir=tmp_path, **RATE)
+    with pytest.raises(ValueError, match="Pass resume=True"):
+        training.fit(network(), toy(), output_dir=tmp_path, **RATE)
+    with pytest.raises(ValueError, match="learning_rate=0.01"):
+        training.fit(
+            network(), toy(), num_epochs=1, learning_rate=0.5, output_dir=tmp_path, resume=True
+        )
+
+
+def test_nothing_is_left_behind_or_printed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    training.fit(network(), toy(), validation=toy(20, seed=1), progress=False, **RATE)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_language_model_learns_a_sentence_that_repeats():
+    vocabulary = Vocabulary.build([list("abcde")])
+    windows = training.language_model_windows(["abcde" * 60], vocabulary, list, window=9)
+    torch.manual_seed(0)
+    model = LSTMLanguageModel(len(vocabulary), dimensions=8, hidden=16, dropout=0.0)
+    result = training.fit(
+        model, windows, validation=windows, num_epochs=20, learning_rate=0.02, batch_size=8
+    )
+    assert result.losses[0] > 1.5  # at most log 7 before anything is learned
+    assert result.validation[-1]["loss"] < 0.3
+    assert "accuracy" not in result.validation[-1]
+
+
+def test_a_transformers_language_model_reports_its_own_loss_and_draws_nothing(tmp_path, capfd):
+    config = GPT2Config(
+        vocab_size=WORDS, n_embd=8, n_layer=1, n_head=2, n_positions=16, bos_token_id=0,
+        eos_token_id=0, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model, texts = GPT2LMHeadModel(config), toy(8)["input_ids"][:]
+    dataset = Dataset.from_dict({"input_ids": texts, "labels": texts})
+    batch = training.pad_batch([dataset[i] for i in range(8)])
+    expected = model(**batch).loss.item()
+    capfd.readouterr()
+    result = training.fit(model, dataset, batch_size=8, output_dir=tmp_path, progress=False, **RATE)
+    assert result.losses == [pytest.approx(expected, rel=1e-5)]
+    assert "Writing" not in capfd.readouterr().err
+
+
+def test_windows_predict_every_word_once():
+    vocabulary = Vocabulary.build([["a", "b", "c", "d", "e", "f", "g", "h"]])
+    windows = training.language_model_windows(["a b c d", "e f g h"], vocabulary, str.split, 3)
+    assert windows["input_ids"][:] == windows["labels"][:] == [[2, 3, 4, 5], [5, 6, 7, 8]]
+    with pytest.raises(ValueError, match="8 tokens do not fill a window of 8"):
+        training.language_model_windows(["a b c d", "e f g h"], vocabulary, str.split, 8)
+
+
+def test_a_tagger_trains_and_answers_token_by_token():
+    dataset = toy(60)
+    tags = [[int(word == 2) for word in text] for text in dataset["input_ids"]]
+    dataset = dataset.remove_columns("labels").add_column("labels", tags)
+    dataset = dataset.add_column("shape_ids", [[1] * len(tag) for tag in tags])
+    torch.manual_seed(0)
+    model = BiLSTMTagger(WORDS, 2, dimensions=8, hidden=8, num_shapes=2)
+    training.fit(model, dataset, num_epochs=20, learning_rate=0.02, batch_size=10)
+    answers = training.predict(model, dataset, batch_size=7)
+    longest = max(map(len, tags))
+    assert answers.shape == (60, longest, 2)
+    flat = [
+        (answers[i, j].argmax(), tag) for i, row in enumerate(tags) for j, tag in enumerate(row)
+    ]
+    assert np.mean([guess == tag for guess, tag in flat]) > 0.95
+
+
+def test_images_train_too():
+    rng = np.random.default_rng(0)
+    images = rng.random((40, 8, 8)).astype(np.float32)
+    labels = [i % 2 for i in range(40)]
+    images[1::2, 2:6, 2:6] += 2.0
+    dataset = Dataset.from_dict({"pixel_values": images, "labels": labels})
+    torch.manual_seed(0)
+    model = DigitsCNN(num_labels=2, filters=4)
+    training.fit(model, dataset, num_epochs=10, learning_rate=0.01, batch_size=10)
+    assert (training.predict(model, dataset).argmax(1) == labels).all()
+
+
+def test_other_columns_and_selected_rows_are_no_trouble():
+    dataset = toy(text=["words"] * 40)
+    result = training.fit(network(), dataset.select(range(7, 23)), batch_size=4, **RATE)
+    assert result.steps == 4
+
+
+def test_batches_are_padded_on_the_right_and_masked():
+    rows = [{"input_ids": [5, 6], "labels": [1, 2]}, {"input_ids": [7], "labels": [3]}]
+    batch = {name: value.tolist() for name, value in training.pad_batch(rows, pad_id=9).items()}
+    assert batch == {
+        "input_ids": [[5, 6], [7, 9]],
+        "labels": [[1, 2], [3, -100]],
+        "attention_mask": [[1, 1], [1, 0]],
+    }
+
+
+def test_an_epochs_order_is_a_shuffle_that_groups_lengths():
+    lengths = np.random.default_rng(0).integers(1, 50, size=256).tolist()
+    orders = [training.epoch_order(lengths, 8, seed=0, epoch=epoch) for epoch in (0, 1)]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(256)) and orders[0] != orders[1]
+    assert orders[0] == training.epoch_order(lengths, 8, seed=0, epoch=0)
+    plain = training.epoch_order(lengths, 8, seed=0, epoch=0, length_grouped=False)
+    padding = [
+        sum(8 * max(lengths[i] for i in order[j : j + 8]) for j in range(0, 256, 8)) - sum(lengths)
+        for order in (orders[0], plain)
+    ]
+    assert padding[0] < padding[1] / 2
+
+
+def test_texts_are_encoded_cut_and_never_empty():
+    vocabulary = Vocabulary.build([["good", "film"]])
+    encoded = training.encode_texts(
+        ["good bad film", "", "film film film film"], vocabulary, str.split, [1, 0, 1], max_length=3
+    )
+    assert encoded["input_ids"][:] == [[3, 1, 2], [1], [2, 2, 2]]
+    assert encoded["labels"][:] == [1, 0, 1]
+    assert training.encode_texts(["film"], vocabulary, str.split).column_names == ["input_ids"]
+
+
+def test_a_loss_that_is_no_number_stops_with_the_step_and_a_remedy():
+    with pytest.raises(FloatingPointError, match=r"at step [2-9] of 10.*Lower the rate"):
+        training.fit(
+            network(), toy(), num_epochs=2, learning_rate=1e30, batch_size=8, max_grad_norm=0,
+            optimizer="sgd",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (toy().select([]), "train dataset is empty"),
+        (toy().rename_column("labels", "label"), "no column labels; it has input_ids, label"),
+        (toy().remove_columns("input_ids"), "no column input_ids or pixel_values"),
+        (
+            Dataset.from_dict({"input_ids": [[2], [3]], "labels": [1, 2]}),
+            "run from 1 to 2; the model has 2 classes",
+        ),
+        (Dataset.from_dict({"input_ids": [[2], []], "labels": [1, 0]}), "Row 1 .* has no token"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_explained(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        training.fit(network(), dataset, **RATE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"freeze": ["emb"]}, "No parameter is named 'emb'; there are embedding.weight, conv"),
+        ({"freeze": "embedding"}, "give a list"),
+        ({"freeze": ["embedding", "convolutions", "head"]}, "every parameter is frozen"),
+        ({"learning_rate_groups": {"body": 0.1}}, "No parameter is named 'body'"),
+        ({"unfreeze_schedule": [["head"], ["embedding"]]}, "2 stages .* num_epochs is 1"),
+        ({"optimizer": "adam"}, "Unknown optimizer 'adam'"),
+        ({"precision": "int8"}, "Unknown precision 'int8'"),
+        ({"resume": True}, "resume=True needs the output_dir"),
+    ],
+)
+def test_settings_that_do_not_fit_are_explained(settings, message):
+    with pytest.raises(ValueError, match=message):
+        training.fit(network(), toy(), **RATE, **settings)
