@@ -7,7 +7,7 @@ COURSE = $(PYTHON) helpers/course/venv.py
 
 lab: ; @$(COURSE) lab
 test: ; @$(COURSE) test
-course: ; @COURSE_STRICT=1 $(COURSE) run
+course: ; @$(COURSE) run --strict
 prefetch: ; @$(COURSE) prefetch
 doctor: ; @$(COURSE) doctor
 lint: ; @$(COURSE) lint

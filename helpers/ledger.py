@@ -288,5 +288,11 @@ def _check(entry: dict) -> None:
         raise ValueError(f"era {entry['era']!r} is none of {', '.join(ERAS)}")
     for key in ("value", "low", "high", "train_seconds", "eval_seconds"):
         number = entry[key]
-        if not isinstance(number, int | float) or not math.isfinite(number):
+        if type(number) not in (int, float) or not math.isfinite(number):
             raise ValueError(f"{key} is {number!r}, not a finite number")
+    if not entry["low"] <= entry["value"] <= entry["high"]:
+        raise ValueError(f"value {entry['value']} is outside {entry['low']} to {entry['high']}")
+    for key in IDENTITY:
+        kind = int if key in ("labels", "source_labels", "seed") else str
+        if type(entry[key]) is not kind:
+            raise ValueError(f"{key} is {entry[key]!r}, not {kind.__name__}")

@@ -168,7 +168,8 @@ def setup(notebook: int | str, seed: int = 0) -> Run:
     _style_figures()
     print(f"{name} · profile {profile.name} · {run.device_name}, {run.precision} · seed {seed}")
     print(" · ".join(f"{package} {version}" for package, version in run.versions.items()))
-    print(_expected_cost(name))
+    if "COURSE_VERDICTS" not in os.environ:  # a timed run would print the cost of the one before
+        print(_expected_cost(name))
     return run
 
 

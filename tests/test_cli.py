@@ -132,7 +132,7 @@ def test_every_make_target_is_a_course_command():
 
 def test_make_course_holds_every_claim_to_its_recorded_verdict():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert re.search(r"^course: ;\s*@COURSE_STRICT=1 \$\(COURSE\) run$", text, re.M)
+    assert re.search(r"^course: ;\s*@\$\(COURSE\) run --strict$", text, re.M)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="bash and make are not there by default")

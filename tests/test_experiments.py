@@ -1,5 +1,6 @@
 """The comparison's rules: how methods are declared, chosen, run and resumed."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -174,6 +175,45 @@ def test_again_replaces_rows_by_later_ones(tmp_path):
     run_grid(tmp_path, "source only")
     _, rows = run_grid(tmp_path, "source only", again=True)
     assert len(rows) == 2 and len(ledger.latest(rows)) == 1
+
+
+def test_changed_configurations_are_chosen_and_run_anew(tmp_path, monkeypatch):
+    run_grid(tmp_path, "naive Bayes")
+    time.sleep(1.1)  # rows and choices are dated to the second
+    method = experiments.methods_of("classical")["naive Bayes"]
+    changed = dataclasses.replace(method, configurations=method.configurations[:2])
+    monkeypatch.setattr(experiments, "methods_of", lambda era: {"naive Bayes": changed})
+    said = []
+    _, rows = run_grid(tmp_path, "naive Bayes", echo=said.append)
+    assert said[0].startswith("classical: 4 of 4 cells") and len(rows) == 8
+
+
+def test_a_repetition_that_is_killed_does_not_mix_two_choices(tmp_path, monkeypatch):
+    run_grid(tmp_path, "naive Bayes")
+    time.sleep(1.1)
+    original, calls = experiments.run_cell, []
+
+    def dies_after_the_choice(method, corpus, budget, seed, configuration, split="validation"):
+        calls.append(split)
+        if calls.count("test") == 2:
+            raise KeyboardInterrupt
+        return original(method, corpus, budget, seed, configuration, split)
+
+    monkeypatch.setattr(experiments, "run_cell", dies_after_the_choice)
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(tmp_path, "naive Bayes", again=True)
+    monkeypatch.setattr(experiments, "run_cell", original)
+    said = []
+    run_grid(tmp_path, "naive Bayes", echo=said.append)
+    assert said[0].startswith("classical: 3 of 4 cells")
+
+
+def test_a_trial_in_smoke_stays_out_of_the_reference(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RESULTS", str(tmp_path))
+    before = ledger.REFERENCE.read_bytes()
+    benchmark.benchmark("classical", ["naive Bayes"], profile="smoke", echo=lambda line: None)
+    assert ledger.REFERENCE.read_bytes() == before
+    assert len(ledger.read(tmp_path / "benchmark" / "ledger.jsonl")) == 4
 
 
 def test_an_unknown_method_or_profile_lists_what_there_is(tmp_path):

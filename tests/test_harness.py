@@ -57,7 +57,9 @@ def runnable(broken: str = ""):
 
 def execute(tmp_path, monkeypatch, notebook, workers: int) -> tuple[int, str]:
     """A real `course test` of one notebook, in a process with settings of its own."""
-    Shop(tmp_path, monkeypatch).add("reviews")
+    shop = Shop(tmp_path, monkeypatch)
+    shop.add("reviews")
+    shop.add("glove")
     root = write_course(tmp_path / "course", **{HERE: notebook})
     outer = tmp_path / "outer"
     outer.mkdir()
@@ -111,7 +113,9 @@ class Pytest:
 
 @pytest.fixture
 def passes(tmp_path, monkeypatch) -> Pytest:
-    Shop(tmp_path, monkeypatch).add("reviews")
+    shop = Shop(tmp_path, monkeypatch)
+    shop.add("reviews")
+    shop.add("glove")
     fake = Pytest()
     monkeypatch.setattr(testing, "subprocess", types.SimpleNamespace(run=fake))
     return fake

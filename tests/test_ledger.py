@@ -61,6 +61,11 @@ def test_what_is_appended_is_read_back_whole_and_in_order():
     ("key", "value", "message"),
     [
         ("value", float("nan"), "value is nan"),
+        ("value", True, "value is True"),
+        ("value", 7.0, "value 7.0 is outside"),
+        ("method", ["x"], "method is"),
+        ("seed", [1], "seed is"),
+        ("labels", None, "labels is None, not int"),
         ("low", None, "low is None"),
         ("era", "x", "era 'x'"),
     ],

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -266,3 +267,10 @@ def test_no_file_holds_a_home_directory():
 def test_the_search_for_home_directories_sees_the_examples():
     assert "/home/" in text_of(ROOT / "tests" / "test_lint.py")
     assert ROOT / "tests" / "test_lint.py" in repository_files()
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("format", "--check")])
+def test_the_code_is_linted_and_formatted(arguments):
+    command = [sys.executable, "-m", "ruff", *arguments, "--quiet", "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

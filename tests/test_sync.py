@@ -158,7 +158,7 @@ def test_the_readme_lists_lessons_and_bonuses_with_their_costs(course):
         "20 min",
         "4.0 min",
         "2.0 min",
-        "1.5 GB",
+        "1.6 GB",
     ]
     assert f"blob/main/notebooks/{LESSON}.ipynb" in cells[6]
     assert rows[3].startswith(f"| [Bonus · A topic](notebooks/{BONUS}.ipynb) |")

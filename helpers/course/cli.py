@@ -37,7 +37,9 @@ def _lint(options) -> int:
 def _run(options) -> int:
     from helpers.course.execute import run
 
-    code = run(options.notebooks, store=options.store, resume=not options.again)
+    strict = options.strict or None  # None: as COURSE_STRICT says
+    resume = not options.again
+    code = run(options.notebooks, store=options.store, resume=resume, strict=strict)
     if options.store:
         from helpers.course.sync import sync
 
@@ -98,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "execute notebooks in full and print what they cost")
     run.add_argument("notebooks", nargs="*", help="03, bonus, solutions; all lessons without")
     run.add_argument("--store", action="store_true", help="write outputs into notebooks/")
+    run.add_argument("--strict", action="store_true", help="fail where a verdict differs")
     run.add_argument("--again", action="store_true", help="run even what is unchanged")
     doctor = command(
         "doctor", _doctor, "check this machine; a report to paste when asking for help"

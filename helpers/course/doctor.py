@@ -95,10 +95,10 @@ def _speed_and_minutes(root: Path) -> list[Finding]:
     if busy > BUSY:
         text = f"other programs use {busy:.0f} % of the CPU: the minutes below are too high. "
         found.append(Finding(text + "Close them and run `course doctor` again.", "warn"))
-    here = speed.training_speed(seconds=4.0)
+    here = speed.training_speed(seconds=5.0)
     arithmetic = f"matrices: {speed.matmul_gflops():.0f} GFLOP/s"
     found.append(Finding(f"training: {here:.1f} steps/s; {arithmetic}"))
-    for path in notebooks.find(root):
+    for path in notebooks.find(root, kinds=("lesson", "bonus")):
         label = path.relative_to(root / "notebooks").with_suffix("").as_posix()
         stamp = notebooks.read_stamp(path)
         found.append(Finding(f"{label}: {expected_minutes(stamp, here)}"))

@@ -15,7 +15,7 @@ from helpers.runtime import ROOT
 __all__ = ["cpu_in_use", "device", "disk", "memory"]
 
 NEEDED_MEMORY, NEEDED_AVAILABLE = 8e9, 4e9
-NEEDED_DISK = 2e9
+NEEDED_DISK = 4e9
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
 
 

@@ -21,7 +21,9 @@ ALT_LENGTH = 20
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-SHELL_CALLS = {"os.system", "subprocess.getoutput"}
+SHELL_CALLS = {
+    "os.system", "os.popen", "subprocess.getoutput", "subprocess.call", "subprocess.Popen",
+}  # fmt: skip
 IPYTHON_CALLS = {"system", "getoutput"}
 SHELL_MAGICS = {
     "!", "sx", "system", "sc", "bash", "sh", "script", "cmd", "pip", "conda", "mamba", "micromamba",
@@ -170,6 +172,11 @@ def _shell_name(node: ast.AST) -> str:
     if name in IPYTHON_CALLS and _called(owner) == "get_ipython":
         return "!"
     dotted = f"{getattr(owner, 'id', '')}.{name}"
+    if dotted == "subprocess.run":
+        checked = any(
+            k.arg == "check" and getattr(k.value, "value", 0) is True for k in node.keywords
+        )
+        return "" if checked else "subprocess.run() without check=True"
     return f"{dotted}()" if dotted in SHELL_CALLS else ""
 
 

@@ -133,7 +133,7 @@ def _table(root: Path) -> str:
         title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
         plan, stamp = notebook.metadata.get(PLAN_KEY, {}), notebooks.read_stamp(path)
         cpu, t4 = _compute_minutes(notebook)
-        memory = f"{stamp['peak_memory_bytes'] / 2**30:.1f} GB" if stamp else "?"
+        memory = f"{stamp['peak_memory_bytes'] / 1e9:.1f} GB" if stamp else "?"
         lines.append(
             f"| [{title}]({relative}) | {plan.get('reading', '?')} min | "
             f"{plan.get('exercises', '?')} min | {cpu} min | {t4} min | {memory} | "

@@ -13,7 +13,7 @@ def cosine(function) -> str:
              ([1.0, 2.0], [-2.0, 1.0], 0.0), ([1.0, 0.0], [-5.0, 0.0], -1.0)]  # fmt: skip
     for a, b, expected in cases:
         got = float(function(np.array(a), np.array(b)))
-        if abs(got - expected) > 1e-6:
+        if abs(got - expected) > 1e-5:
             raise Hint(f"between {a} and {b} it should be {expected:.3f}, not {got:.3f}")
     return "Only the direction counts, not the length."
 
@@ -27,6 +27,8 @@ def weighted_average(function) -> str:
         raise Hint(f"return one vector of shape (2,), not {got.shape}")
     if np.allclose(got, [3 / 13, 1 / 13]):
         raise Hint("a word without a vector must not count in the sum of weights either")
+    if np.allclose(got, [0.5, 0.5]):
+        raise Hint("that is the plain mean; each word should count by its weight")
     if not np.allclose(got, [0.75, 0.25]):
         raise Hint("divide the weighted sum by the sum of the weights that were used")
     if not np.allclose(function(["unheard"], vectors, weights, 2), 0):
@@ -42,9 +44,9 @@ def without_direction(function) -> str:
     if got.shape != matrix.shape:
         raise Hint(f"the shape must stay {matrix.shape}, not {got.shape}")
     unit = direction / np.linalg.norm(direction)
-    if np.abs(got @ unit).max() > 1e-6:
+    if np.abs(got @ unit).max() > 1e-5:
         raise Hint("something still points along the direction; is it of length one?")
-    if not np.allclose(got, matrix - np.outer(matrix @ unit, unit)):
+    if not np.allclose(got, matrix - np.outer(matrix @ unit, unit), atol=1e-5):
         raise Hint("the part along the direction is gone, and something else with it")
     return "A projection removes the direction, not everything that is correlated with it."
 

@@ -251,13 +251,16 @@ def reference_choices(path: Path = CHOICES) -> dict[str, dict]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def reference_curve(name: str, path: Path = ledger.REFERENCE) -> dict[int, np.ndarray]:
+def reference_curve(
+    name: str, path: Path = ledger.REFERENCE, profile: str = "cpu"
+) -> dict[int, np.ndarray]:
     """A method's line in the reference ledger: {labels: test outcomes, booleans (seeds, items)}.
 
     Raises:
         ValueError: if the ledger has no row of that method; the message lists those it has.
     """
     rows = [row for row in ledger.latest(ledger.read(path)) if row["task"] == TASK]
+    rows = [row for row in rows if row["profile"] == profile]
     mine = [row for row in rows if row["method"] == name]
     if not mine:
         known = ", ".join(dict.fromkeys(row["method"] for row in rows)) or "none"

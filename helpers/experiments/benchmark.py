@@ -1,7 +1,8 @@
 """The grid behind the reference ledger: methods x budgets x seeds, resumable at any point.
 
-What the ledger already has is skipped, so a killed run goes on where it stopped. A method whose
-configurations or code changed is run again by deleting its rows (`course benchmark --again`).
+What the ledger already has is skipped, so a killed run goes on where it stopped. A row counts only
+if it is not older than the frozen choice it was made with: when a method's configurations change,
+or with `again`, the choice is made anew and every row of the method is due again.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from helpers import experiments, ledger
 from helpers.experiments import Corpus, Method
 from helpers.files import write_text
-from helpers.runtime import PROFILES, Run, usable_precision, versions
+from helpers.runtime import PROFILES, Run, results_dir, usable_precision, versions
 
 __all__ = ["benchmark"]
 
@@ -46,11 +47,15 @@ def benchmark(
     Raises:
         ValueError: if the era, a method or the profile is unknown.
     """
-    path = path or ledger.REFERENCE
-    choices_path = choices_path or experiments.CHOICES
-    methods = _named(experiments.methods_of(era), names)
-    corpus, run = Corpus(_profile(profile)), _run(profile, era)
-    done = set() if again else {_key(row) for row in ledger.read(path)}
+    corpus = Corpus(_profile(profile))
+    own = results_dir() / "benchmark"  # a trial in `smoke` has no place among the reference
+    path = path or (own / "ledger.jsonl" if profile == "smoke" else ledger.REFERENCE)
+    choices_path = choices_path or (
+        own / "choices.json" if profile == "smoke" else experiments.CHOICES
+    )
+    methods, run = _named(experiments.methods_of(era), names), _run(profile, era)
+    frozen = {m.name: _frozen(m, profile, choices_path, again) for m in methods}
+    done = {_key(row) for row in ledger.read(path) if _counts(row, frozen)}
     todo = _missing(methods, corpus, done, profile)
     echo(f"{era}: {len(todo)} of {_size(methods, corpus)} cells to run, profile {profile}")
     if dry_run or not todo:
@@ -60,7 +65,9 @@ def benchmark(
         cells = [cell for cell in todo if cell[0] is method]
         if not cells:
             continue
-        configuration = _configuration(method, corpus, choices_path, again, echo)
+        choice = frozen[method.name] or _choose(method, corpus, choices_path, echo)
+        configuration = choice["configuration"]
+        echo(f"{method.name}: {configuration}")
         for _, budget, seed in cells:
             cell = experiments.run_cell(method, corpus, budget, seed, configuration, "test")
             ledger.append(experiments.to_row(run, method, corpus, cell), path)
@@ -137,13 +144,28 @@ def _size(methods, corpus: Corpus) -> int:
     return len(_missing(methods, corpus, set(), ""))
 
 
-def _configuration(method: Method, corpus: Corpus, path: Path, again: bool, echo) -> dict:
-    """The frozen configuration: read if it was chosen before, else chosen now and kept."""
+def _choice_key(method: Method, profile: str) -> str:
+    return method.name if profile == "cpu" else f"{method.name} ({profile})"
+
+
+def _frozen(method: Method, profile: str, path: Path, again: bool) -> dict | None:
+    """The choice made before, unless it is unwanted or was made among other configurations."""
+    choice = experiments.reference_choices(path).get(_choice_key(method, profile))
+    tried = [entry["configuration"] for entry in choice["tried"]] if choice else []
+    return None if again or tried != [dict(c) for c in method.configurations] else choice
+
+
+def _counts(row: dict, frozen: dict[str, dict | None]) -> bool:
+    choice = frozen.get(row["method"])
+    return choice is not None and row["time"] >= choice["time"]
+
+
+def _choose(method: Method, corpus: Corpus, path: Path, echo) -> dict:
+    """Choose a configuration by the course's rule, and keep the choice before any row is made."""
+    echo(f"{method.name}: choosing among {len(method.configurations)} configurations")
+    choice = experiments.choose(method, corpus)
+    choice["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     choices = experiments.reference_choices(path)
-    key = method.name if corpus.profile.name == "cpu" else f"{method.name} ({corpus.profile.name})"
-    if again or key not in choices:
-        echo(f"{method.name}: choosing among {len(method.configurations)} configurations")
-        choices[key] = experiments.choose(method, corpus)
-        write_text(path, json.dumps(choices, indent=1, ensure_ascii=False) + "\n")
-    echo(f"{method.name}: {choices[key]['configuration']}")
-    return choices[key]["configuration"]
+    choices[_choice_key(method, corpus.profile.name)] = choice
+    write_text(path, json.dumps(choices, indent=1, ensure_ascii=False) + "\n")
+    return choice
