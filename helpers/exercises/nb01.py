@@ -53,7 +53,7 @@ def own_strength(function) -> str:
     expected = [(value(w + h) - value(w - h)) / 2e-6 for h in steps]
     if not np.allclose(slope, expected, atol=1e-4):
         raise Hint("the value is right, the gradient not yet: each weight has its own strength")
-    return "With a strength from the source's own uncertainty, this becomes elastic weight pulling."
+    return "With strengths from the source's own certainty, this is elastic weight consolidation."
 
 
 CHECKS = {"1": ratio_of_good, "2": augmented, "3": own_strength}
