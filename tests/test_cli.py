@@ -13,7 +13,9 @@ from helpers.course import cli
 from helpers.runtime import ROOT
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "sklearn", "matplotlib", "numpy")
-COMMANDS = {"benchmark", "doctor", "lab", "lint", "prefetch", "reset", "run", "sync", "test"}
+COMMANDS = {
+    "benchmark", "doctor", "lab", "lint", "prefetch", "pretrain", "reset", "run", "sync", "test"
+}  # fmt: skip
 
 
 def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:

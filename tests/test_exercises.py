@@ -91,3 +91,28 @@ def test_the_paired_interval_refuses_items_drawn_apart():
 
     with pytest.raises(Hint, match="use them for both methods"):
         checks["3"](apart)
+
+
+def test_the_second_notebook_tells_apart_the_usual_slips():
+    checks = importlib.import_module("helpers.exercises.nb02").CHECKS
+    head = 30 * 2 + 2  # three widths of ten filters, two classes, two biases
+    assert checks["1"](head)
+    for slip, hint in ((60, "bias"), (22, "every filter"), (1_000 * 50 + 6_030 + head, "frozen")):
+        with pytest.raises(Hint, match=hint):
+            checks["1"](slip)
+    slips = (
+        (lambda logs: np.exp(np.mean(logs)), "mind the sign"),
+        (lambda logs: -np.mean(logs), "take its exponential"),
+        (lambda logs: np.mean([np.exp(-log) for log in logs]), "average the surprises first"),
+    )
+    for slip, hint in slips:
+        with pytest.raises(Hint, match=hint):
+            checks["2"](slip)
+
+    def all_at_once(layers, num_epochs, top_rate, factor):
+        count = len(layers)
+        rates = {name: top_rate / factor ** (count - 1 - i) for i, name in enumerate(layers)}
+        return [rates] * num_epochs
+
+    with pytest.raises(Hint, match="in epoch 0 these layers train: head"):
+        checks["3"](all_at_once)

@@ -136,21 +136,63 @@ def test_vectors_of_another_vocabulary_are_refused():
 
 
 def test_language_model_loss_is_minus_the_log_probability_of_the_next_word():
-    model = LSTMLanguageModel(WORDS, dimensions=6, hidden=16, cutoffs=(4, 8)).eval()
+    model = LSTMLanguageModel(WORDS, dimensions=6, hidden=16).eval()
     ids = torch.tensor([[2, 9, 4, 11], [3, 5, 0, 0]])
-    logs = model(ids)["logits"]
-    assert logs.shape == (2, 4, WORDS)
-    assert torch.allclose(logs.exp().sum(-1), torch.ones(2, 4), atol=1e-5)
+    logits = model(ids)["logits"]
+    assert logits.shape == (2, 4, WORDS)
+    logs = logits.log_softmax(-1)
     following = [logs[0, 0, 9], logs[0, 1, 4], logs[0, 2, 11], logs[1, 0, 5]]  # no padding
     expected = -sum(following).item() / 4
     assert model(ids, labels=ids)["loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_over_many_words_is_the_mean_over_all_of_them():
+    model = LSTMLanguageModel(WORDS, dimensions=6, hidden=8).eval()
+    ids = torch.randint(2, WORDS, (9, 120))  # more states than are scored at once
+    logs = model(ids)["logits"][:, :-1].log_softmax(-1)
+    expected = -logs.gather(2, ids[:, 1:, None]).mean().item()
+    assert model(ids, labels=ids)["loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_training_against_a_sample_learns_the_true_frequencies():
+    frequencies = torch.tensor([0, 0, 0.1, 0.6, 0.05, 0.25])  # not in the order of the ids
+    model = LSTMLanguageModel(6, dimensions=4, hidden=8, samples=20, dropout=0.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(400):
+        ids = torch.multinomial(frequencies, 320, replacement=True).view(16, 20)
+        loss = model(ids, labels=ids)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    probabilities = model.eval()(torch.tensor([[3, 2, 5]]))["logits"].softmax(-1)
+    assert torch.allclose(probabilities, frequencies.expand_as(probabilities), atol=0.06)
+
+
+def test_the_sampled_loss_of_training_estimates_the_exact_one():
+    model = LSTMLanguageModel(200, dimensions=6, hidden=8, samples=5_000, dropout=0.0)
+    with torch.no_grad():
+        model.embedding.weight.mul_(20)  # scores far from uniform
+    ids = torch.randint(2, 200, (8, 30))
+    exact = model.eval()(ids, labels=ids)["loss"].item()
+    sampled = [model.train()(ids, labels=ids)["loss"].item() for _ in range(10)]
+    assert sum(sampled) / 10 == pytest.approx(exact, rel=0.02)
+
+
+def test_the_word_to_predict_is_never_its_own_negative():
+    model = LSTMLanguageModel(3, dimensions=4, hidden=8, samples=50)  # one word beside <unk>
+    ids = torch.full((1, 6), 2)
+    loss = model(ids, labels=ids)["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
 def test_language_model_skips_labels_of_minus_100():
     model = LSTMLanguageModel(WORDS, dimensions=6, hidden=8).eval()
     ids = torch.tensor([[2, 9, 4, 11]])
     loss = model(ids, labels=torch.tensor([[2, -100, 4, -100]]))["loss"].item()
-    assert loss == pytest.approx(-model(ids)["logits"][0, 1, 4].item(), rel=1e-5)
+    logs = model(ids)["logits"][0].log_softmax(-1)
+    assert loss == pytest.approx(-logs[1, 4].item(), rel=1e-5)
 
 
 def test_language_model_cannot_see_the_word_it_predicts():

@@ -72,6 +72,13 @@ def _benchmark(options) -> int:
     )
 
 
+def _pretrain(options) -> int:
+    from helpers.experiments import checkpoints
+
+    checkpoints.pretrain(checkpoints.named(options.name), options.profile)
+    return 0
+
+
 def _sync(options) -> int:
     from helpers.course.sync import sync
 
@@ -109,17 +116,24 @@ def _parser() -> argparse.ArgumentParser:
     prefetch = command("prefetch", _prefetch, "fetch all data and models now, to work offline")
     prefetch.add_argument("assets", nargs="*", help="names; all of them without")
     prefetch.add_argument("--to", type=Path, help="a folder to carry to another machine")
+    _add_trainings(command)
+    sync = command("sync", _sync, "write address, badges and measured minutes where they are shown")
+    sync.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 if something would"
+    )
+    return parser
+
+
+def _add_trainings(command) -> None:
     grid = command("benchmark", _benchmark, "run the grid behind the reference ledger")
     grid.add_argument("--era", required=True, help="classical, ...")
     grid.add_argument("--method", action="append", help="one method; may be given several times")
     grid.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
     grid.add_argument("--again", action="store_true", help="run what the ledger has already")
     grid.add_argument("--dry-run", action="store_true", help="say what is missing, run nothing")
-    sync = command("sync", _sync, "write address, badges and measured minutes where they are shown")
-    sync.add_argument(
-        "--check", action="store_true", help="change nothing; exit 1 if something would"
-    )
-    return parser
+    train = command("pretrain", _pretrain, "train a network that the repository carries, anew")
+    train.add_argument("name", help="lstm-lm, ...")
+    train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -33,7 +33,7 @@ __all__ = [
     "to_row",
 ]
 
-ERAS = ("classical", "embeddings")
+ERAS = ("classical", "pretraining", "embeddings")
 """Eras whose methods are declared, each in the module of its name beside this one."""
 
 CHOICE_BUDGETS = (100, 1_000)

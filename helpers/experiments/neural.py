@@ -9,7 +9,7 @@ from helpers import networks, training
 from helpers.embeddings import tokenize
 from helpers.experiments import Corpus, Fitted
 
-__all__ = ["as_fitted", "encode", "seeded", "train_on", "vocabulary"]
+__all__ = ["as_fitted", "device", "encode", "seeded", "train_on", "vocabulary"]
 
 MAX_TOKENS = 256  # of an IMDB review; no snippet comes near it
 
@@ -33,11 +33,18 @@ def encode(corpus: Corpus, split):
 
 def train_on(corpus: Corpus, model, labelled, seed: int, **settings):
     """Fit a network on a budget of labels; returns what `training.fit` returns."""
+    settings = {"device": device(corpus), **settings}
     return training.fit(model, encode(corpus, labelled), seed=seed, **settings)
 
 
+def device(corpus: Corpus) -> str:
+    """Where networks train: on the graphics card in `gpu` if there is one, else on the CPU."""
+    gpu = corpus.profile.name == "gpu" and torch.cuda.is_available()
+    return "cuda" if gpu else "cpu"
+
+
 def as_fitted(corpus: Corpus, model, trainable: int | None = None) -> Fitted:
-    """Wrap a trained network for the grid."""
+    """Wrap a trained network for the grid; to ship is what was trained, the rest is given."""
     words = vocabulary(corpus)
 
     def predict(texts) -> np.ndarray:
@@ -48,7 +55,7 @@ def as_fitted(corpus: Corpus, model, trainable: int | None = None) -> Fitted:
     total = sum(p.numel() for p in parameters)
     if trainable is None:
         trainable = sum(p.numel() for p in parameters if p.requires_grad)
-    return Fitted(predict, trainable, total, 4 * total)
+    return Fitted(predict, trainable, total, 4 * trainable)
 
 
 def seeded(seed: int, build: Callable):

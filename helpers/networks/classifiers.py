@@ -1,87 +1,13 @@
-"""The small networks of the 2010s, each readable in one screen.
-
-Every `forward(input_ids, attention_mask=None, labels=None)` returns a dict with `logits` and, when
-labels are given, `loss`: what `transformers` models return too, so that one trainer fits all.
-Padding is id 0 and stands on the right. Parameter names begin with the layer's name, by which
-`training.fit` freezes layers and gives them rates.
-
-Arguments that several share: `vocabulary_size` (V), `num_labels` (C), `dimensions` of a word's
-vector (D), `hidden` units of an LSTM (H); `embeddings`, vectors (V, D) to start from, copied, which
-then decide D; `dropout`, the share of units hidden in training. B texts of at most T tokens.
-"""
-
-import json
-from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+"""Networks that judge a text, each of its words, or an image."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.files import write_text
+from helpers.networks.language import LSTMLanguageModel
+from helpers.networks.layers import PAD, concat_pool, outputs, real_tokens, word_embedding
 
-__all__ = [
-    "PAD",
-    "UNKNOWN",
-    "BiLSTMTagger",
-    "DigitsCNN",
-    "LSTMClassifier",
-    "LSTMLanguageModel",
-    "TextCNN",
-    "Vocabulary",
-]
-
-PAD, UNKNOWN = 0, 1
-SPECIAL = ["<pad>", "<unk>"]
-IGNORED = -100  # the label that torch's cross entropy leaves out, as everywhere in transformers
-
-
-class Vocabulary:
-    """Number the words of a corpus: 0 is padding, 1 any word not kept, `words[i]` has id i."""
-
-    def __init__(self, words: Iterable[str]):
-        self.words = [*SPECIAL, *words]
-        self.ids = {word: i for i, word in enumerate(self.words)}
-        if len(self.ids) != len(self.words):
-            twice = Counter(self.words).most_common(1)[0][0]
-            raise ValueError(f"The word {twice!r} stands twice in the vocabulary; keep one.")
-
-    @classmethod
-    def build(
-        cls, token_lists: Iterable[list[str]], min_count: int = 1, max_size: int | None = None
-    ) -> "Vocabulary":
-        """Keep the frequent words of tokenised texts, most frequent first, ties by alphabet.
-
-        A word seen less than `min_count` times becomes unknown; `max_size` limits the words kept,
-        not counting padding and unknown.
-        """
-        counts = Counter(token for tokens in token_lists for token in tokens)
-        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        kept = [word for word, n in ranked if n >= min_count and word not in SPECIAL]
-        return cls(kept[:max_size])
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def __contains__(self, word: str) -> bool:
-        return word in self.ids
-
-    def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Give the id of each token; 1 for a word that is not in the vocabulary."""
-        return [self.ids.get(token, UNKNOWN) for token in tokens]
-
-    def save(self, path: Path) -> None:
-        """Write the words as JSON."""
-        write_text(Path(path), json.dumps(self.words, ensure_ascii=False))
-
-    @classmethod
-    def load(cls, path: Path) -> "Vocabulary":
-        """Read what `save` wrote; a ValueError says if the file is something else."""
-        text = Path(path).read_text(encoding="utf-8")
-        if not text.startswith('["<pad>", "<unk>"'):
-            raise ValueError(f"{path} is not a saved vocabulary: it does not begin with {SPECIAL}.")
-        return cls(json.loads(text)[2:])
+__all__ = ["BiLSTMTagger", "DigitsCNN", "LSTMClassifier", "TextCNN"]
 
 
 class TextCNN(nn.Module):
@@ -124,39 +50,6 @@ class TextCNN(nn.Module):
         # a window set to 0 cannot win.
         last = (lengths - convolution.kernel_size[0]).clamp(min=0)
         return (answers * (starts <= last[:, None])[:, None, :]).amax(dim=2)
-
-
-class LSTMLanguageModel(nn.Module):
-    """Predict each next word from the words before it: no label is needed but the text itself.
-
-    The output is an adaptive softmax (Grave 2017): rare words wait in clusters that cost nothing
-    until one of them is the answer, several times faster on a CPU than scoring every word. They
-    begin at the ids `cutoffs`, so ids must go by frequency, as `Vocabulary.build` gives them.
-    `labels` are the input ids; the shift by one happens here. Parameter names: `embedding`,
-    `lstm`, `output`.
-    """
-
-    def __init__(
-        self, vocabulary_size: int, dimensions: int = 128, hidden: int = 256, embeddings=None,
-        cutoffs=(500, 3_000), dropout: float = 0.1
-    ):  # fmt: skip
-        super().__init__()
-        self.embedding = word_embedding(vocabulary_size, dimensions, embeddings)
-        self.lstm = nn.LSTM(self.embedding.embedding_dim, hidden, batch_first=True)
-        cutoffs = [cut for cut in cutoffs if cut < vocabulary_size] or [vocabulary_size - 1]
-        self.output = nn.AdaptiveLogSoftmaxWithLoss(hidden, vocabulary_size, cutoffs)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
-        """Give the loss alone when there are labels, else log-probabilities (B, T, V)."""
-        states, _ = self.lstm(self.dropout(self.embedding(input_ids)))  # (B, T, H)
-        states = self.dropout(states)
-        if labels is None:
-            scores = self.output.log_prob(states.flatten(0, 1))  # (B x T, V)
-            return {"logits": scores.unflatten(0, states.shape[:2])}
-        real = real_tokens(input_ids, attention_mask)
-        counted = real[:, 1:] & (labels[:, 1:] != IGNORED)  # (B, T - 1): the word after each state
-        return {"loss": self.output(states[:, :-1][counted], labels[:, 1:][counted]).loss}
 
 
 class LSTMClassifier(nn.Module):
@@ -257,43 +150,3 @@ class DigitsCNN(nn.Module):
         x = F.max_pool2d(F.relu(self.layer2(x)), 2)  # (B, 2 x filters, 4, 4)
         x = F.max_pool2d(F.relu(self.layer3(x)), 2)  # (B, 4 x filters, 2, 2)
         return outputs(self.head(x.flatten(1)), labels)
-
-
-def word_embedding(size: int, dimensions: int, matrix=None) -> nn.Embedding:
-    """Make an embedding, at random or as a copy of a matrix; padding is the zero vector."""
-    if matrix is not None and (matrix.ndim != 2 or len(matrix) != size):
-        raise ValueError(
-            f"The word vectors have shape {tuple(matrix.shape)}; the vocabulary needs "
-            f"({size}, dimensions). Build the matrix from this vocabulary."
-        )
-    embedding = nn.Embedding(size, dimensions if matrix is None else matrix.shape[1], PAD)
-    with torch.no_grad():
-        if matrix is None:
-            embedding.weight.normal_(std=0.1)
-        else:
-            embedding.weight.copy_(torch.as_tensor(matrix))
-        embedding.weight[PAD] = 0
-    return embedding
-
-
-def real_tokens(input_ids, attention_mask=None):
-    """Mark the tokens that are not padding: booleans (B, T)."""
-    return input_ids != PAD if attention_mask is None else attention_mask.bool()
-
-
-def concat_pool(states, real):
-    """Last state, mean and maximum over real tokens, side by side: (B, T, H) -> (B, 3H)."""
-    real = real | (torch.arange(real.shape[1], device=real.device) == 0)  # no text is empty
-    mask = real[:, :, None]
-    last = states[torch.arange(len(states), device=real.device), real.sum(dim=1) - 1]
-    mean = (states * mask).sum(dim=1) / mask.sum(dim=1)
-    largest = states.masked_fill(~mask, -torch.inf).amax(dim=1)
-    return torch.cat([last, mean, largest], dim=1)
-
-
-def outputs(logits, labels=None) -> dict:
-    """Wrap logits (..., C), with the mean cross entropy over all labels (...) but -100."""
-    if labels is None:
-        return {"logits": logits}
-    loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
-    return {"loss": loss, "logits": logits}

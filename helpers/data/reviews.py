@@ -1,8 +1,7 @@
-"""The course's own data as `datasets` objects: fixed splits, and budgets of labels.
+"""The reviews and the news: fixed splits, and budgets of labels.
 
-Every era reads the same reviews through this module, so that a number in one notebook can stand
-beside a number in another. The splits are decided by the texts themselves (a sha256 of each), not
-by a random generator: they are the same on every machine and in every version of every library.
+The splits are decided by the texts themselves (a sha256 of each), not by a random generator: they
+are the same on every machine and in every version of every library.
 """
 
 import csv
@@ -14,6 +13,7 @@ from helpers import assets
 from helpers.runtime import Profile
 
 __all__ = [
+    "HELD_OUT_PER_LABEL",
     "LABEL_NAMES",
     "SOURCES",
     "label_budget",
@@ -23,6 +23,7 @@ __all__ = [
     "normalise",
     "raw_rows",
     "split_rows",
+    "splits_of",
     "text_hash",
 ]
 
@@ -98,6 +99,23 @@ def split_rows(
         splits["validation"] += ordered[n : 2 * n]
         splits["train"] += ordered[2 * n :]
     return {name: sorted(part, key=lambda r: text_hash(r[0])) for name, part in splits.items()}
+
+
+@cache
+def splits_of(source: str) -> dict[str, list[tuple[str, int]]]:
+    """Cut one corpus by the course's own sizes, as plain (text, label) pairs.
+
+    Args:
+        source: one of `SOURCES`.
+
+    Returns:
+        What `split_rows` gives; kept in memory, so do not change it.
+
+    Raises:
+        ValueError: if the source is unknown.
+        assets.AssetError: if the file is not cached and cannot be fetched.
+    """
+    return split_rows(raw_rows(source), HELD_OUT_PER_LABEL.get(source, 0))
 
 
 def load_reviews(profile: Profile | None = None):
@@ -195,17 +213,12 @@ def _csv_rows() -> list[tuple[str, int, str]]:
         ]
 
 
-@cache
-def _splits(source: str) -> dict[str, list[tuple[str, int]]]:
-    return split_rows(raw_rows(source), HELD_OUT_PER_LABEL[source])
-
-
 def _load(source: str, train_rows: int | None, heldout_rows: int | None):
     from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
     features = Features({"text": Value("string"), "label": ClassLabel(names=LABEL_NAMES)})
     loaded = DatasetDict()
-    for name, rows in _splits(source).items():
+    for name, rows in splits_of(source).items():
         texts, labels = zip(*rows, strict=True)
         split = Dataset.from_dict({"text": texts, "label": labels}, features=features)
         limit = train_rows if name == "train" else heldout_rows

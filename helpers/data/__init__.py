@@ -1,0 +1,52 @@
+"""The course's own data as `datasets` objects: fixed splits, and budgets of labels.
+
+Every era reads the same reviews through this module, so that a number in one notebook can stand
+beside a number in another. The parts are `reviews` (reviews and news, their splits and budgets) and
+`film_ner` (names in sentences of held-out reviews).
+"""
+
+from helpers.data.film_ner import (
+    NER_TAGS,
+    NER_TYPES,
+    film_ner_reviews,
+    film_ner_rows,
+    iob2_tags,
+    load_film_ner,
+    tokenise,
+)
+from helpers.data.reviews import (
+    HELD_OUT_PER_LABEL,
+    LABEL_NAMES,
+    SOURCES,
+    label_budget,
+    load_imdb,
+    load_news,
+    load_reviews,
+    normalise,
+    raw_rows,
+    split_rows,
+    splits_of,
+    text_hash,
+)
+
+__all__ = [
+    "HELD_OUT_PER_LABEL",
+    "LABEL_NAMES",
+    "NER_TAGS",
+    "NER_TYPES",
+    "SOURCES",
+    "film_ner_reviews",
+    "film_ner_rows",
+    "iob2_tags",
+    "label_budget",
+    "load_film_ner",
+    "load_imdb",
+    "load_news",
+    "load_reviews",
+    "normalise",
+    "raw_rows",
+    "split_rows",
+    "splits_of",
+    "text_hash",
+    "tokenise",
+]

@@ -1,0 +1,184 @@
+"""Names in film reviews: 1,200 sentences, annotated by offsets and joined with their texts here.
+
+`data/film_ner/` holds no text, only where a sentence lies in a review (named by the sha256 of its
+text) and where the names lie in it. This module reads the reviews, cuts the sentences out, splits
+them into tokens and writes one tag for each. `data/film_ner/README.md` says how they were made.
+"""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+from helpers.data.reviews import splits_of, text_hash
+from helpers.runtime import ROOT, Profile
+
+__all__ = [
+    "NER_TAGS",
+    "NER_TYPES",
+    "film_ner_reviews",
+    "film_ner_rows",
+    "iob2_tags",
+    "load_film_ner",
+    "tokenise",
+]
+
+FOLDER = ROOT / "data" / "film_ner"
+SPLITS = ("train", "validation", "test")
+NER_TYPES = ("CHAR", "LOC", "ORG", "PER", "WORK")
+NER_TAGS = ["O", *(f"{prefix}-{kind}" for kind in NER_TYPES for prefix in "BI")]
+
+# A possessive 's is a token of its own, because it never belongs to a name; letters with stops
+# between them (U.S., C.O.R.E.) are one token; all other punctuation, hyphens too, stands alone,
+# because a name may end at it (pro-Franco).
+TOKEN = re.compile(
+    r"""
+      ['’´`][sS]\b                                       # 's
+    | (?:[^\W\d_]\.){2,}                                 # F.B.I.
+    | \w+ (?: ['’](?![sS]\b) \w+ )*                      # don't, O'Brien
+    | [^\w\s]                                            # one sign
+    """,
+    re.VERBOSE,
+)
+
+
+def film_ner_rows(name: str, folder: Path = FOLDER) -> list[dict]:
+    """Read one file of annotations as it stands, without any text.
+
+    Args:
+        name: `"train"`, `"validation"` or `"test"`; also `"first_pass"` or `"second_pass"`, the
+            150 sentences that were annotated twice.
+        folder: where the files lie.
+
+    Returns:
+        One dict a sentence: `review` (sha256 of the review's text), `start` and `end` (characters
+        in that text), `drawn` (`"capital"` or `"random"`), `spans` (a list of [start, end, type],
+        counted in the review's text like the sentence's own).
+
+    Raises:
+        FileNotFoundError: if there is no such file; the message names it.
+    """
+    path = folder / f"{name}.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no {path}. It is part of the repository: `git checkout data/film_ner` "
+            "brings it back; in an unpacked zip, unpack it again."
+        )
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def film_ner_reviews() -> frozenset[str]:
+    """Name the reviews that the sentences come from, so that other held-out texts can avoid them.
+
+    Returns:
+        The sha256 of each review's text, as `text_hash` gives it.
+    """
+    return frozenset(row["review"] for split in SPLITS for row in film_ner_rows(split))
+
+
+def tokenise(text: str) -> list[tuple[int, int]]:
+    """Split a sentence into words and signs, so that every annotated name is whole tokens.
+
+    Args:
+        text: one sentence.
+
+    Returns:
+        (start, end) of each token in `text`; only white space lies between them.
+    """
+    return [match.span() for match in TOKEN.finditer(text)]
+
+
+def iob2_tags(tokens: list[tuple[int, int]], spans: list[tuple[int, int, str]]) -> list[str]:
+    """Write names as one tag a token: B-TYPE where a name starts, I-TYPE inside it, O elsewhere.
+
+    Args:
+        tokens: (start, end) of each token, in order.
+        spans: (start, end, type) of each name, counted as the tokens are.
+
+    Returns:
+        One IOB2 tag a token.
+
+    Raises:
+        ValueError: if a name does not start and end with a token, or meets another name.
+    """
+    starts = {start: i for i, (start, _) in enumerate(tokens)}
+    ends = {end: i for i, (_, end) in enumerate(tokens)}
+    tags = ["O"] * len(tokens)
+    for start, end, kind in spans:
+        if start not in starts or end not in ends or end <= start:
+            raise ValueError(
+                f"The {kind} at {start}-{end} does not start and end with a token. Move its "
+                "borders, or teach `tokenise` to split there."
+            )
+        inside = range(starts[start], ends[end] + 1)
+        if any(tags[i] != "O" for i in inside):
+            raise ValueError(f"The {kind} at {start}-{end} meets another name. Keep the longer.")
+        for i in inside:
+            tags[i] = f"I-{kind}"
+        tags[inside[0]] = f"B-{kind}"
+    return tags
+
+
+def load_film_ner(profile: Profile | None = None):
+    """Load the tagging task: names of five types in sentences from film reviews.
+
+    The types are PER (real people), CHAR (fictional beings), WORK (titles), LOC and ORG.
+
+    Args:
+        profile: if given, its `train_rows` and `heldout_rows` cut the splits (for tests).
+
+    Returns:
+        A DatasetDict with 600 `train`, 200 `validation` and 400 `test` sentences of as many
+        reviews. Columns: `text` (the sentence), `tokens`, `tags` (ids of `NER_TAGS`, one a
+        token), `spans` (dicts of `start`, `end`, `type`, counted in `text`), `review` (sha256).
+
+    Raises:
+        ValueError: if a review is not among the held-out ones; the message names it.
+        assets.AssetError: if the reviews are not cached and cannot be fetched.
+    """
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+
+    features = Features(
+        {
+            "text": Value("string"),
+            "tokens": List(Value("string")),
+            "tags": List(ClassLabel(names=NER_TAGS)),
+            "spans": List(
+                {"start": Value("int32"), "end": Value("int32"), "type": Value("string")}
+            ),
+            "review": Value("string"),
+        }
+    )
+    loaded = DatasetDict()
+    for split in SPLITS:
+        rows = film_ner_rows(split)
+        if profile:
+            rows = rows[: profile.train_rows if split == "train" else profile.heldout_rows]
+        loaded[split] = Dataset.from_list([_example(row) for row in rows], features=features)
+    return loaded
+
+
+def _example(row: dict) -> dict:
+    texts = _held_out_texts()
+    if row["review"] not in texts:
+        raise ValueError(
+            f"No held-out IMDB review has the sha256 {row['review']}. The reviews and the files in "
+            f"{FOLDER} do not belong together: fetch both again."
+        )
+    offset = row["start"]
+    text = texts[row["review"]][offset : row["end"]]
+    spans = [(start - offset, end - offset, kind) for start, end, kind in row["spans"]]
+    tokens = tokenise(text)
+    return {
+        "text": text,
+        "tokens": [text[start:end] for start, end in tokens],
+        "tags": [NER_TAGS.index(tag) for tag in iob2_tags(tokens, spans)],
+        "spans": [{"start": s, "end": e, "type": kind} for s, e, kind in spans],
+        "review": row["review"],
+    }
+
+
+@cache
+def _held_out_texts() -> dict[str, str]:
+    splits = splits_of("imdb")
+    return {text_hash(text): text for name in SPLITS[1:] for text, _ in splits[name]}

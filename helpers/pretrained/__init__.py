@@ -1,0 +1,39 @@
+"""Pre-trained encoders: tokenizer and model together, and texts in the form they read.
+
+`load_encoder` gives MiniLM on a laptop and BERT-base on a GPU, or any encoder that `COURSE_ENCODER`
+names, and says which parameters are random. `encode_texts` and `encode_words` make the rows that
+`training.fit` takes; `freeze_below` names what it should leave as it is, and `FrozenBelow` runs
+what is frozen only once.
+"""
+
+from helpers.pretrained.encoders import Pretrained, load_encoder
+from helpers.pretrained.parts import blocks, body_and_head, freeze_below
+from helpers.pretrained.pieces import encode_texts, encode_words, word_predictions
+from helpers.pretrained.sources import ModelError
+
+__all__ = [
+    "FrozenBelow",
+    "MeanPooledClassifier",
+    "ModelError",
+    "Pretrained",
+    "blocks",
+    "body_and_head",
+    "encode_texts",
+    "encode_words",
+    "freeze_below",
+    "load_encoder",
+    "word_predictions",
+]
+
+
+def __getattr__(name: str):
+    """Load the two classes that need torch only when they are asked for."""
+    if name == "MeanPooledClassifier":
+        from helpers.pretrained.pooling import MeanPooledClassifier
+
+        return MeanPooledClassifier
+    if name == "FrozenBelow":
+        from helpers.pretrained.frozen import FrozenBelow
+
+        return FrozenBelow
+    raise AttributeError(f"module 'helpers.pretrained' has no attribute {name!r}")

@@ -1,0 +1,91 @@
+"""The parts of an encoder by name, bottom to top, for `training.fit(freeze=...)`."""
+
+__all__ = ["blocks", "body_and_head", "freeze_below"]
+
+
+def blocks(model) -> list[str]:
+    """Name the transformer blocks from the bottom to the top.
+
+    Args:
+        model: BERT, RoBERTa, DistilBERT or one built like them, with or without a head.
+
+    Returns:
+        Names such as `"bert.encoder.layer.0"`, as `training.fit` takes them.
+
+    Raises:
+        ValueError: if the model is not a stack of blocks.
+    """
+    from torch import nn
+
+    depth = getattr(getattr(model, "config", None), "num_hidden_layers", None)
+    for name, module in _body(model).named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return [f"{_prefix(model)}{name}.{i}" for i in range(depth)]
+    raise ValueError(
+        f"{type(model).__name__} has no list of {depth or 'transformer'} blocks of its own each; "
+        "take an encoder such as BERT, RoBERTa or DistilBERT."
+    )
+
+
+def body_and_head(model) -> tuple[list[str], list[str]]:
+    """Name the layers that came with pre-training, bottom to top, and those of the task.
+
+    Returns:
+        (body, head), such as `(["bert.embeddings", "bert.encoder.layer.0", ...], ["head"])`. A
+        pooler belongs to the body; an encoder without a head has an empty one.
+    """
+    stack, prefix = blocks(model), _prefix(model)
+    body, head = {}, {}  # as ordered sets
+    for name, _ in model.named_parameters():
+        block = next((block for block in stack if name.startswith(f"{block}.")), None)
+        if block:
+            body[block] = True
+        elif name.startswith(prefix):
+            body[_branch(name, stack[0])] = True
+        else:
+            head[name.partition(".")[0]] = True
+    return list(body), list(head)
+
+
+def freeze_below(model, trained_blocks: int | str | None) -> list[str]:
+    """Name what to freeze so that only the top blocks and the head train.
+
+    Args:
+        model: as for `blocks`.
+        trained_blocks: how many blocks train, counted from the top, with what stands above them.
+            0 is a linear probe: the whole body is frozen. The number of all blocks leaves the
+            embeddings frozen; None or `"all"` freezes nothing.
+
+    Returns:
+        Names for `training.fit(freeze=...)`.
+
+    Raises:
+        ValueError: if there are fewer blocks than that.
+    """
+    if trained_blocks is None or trained_blocks == "all":
+        return []
+    stack, (body, _) = blocks(model), body_and_head(model)
+    whole = isinstance(trained_blocks, int) and not isinstance(trained_blocks, bool)
+    if not (whole and 0 <= trained_blocks <= len(stack)):
+        raise ValueError(
+            f"trained_blocks is {trained_blocks!r}; this model has {len(stack)} blocks. Give a "
+            f'number from 0 to {len(stack)}, or "all".'
+        )
+    if trained_blocks == 0:
+        return body
+    return body[: body.index(stack[-trained_blocks])]
+
+
+def _body(model):
+    return getattr(model, getattr(model, "base_model_prefix", "") or "-", model)
+
+
+def _prefix(model) -> str:
+    return "" if _body(model) is model else f"{model.base_model_prefix}."
+
+
+def _branch(name: str, block: str) -> str:
+    """Cut a parameter's name where its path leaves the path to the blocks."""
+    parts, path = name.split("."), block.split(".")
+    shared = next(i for i, part in enumerate(parts) if i >= len(path) or part != path[i])
+    return ".".join(parts[: shared + 1])

@@ -1,0 +1,234 @@
+"""From texts and tagged words to the pieces that an encoder reads, and back to words."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+__all__ = ["encode_texts", "encode_words", "reads_words", "word_predictions"]
+
+IGNORED = -100  # the label that no loss looks at
+NO_WORD = -1  # in `word_ids`: a special token
+
+
+def encode_texts(
+    tokenizer, texts: Sequence[str], labels: Sequence | None = None, max_length: int = 128, *,
+    label_names: Sequence[str] | None = None, echo: Callable[[str], object] | None = print,
+):  # fmt: skip
+    """Turn texts into the rows that `training.fit` and `predict` take; padding comes later.
+
+    Args:
+        tokenizer: that of the encoder.
+        texts: strings, none of them empty.
+        labels: one a text: numbers, or names out of `label_names`; None without labels.
+        max_length: pieces kept of a longer text, its two special tokens included.
+        label_names: name of each class, in the order of the model's outputs.
+        echo: told once how many texts were cut, if any; None for silence.
+
+    Returns:
+        A Dataset with `input_ids` and, if given, `labels`.
+
+    Raises:
+        ValueError: for an empty text, an unknown label or a length the encoder cannot read; the
+            message names the row and what to do.
+    """
+    from datasets import Dataset
+
+    texts = _listed(texts, "texts")
+    _check_length(tokenizer, max_length)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"Text {i} is {text!r}; give text that is not empty, or drop the row.")
+    ids = tokenizer(texts, verbose=False)["input_ids"]
+    longer = [i for i, row in enumerate(ids) if len(row) > max_length]
+    for i in longer:
+        ids[i] = tokenizer(texts[i], truncation=True, max_length=max_length)["input_ids"]
+    columns = {"input_ids": ids}
+    if labels is not None:
+        labels = list(labels)
+        if len(labels) != len(texts):
+            raise ValueError(f"{len(texts)} texts and {len(labels)} labels; give one for each.")
+        columns["labels"] = [_number(y, label_names, f"text {i}") for i, y in enumerate(labels)]
+    if longer and echo:
+        echo(_cut(longer, texts, "text", max_length))
+    return Dataset.from_dict(columns)
+
+
+def encode_words(
+    tokenizer, token_lists: Sequence[Sequence[str]], tags: Sequence[Sequence] | None = None,
+    max_length: int = 128, *, label_names: Sequence[str] | None = None,
+    echo: Callable[[str], object] | None = print,
+):  # fmt: skip
+    """Turn sentences of words into rows of pieces; the first piece of a word carries its tag.
+
+    All other pieces are labelled -100, so that a long word counts once in the loss.
+
+    Args:
+        tokenizer: that of the encoder, a fast one.
+        token_lists: sentences as lists of words.
+        tags: one a word: numbers, or names out of `label_names`; None without tags.
+        max_length: pieces kept of a longer sentence, its two special tokens included.
+        label_names: name of each tag, in the order of the model's outputs; `O` is the first.
+        echo: told once how many sentences were cut, if any; None for silence.
+
+    Returns:
+        A Dataset with `input_ids`, `labels` if there are tags, `word_ids` (for each piece the
+        number of its word, -1 for special tokens) and `num_words`.
+
+    Raises:
+        ValueError: for an empty sentence or word, tags that do not fit, or a tokenizer that would
+            cut words in a way the encoder has not learned; the message says what to do.
+    """
+    from datasets import Dataset
+
+    sentences = [_listed(words, "the words of a sentence") for words in token_lists]
+    _check_words(sentences)
+    _check_length(tokenizer, max_length)
+    if not reads_words(tokenizer):
+        raise ValueError(
+            f"{type(tokenizer).__name__} cuts a word given alone otherwise than inside a text. "
+            'Load it with add_prefix_space=True, as load_encoder(task="tokens") does.'
+        )
+    encoded = tokenizer(
+        sentences, is_split_into_words=True, truncation=True, max_length=max_length, verbose=False
+    )
+    word_ids = [
+        [NO_WORD if word is None else word for word in encoded.word_ids(i)]
+        for i in range(len(sentences))
+    ]
+    columns = {"input_ids": encoded["input_ids"], "word_ids": word_ids}
+    columns["num_words"] = [len(words) for words in sentences]
+    if tags is not None:
+        numbers = _tag_numbers(sentences, tags, label_names)
+        columns["labels"] = [
+            _piece_labels(row, known) for row, known in zip(word_ids, numbers, strict=True)
+        ]
+    lost = [len(words) - 1 - max(row) for words, row in zip(sentences, word_ids, strict=True)]
+    cut = [i for i, row in enumerate(word_ids) if lost[i] and len(row) >= max_length]
+    if cut and echo:
+        unread = sum(lost[i] for i in cut)
+        echo(f"{_cut(cut, sentences, 'sentence', max_length)} Words not read, each an O: {unread}.")
+    return Dataset.from_dict(columns)
+
+
+def word_predictions(logits: np.ndarray, rows) -> list[list[int]]:
+    """Give one tag for every word of every whole sentence, from the scores of its pieces.
+
+    A word's tag is that of its first piece. A word that was cut off, or of which the tokenizer
+    left nothing, gets 0 (`O`): what was not read was not found.
+
+    Args:
+        logits: (rows, pieces, tags), as `training.predict` gives them.
+        rows: the Dataset of `encode_words` that was predicted.
+
+    Raises:
+        ValueError: if the logits are not those of these rows.
+    """
+    word_ids, sizes = rows["word_ids"][:], rows["num_words"][:]
+    longest = max(map(len, word_ids))
+    if logits.ndim != 3 or len(logits) != len(sizes) or logits.shape[1] < longest:
+        raise ValueError(
+            f"Logits of shape {logits.shape} are not those of {len(sizes)} rows of up to {longest} "
+            "pieces; pass what training.predict gave for these rows."
+        )
+    best = logits.argmax(axis=2)
+    predicted = [[0] * size for size in sizes]
+    for i, row in enumerate(word_ids):
+        for piece in _first_pieces(row):
+            predicted[i][row[piece]] = int(best[i, piece])
+    return predicted
+
+
+def reads_words(tokenizer) -> bool:
+    """Tell whether words given one by one become the pieces they have inside a text.
+
+    Byte-level BPE (GPT-2, RoBERTa) marks a word by the space before it, which words given alone
+    lack unless the tokenizer adds it.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{type(tokenizer).__name__} is a slow tokenizer, which does not say which piece "
+            "belongs to which word; take an encoder whose folder has a tokenizer.json."
+        )
+    split = tokenizer(["a", "b"], is_split_into_words=True)["input_ids"]
+    return split == tokenizer("a b")["input_ids"]
+
+
+def _first_pieces(word_ids: list[int]) -> list[int]:
+    """Say where in a row words begin."""
+    before = [NO_WORD, *word_ids]
+    return [i for i, word in enumerate(word_ids) if word not in (NO_WORD, before[i])]
+
+
+def _piece_labels(word_ids: list[int], tags: list[int]) -> list[int]:
+    labels = [IGNORED] * len(word_ids)
+    for piece in _first_pieces(word_ids):
+        labels[piece] = tags[word_ids[piece]]
+    return labels
+
+
+def _tag_numbers(sentences, tags, label_names) -> list[list[int]]:
+    tags = [list(row) for row in tags]
+    if len(tags) != len(sentences):
+        raise ValueError(f"{len(sentences)} sentences and {len(tags)} rows of tags; give as many.")
+    if label_names is not None and label_names[0] != "O":
+        raise ValueError(f"The first of the label names is {label_names[0]!r}; put 'O' first.")
+    for i, (words, row) in enumerate(zip(sentences, tags, strict=True)):
+        if len(words) != len(row):
+            raise ValueError(
+                f"Sentence {i} has {len(words)} words and {len(row)} tags; give one for each."
+            )
+    return [
+        [_number(tag, label_names, f"word {k} of sentence {i}") for k, tag in enumerate(row)]
+        for i, row in enumerate(tags)
+    ]
+
+
+def _number(label, names, where: str) -> int:
+    """Turn a label into its number, refusing what the names do not hold."""
+    if isinstance(label, str):
+        if names is not None and label in names:
+            return list(names).index(label)
+        known = "pass label_names to number it" if names is None else f"known: {', '.join(names)}"
+        raise ValueError(f"The label of {where} is {label!r}; {known}.")
+    if not isinstance(label, int | np.integer) or label < 0:
+        raise ValueError(f"The label of {where} is {label!r}; labels are numbers from 0 upwards.")
+    if names is not None and label >= len(names):
+        raise ValueError(
+            f"The label of {where} is {label}; there are {len(names)} label names, 0 to "
+            f"{len(names) - 1}."
+        )
+    return int(label)
+
+
+def _listed(items, name: str) -> list:
+    if isinstance(items, str):
+        raise ValueError(f"Expected a list for {name}, got one string: {items[:40]!r}.")
+    items = list(items)
+    if not items:
+        raise ValueError(f"The list of {name} is empty; give at least one.")
+    return items
+
+
+def _check_words(sentences: list[list[str]]) -> None:
+    if not sentences:
+        raise ValueError("There are no sentences; give at least one.")
+    for i, words in enumerate(sentences):
+        for k, word in enumerate(words):
+            if not isinstance(word, str) or not word.strip():
+                raise ValueError(f"Word {k} of sentence {i} is {word!r}; give it text or drop it.")
+
+
+def _check_length(tokenizer, max_length: int) -> None:
+    if not 3 <= max_length <= tokenizer.model_max_length:
+        raise ValueError(
+            f"max_length is {max_length}; this encoder reads 3 to {tokenizer.model_max_length} "
+            "pieces at once."
+        )
+
+
+def _cut(longer, items, kind: str, max_length: int) -> str:
+    verb = "was" if len(longer) == 1 else "were"
+    return (
+        f"{len(longer)} of {len(items)} {kind}s {verb} longer than {max_length} pieces and "
+        f"{verb} cut."
+    )
