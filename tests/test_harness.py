@@ -60,6 +60,7 @@ def execute(tmp_path, monkeypatch, notebook, workers: int) -> tuple[int, str]:
     shop = Shop(tmp_path, monkeypatch)
     shop.add("reviews")
     shop.add("glove")
+    shop.add("minilm")
     root = write_course(tmp_path / "course", **{HERE: notebook})
     outer = tmp_path / "outer"
     outer.mkdir()
@@ -116,6 +117,7 @@ def passes(tmp_path, monkeypatch) -> Pytest:
     shop = Shop(tmp_path, monkeypatch)
     shop.add("reviews")
     shop.add("glove")
+    shop.add("minilm")
     fake = Pytest()
     monkeypatch.setattr(testing, "subprocess", types.SimpleNamespace(run=fake))
     return fake

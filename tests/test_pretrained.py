@@ -110,8 +110,6 @@ def same(first, second) -> bool:
 
 
 def minilm():
-    if not assets.is_cached("minilm"):
-        pytest.skip("MiniLM is not in the cache; `course prefetch minilm` fetches it")
     return assets.path("minilm")
 
 

@@ -12,7 +12,7 @@ from helpers.runtime import ROOT
 __all__ = ["run_tests"]
 
 NOT_UNDER_TEST = ("COURSE_STRICT", "COURSE_VERDICTS", "COURSE_ENCODER", "COURSE_DECODER")
-NEEDED = ("reviews", "glove")  # the assets that tests and notebooks read in `smoke`
+NEEDED = ("reviews", "glove", "minilm")  # the assets that tests and notebooks read in `smoke`
 CELL_TIMEOUT = 120  # seconds; a whole notebook takes less than this in `smoke`
 
 
