@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from helpers import experiments
-from helpers.experiments import Corpus, embeddings, neural
+from helpers.experiments import Corpus, embeddings, neural, pretraining
 from helpers.runtime import PROFILES
 
 QUICK = {"num_epochs": 8, "learning_rate": 3e-3}
@@ -50,7 +50,7 @@ def test_static_vectors_stay_and_tuned_vectors_move(corpus):
 def test_the_random_control_differs_by_its_vectors_alone(corpus):
     labelled = corpus.labelled(32, 0)
     settings = {"num_epochs": 1, "learning_rate": 1e-3}
-    control = embeddings.random_textcnn(corpus, labelled, 0, **settings)
+    control = pretraining.cnn_from_scratch(corpus, labelled, 0, **settings)
     tuned = embeddings.tuned_textcnn(corpus, labelled, 0, **settings)
     static = embeddings.static_textcnn(corpus, labelled, 0, **settings)
     assert control.total_parameters == tuned.total_parameters == static.total_parameters

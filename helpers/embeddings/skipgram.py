@@ -2,10 +2,10 @@
 
 import hashlib
 import inspect
+import io
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from helpers import assets, data
 from helpers.embeddings.vectors import BREAKS, MARKS, TOKENS, Embeddings, tokenize
+from helpers.files import write_bytes
 from helpers.runtime import Profile
 
 __all__ = ["cooccurrence", "imdb_skipgram", "skipgram_loss_and_gradients", "train_skipgram"]
@@ -159,14 +160,6 @@ class _Counted:
 
 
 def _save(embeddings: Embeddings, path: Path) -> None:
-    """Keep vectors under a name that no reader ever finds half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".skipgram-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, words=np.array(embeddings.words), matrix=embeddings.matrix)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    np.savez(content, words=np.array(embeddings.words), matrix=embeddings.matrix)
+    write_bytes(path, content.getvalue())

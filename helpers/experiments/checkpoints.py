@@ -9,8 +9,7 @@ shapes as are asked for.
 import hashlib
 import importlib
 import json
-import os
-import tempfile
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ import torch
 
 from helpers import assets, training
 from helpers.experiments import Corpus, neural
-from helpers.files import write_text
+from helpers.files import write_bytes, write_text
 from helpers.runtime import PROFILES, ROOT, results_dir, revision, versions
 
 __all__ = ["CHECKPOINTS", "NAMES", "Pretraining", "find", "named", "pretrain"]
@@ -144,9 +143,7 @@ def _training(what: Pretraining, corpus: Corpus, model, digest: str):
         device=neural.device(corpus),
         **_settings(what, corpus),
     )
-    for path in sorted(scratch.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    scratch.rmdir()
+    shutil.rmtree(scratch)
 
 
 def _digest(what: Pretraining, corpus: Corpus, model) -> str:
@@ -177,23 +174,13 @@ def _read(path: Path, digest: str) -> dict | None:
 
 
 def _write(path: Path, model, digest: str, dtype: torch.dtype) -> None:
-    """Write weights under a temporary name first, so that no half file is ever found."""
     from safetensors.torch import save
 
     state = {
         key: value.detach().cpu().to(dtype).contiguous()
         for key, value in model.state_dict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(state, metadata={"digest": digest}))
-        os.chmod(temporary, 0o644)  # mkstemp lets nobody else read it
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_bytes(path, save(state, metadata={"digest": digest}))
 
 
 def _record(what: Pretraining, corpus: Corpus, result: training.FitResult, digest: str) -> dict:

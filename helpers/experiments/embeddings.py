@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from helpers import embeddings, networks
 from helpers.experiments import Corpus, Fitted, Method
 from helpers.experiments.neural import as_fitted, seeded, train_on, vocabulary
+from helpers.experiments.pretraining import CNN, cnn_from_scratch
 
 __all__ = ["METHODS", "new_textcnn", "word_weights"]
 
@@ -72,15 +73,6 @@ def new_textcnn(corpus: Corpus, seed: int, freeze_embeddings: bool = False):
     )
 
 
-def random_textcnn(corpus, labelled, seed, num_epochs, learning_rate):
-    """The same TextCNN from random vectors: the control."""
-    size = len(vocabulary(corpus))
-    dimensions = skipgram(corpus).dimensions
-    model = seeded(seed, lambda: networks.TextCNN(size, dimensions=dimensions))
-    train_on(corpus, model, labelled, seed, num_epochs=num_epochs, learning_rate=learning_rate)
-    return as_fitted(corpus, model)
-
-
 def static_textcnn(corpus, labelled, seed, num_epochs, learning_rate):
     """TextCNN on skip-gram vectors that stay as they are."""
     model = new_textcnn(corpus, seed, freeze_embeddings=True)
@@ -115,16 +107,10 @@ def _declare(name, fit, configurations, prepare, random=True) -> Method:
 
 
 AVERAGED = tuple({"idf": idf, "C": C} for idf in (False, True) for C in (0.3, 1.0, 3.0))
-CNN = tuple(
-    {"num_epochs": epochs, "learning_rate": rate}
-    for epochs in (5, 15)
-    for rate in (3e-4, 1e-3, 3e-3)
-)
-
 METHODS = (
     _declare("averaged GloVe", averaged_glove, AVERAGED, _share_glove, random=False),
     _declare("averaged skip-gram", averaged_skipgram, AVERAGED, _share_skipgram, random=False),
-    _declare("TextCNN, random vectors", random_textcnn, CNN, _share_skipgram),
+    _declare("TextCNN, random vectors", cnn_from_scratch, CNN, _share_skipgram),
     _declare("TextCNN, static skip-gram", static_textcnn, CNN, _share_skipgram),
     _declare("TextCNN, tuned skip-gram", tuned_textcnn, CNN, _share_skipgram),
 )

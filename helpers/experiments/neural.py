@@ -9,7 +9,7 @@ from helpers import networks, training
 from helpers.embeddings import tokenize
 from helpers.experiments import Corpus, Fitted
 
-__all__ = ["as_fitted", "device", "encode", "seeded", "train_on", "vocabulary"]
+__all__ = ["as_fitted", "device", "encode", "seeded", "settings", "train_on", "vocabulary"]
 
 MAX_TOKENS = 256  # of an IMDB review; no snippet comes near it
 
@@ -62,3 +62,8 @@ def seeded(seed: int, build: Callable):
     """Build a network whose random weights depend on the seed alone."""
     torch.manual_seed(seed)
     return build()
+
+
+def settings(epochs, rates) -> tuple[dict, ...]:
+    """Every pair of a number of epochs and a learning rate, as configurations of a method."""
+    return tuple({"num_epochs": e, "learning_rate": r} for e in epochs for r in rates)

@@ -5,22 +5,24 @@ Each stands beside the same network from random weights.
 
 from dataclasses import replace
 
-import numpy as np
+import torch
 from datasets import Dataset
 
-from helpers import networks, training
+from helpers import evaluation, networks, training
 from helpers.embeddings import tokenize
 from helpers.experiments import Corpus, Method
 from helpers.experiments.checkpoints import Pretraining, find
-from helpers.experiments.neural import as_fitted, seeded, train_on, vocabulary
+from helpers.experiments.neural import as_fitted, seeded, settings, train_on, vocabulary
 
 __all__ = [
+    "CNN",
     "IMDB_TEXTCNN",
     "LANGUAGE_MODEL",
     "METHODS",
     "ONE_EPOCH",
     "PIECE",
     "WINDOW",
+    "cnn_from_scratch",
     "imdb_textcnn",
     "language_model",
     "new_language_model",
@@ -71,15 +73,14 @@ def language_model(corpus: Corpus, of: Pretraining = LANGUAGE_MODEL):
 
 def perplexity(model, windows) -> float:
     """How many words a language model hesitates between, over windows of equal length."""
-    import torch
-
-    losses, device = [], next(model.parameters()).device
+    nll, tokens, device = [], [], next(model.parameters()).device
     model.eval()
     with torch.no_grad():
         for start in range(0, len(windows), 64):
             ids = torch.tensor(windows[start : start + 64]["input_ids"], device=device)  # (B, T)
-            losses += [model(ids, labels=ids)["loss"].item()] * len(ids)
-    return float(np.exp(np.mean(losses)))
+            tokens.append(ids[:, 1:].numel())
+            nll.append(model(ids, labels=ids)["loss"].item() * tokens[-1])
+    return evaluation.perplexity(nll, tokens)
 
 
 def new_textcnn(corpus: Corpus, seed: int = 0):
@@ -143,8 +144,11 @@ def cnn_source_only(corpus, labelled, seed):
 def cnn_frozen(corpus, labelled, seed, num_epochs, learning_rate):
     """IMDB's TextCNN with its body frozen: a linear probe that starts from the source's head."""
     model = imdb_textcnn(corpus)
-    settings = {"num_epochs": num_epochs, "learning_rate": learning_rate}
-    train_on(corpus, model, labelled, seed, freeze=("embedding", "convolutions"), **settings)
+    body = ("embedding", "convolutions")
+    train_on(
+        corpus, model, labelled, seed,
+        freeze=body, num_epochs=num_epochs, learning_rate=learning_rate,
+    )  # fmt: skip
     return as_fitted(corpus, model)
 
 
@@ -160,10 +164,6 @@ def cnn_from_scratch(corpus, labelled, seed, num_epochs, learning_rate):
     model = new_textcnn(corpus, seed)
     train_on(corpus, model, labelled, seed, num_epochs=num_epochs, learning_rate=learning_rate)
     return as_fitted(corpus, model)
-
-
-def _settings(epochs, rates) -> tuple[dict, ...]:
-    return tuple({"num_epochs": e, "learning_rate": r} for e in epochs for r in rates)
 
 
 def _share_lm(corpus, **configuration) -> None:
@@ -182,9 +182,9 @@ def _declare(name, fit, configurations, prepare, **options) -> Method:
     return Method("pretraining", name, configurations, fit, prepare, notebook=NOTEBOOK, **options)
 
 
-LSTM = _settings((5, 10, 20), (3e-3, 1e-2))
-CNN = _settings((5, 15), (3e-4, 1e-3, 3e-3))
-TUNED = _settings((3, 10), (3e-4, 1e-3, 3e-3))
+LSTM = settings((5, 10, 20), (3e-3, 1e-2))
+CNN = settings((5, 15), (3e-4, 1e-3, 3e-3))
+TUNED = settings((3, 10), (3e-4, 1e-3, 3e-3))
 
 METHODS = (
     _declare("LSTM from scratch", lstm_from_scratch, LSTM, _share_words),
