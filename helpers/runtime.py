@@ -27,6 +27,7 @@ __all__ = [
     "results_dir",
     "revision",
     "setup",
+    "shows_progress",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,6 +115,12 @@ class Cost:
 def results_dir() -> Path:
     """Folder of everything a run writes: `COURSE_RESULTS` if set, else `results/`."""
     return Path(os.environ.get("COURSE_RESULTS") or ROOT / "results")
+
+
+def shows_progress() -> bool:
+    """Whether progress bars are drawn: someone looks, and `COURSE_PROGRESS` is not 0."""
+    looked_at = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    return looked_at and os.environ.get("COURSE_PROGRESS") != "0"
 
 
 @cache

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from helpers.runtime import shows_progress
+
 __all__ = ["PipError", "connection_flags", "download_wheel"]
 
 _MANY = ("extra-index-url", "find-links", "trusted-host")
@@ -157,7 +159,8 @@ def _watch(command, environment, output, folders, total, title) -> int:
         command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
     )
     try:
-        with tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=_bar_off()) as bar:
+        quiet = not shows_progress()
+        with tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=quiet) as bar:
             while process.poll() is None:
                 # pip copies the finished wheel from one folder to the other: count it once.
                 bar.update(min(total, max(map(_bytes_in, folders))) - bar.n)
@@ -169,13 +172,6 @@ def _watch(command, environment, output, folders, total, title) -> int:
             process.kill()
             process.wait()
     return process.returncode
-
-
-def _bar_off() -> bool:
-    if os.environ.get("COURSE_PROGRESS") == "0":
-        return True
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    return not terminal and "ipykernel" not in sys.modules
 
 
 def _bytes_in(folder: Path) -> int:

@@ -5,7 +5,6 @@ import inspect
 import io
 import json
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from helpers import assets, data
 from helpers.embeddings.vectors import BREAKS, MARKS, TOKENS, Embeddings, tokenize
 from helpers.files import write_bytes
-from helpers.runtime import Profile
+from helpers.runtime import Profile, shows_progress
 
 __all__ = ["cooccurrence", "imdb_skipgram", "skipgram_loss_and_gradients", "train_skipgram"]
 
@@ -149,9 +148,7 @@ class _Counted:
         from tqdm.auto import tqdm
 
         self.token_lists = token_lists
-        quiet = os.environ.get("COURSE_PROGRESS") == "0"
-        shown = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
-        self.bar = tqdm(total=total, desc="skip-gram", unit=" texts", disable=quiet or not shown)
+        self.bar = tqdm(total=total, desc="skip-gram", unit=" texts", disable=not shows_progress())
 
     def __iter__(self):
         for tokens in self.token_lists:

@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.files import write_text
+from helpers.runtime import shows_progress
 from helpers.training.batches import IGNORED, Rows, epoch_order
 
 __all__ = ["PROGRESS_FILE", "Job", "build_trainer", "device_of", "evaluated", "validate"]
@@ -31,7 +30,7 @@ class Job:
         self.epoch = self.first_step = 0
         # Asking a GPU for a number makes it wait; on a CPU it is free.
         self.patience = 1 if device_of(model) == "cpu" else 50
-        self.progress = _show_progress() if progress is None else progress
+        self.progress = shows_progress() if progress is None else progress
 
     def __enter__(self):
         from tqdm.auto import tqdm
@@ -223,9 +222,3 @@ def validate(job: Job) -> dict[str, float]:
 def device_of(model) -> str:
     """Where a model's parameters are: `cpu`, `cuda`, `mps`."""
     return next(model.parameters()).device.type
-
-
-def _show_progress() -> bool:
-    if os.environ.get("COURSE_PROGRESS") == "0":
-        return False
-    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
