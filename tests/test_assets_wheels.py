@@ -192,14 +192,6 @@ def test_the_bar_follows_the_bytes_on_disk_and_ends_at_the_total(tmp_path, monke
     assert 400 in Bar.last.seen and Bar.last.n == 1000
 
 
-def test_course_progress_0_silences_the_bar(monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.delenv("COURSE_PROGRESS", raising=False)
-    assert not wheels_module._bar_off()
-    monkeypatch.setenv("COURSE_PROGRESS", "0")
-    assert wheels_module._bar_off()
-
-
 def test_an_interrupt_ends_pip_too(tmp_path, monkeypatch):
     staging = fake_pip(tmp_path, monkeypatch, "time.sleep(60)")
     started: list[subprocess.Popen] = []

@@ -1,6 +1,7 @@
 """What a run is told about itself: profile, device, cost."""
 
 import random
+import sys
 import time
 
 import numpy as np
@@ -98,3 +99,11 @@ def test_the_revision_changes_with_lesson_code_and_not_with_machinery(tmp_path, 
 def test_seeds_are_five_for_small_budgets_and_three_above():
     cpu = runtime.PROFILES["cpu"]
     assert [len(cpu.seeds_for(n)) for n in (32, 320, 1_000, "all")] == [5, 5, 3, 3]
+
+
+def test_course_progress_0_silences_every_bar(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("COURSE_PROGRESS", raising=False)
+    assert runtime.shows_progress()
+    monkeypatch.setenv("COURSE_PROGRESS", "0")
+    assert not runtime.shows_progress()
