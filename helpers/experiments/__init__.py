@@ -33,7 +33,7 @@ __all__ = [
     "to_row",
 ]
 
-ERAS = ("classical", "pretraining", "embeddings")
+ERAS = ("classical", "pretraining", "embeddings", "bert")
 """Eras whose methods are declared, each in the module of its name beside this one."""
 
 CHOICE_BUDGETS = (100, 1_000)
@@ -71,6 +71,7 @@ class Method:
         uses_target: False for a method that sees no target label; its one row stands at 0.
         random: whether the seed matters once the labels are given. Where it does not, "all" labels
             are run with one seed, since every seed would give the same model.
+        heavy: whether a run takes minutes: three seeds up to 1,000 labels, then one.
         notebook: where it is taught.
     """
 
@@ -82,6 +83,7 @@ class Method:
     uses_source: bool = False
     uses_target: bool = True
     random: bool = True
+    heavy: bool = False
     notebook: str = ""
 
     def __post_init__(self):
@@ -95,7 +97,13 @@ class Method:
     def seeds(self, profile: Profile, budget: int | str) -> range:
         """Seeds to run at a budget: one where nothing is random any more."""
         settled = not self.uses_target or (budget == "all" and not self.random)
-        return range(1) if settled else profile.seeds_for(budget)
+        if settled:
+            return range(1)
+        seeds = profile.seeds_for(budget)
+        if self.heavy:
+            few = isinstance(budget, int) and budget <= 1_000
+            return seeds[: 3 if few else 1]
+        return seeds
 
     def budgets(self, profile: Profile) -> tuple[int | str, ...]:
         """Budgets to run: those of the profile, or 0 alone without target labels."""

@@ -1,0 +1,170 @@
+"""Methods of 2018: one pre-trained encoder, from frozen to fine-tuned, and its random twin.
+
+The encoder is MiniLM in `cpu` and BERT-base in `gpu`; the profile of a ledger's row says which.
+"""
+
+import math
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from helpers import pretrained, training
+from helpers.experiments import Corpus, Fitted, Method
+from helpers.pretrained.frozen import FrozenBelow
+
+__all__ = ["MAX_LENGTH", "METHODS", "embed", "encoder", "epochs_for", "rows_of", "tune"]
+
+NOTEBOOK = "04_bert"
+MAX_LENGTH = 128  # word pieces; no snippet comes near it
+
+
+def encoder(corpus: Corpus, seed: int = 0, weights: bool = True) -> pretrained.Pretrained:
+    """The encoder of this profile with a fresh head; `weights=False` for its random twin."""
+    return pretrained.load_encoder(profile=corpus.profile, pretrained=weights, seed=seed, echo=None)
+
+
+def rows_of(loaded: pretrained.Pretrained, split, labels: bool = True):
+    """A split as rows of word pieces, for `training.fit` and `predict`."""
+    known = split["label"][:] if labels else None
+    return pretrained.encode_texts(loaded.tokenizer, split["text"][:], known, MAX_LENGTH)
+
+
+def embed(corpus: Corpus, texts: list[str]) -> np.ndarray:
+    """Mean vectors of texts from the untouched encoder: (texts, H). Each text is read once."""
+    known = corpus.once("encoder_vectors", dict)
+    new = list(dict.fromkeys(text for text in texts if text not in known))
+    if new:
+        loaded = corpus.once("encoder", lambda: encoder(corpus))
+        rows = pretrained.encode_texts(loaded.tokenizer, new, None, MAX_LENGTH)
+        body = _Pooled(loaded.model)
+        known.update(zip(new, training.predict(body, rows, 64), strict=True))
+    return np.stack([known[text] for text in texts])
+
+
+class _Pooled:
+    """A classifier that stops before its head."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def __call__(self, input_ids, attention_mask=None, **_) -> dict:
+        states = self.model.bert(input_ids=input_ids, attention_mask=attention_mask)
+        return {"logits": self.model.pool(states.last_hidden_state, attention_mask)}
+
+
+def linear_probe(corpus, labelled, seed, C):
+    """Logistic regression on the mean vectors of the untouched encoder."""
+    model = LogisticRegression(C=C, max_iter=5_000)
+    model.fit(embed(corpus, labelled["text"][:]), np.array(labelled["label"][:]))
+    trained = model.coef_.size + model.intercept_.size
+    body = corpus.once("encoder", lambda: encoder(corpus)).model.bert
+    total = trained + sum(p.numel() for p in body.parameters())
+    return Fitted(lambda texts: model.predict(embed(corpus, texts)), trained, total, 4 * trained)
+
+
+def epochs_for(rows: int, num_epochs: int, min_steps: int, batch_size: int = 32) -> int:
+    """Passes over the rows: `num_epochs`, or as many as `min_steps` steps take.
+
+    A few passes over a hundred examples are a dozen steps, in which a fine-tuned encoder hardly
+    leaves its start: much of what was reported as instability on small sets was too short a
+    training (Mosbach et al. 2021).
+    """
+    return max(num_epochs, math.ceil(min_steps / math.ceil(rows / batch_size)))
+
+
+def tune(corpus, labelled, seed, blocks: int | str, *, weights: bool = True, min_steps: int = 0,
+         **settings):  # fmt: skip
+    """Tune the top blocks of the encoder; returns the `Pretrained` and what `fit` returns.
+
+    Args:
+        corpus, labelled, seed: as for every method.
+        blocks: trained from the top; all of them leave the piece embeddings as they are, and
+            `"all"` trains these as well.
+        weights: False for the random twin.
+        min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
+        settings: further arguments of `training.fit`.
+    """
+    loaded = encoder(corpus, seed, weights)
+    rows, model = rows_of(loaded, labelled), loaded.model
+    settings = {"warmup_steps": 0.1, "seed": seed, "pad_id": loaded.pad_id, **settings}
+    settings["num_epochs"] = epochs_for(len(labelled), settings["num_epochs"], min_steps)
+    depth = len(pretrained.blocks(model))
+    if blocks != "all" and blocks < depth:
+        remembering = FrozenBelow(model, blocks)
+        rows = remembering.remember(rows)
+        result = training.fit(remembering, rows, freeze=remembering.freeze, **settings)
+    else:
+        result = training.fit(
+            model, rows, freeze=pretrained.freeze_below(model, blocks), **settings
+        )
+    model.eval()
+    return loaded, result
+
+
+def _tuned(corpus, labelled, seed, blocks, weights=True, **settings) -> Fitted:
+    loaded, _ = tune(corpus, labelled, seed, blocks, weights=weights, **settings)
+    parameters = list(loaded.model.parameters())
+    total = sum(p.numel() for p in parameters)
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+
+    def predict(texts):
+        rows = pretrained.encode_texts(loaded.tokenizer, texts, None, MAX_LENGTH)
+        return training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id).argmax(axis=1)
+
+    return Fitted(predict, trained, total, 4 * trained)
+
+
+def top_block(corpus, labelled, seed, **settings):
+    """The top block and the head."""
+    return _tuned(corpus, labelled, seed, 1, **settings)
+
+
+def top_three(corpus, labelled, seed, **settings):
+    """The top three blocks and the head."""
+    return _tuned(corpus, labelled, seed, 3, **settings)
+
+
+def fine_tuned(corpus, labelled, seed, **settings):
+    """All blocks and the head; piece embeddings stay."""
+    depth = corpus.once("encoder", lambda: encoder(corpus)).model.config.num_hidden_layers
+    return _tuned(corpus, labelled, seed, depth, **settings)
+
+
+def random_weights(corpus, labelled, seed, **settings):
+    """The same network from random weights, embeddings trained too: the control."""
+    return _tuned(corpus, labelled, seed, "all", weights=False, **settings)
+
+
+def _load(corpus, **configuration) -> None:
+    corpus.once("encoder", lambda: encoder(corpus))
+
+
+def _read_all(corpus, **configuration) -> None:
+    """Every text goes through the frozen encoder once."""
+    for split in corpus.reviews.values():
+        embed(corpus, split["text"][:])
+
+
+def _settings(rates, steps=(0, 60)) -> tuple[dict, ...]:
+    return tuple(
+        {"num_epochs": 4, "min_steps": n, "learning_rate": rate} for n in steps for rate in rates
+    )
+
+
+def _declare(name, fit, configurations, prepare=_load, **options) -> Method:
+    options = {"heavy": True, **options}
+    return Method("bert", name, configurations, fit, prepare, notebook=NOTEBOOK, **options)
+
+
+PROBE = tuple({"C": C} for C in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0))
+
+METHODS = (
+    _declare("encoder, linear probe", linear_probe, PROBE, _read_all, random=False, heavy=False),
+    _declare("encoder, top block", top_block, _settings((2e-4, 5e-4, 1e-3))),
+    _declare("encoder, top three", top_three, _settings((1e-4, 2e-4, 5e-4))),
+    _declare("encoder, fine-tuned", fine_tuned, _settings((1e-4, 2e-4, 4e-4))),
+    _declare("encoder, random weights", random_weights, _settings((2e-4, 5e-4), (60,))),
+)
