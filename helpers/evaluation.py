@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 __all__ = [
+    "DRAWS",
     "Difference",
     "Interval",
     "accuracy",

@@ -139,16 +139,18 @@ def learning_curve(
     alt: str,
     reference: Sequence[str] = (),
     bounds: tuple[float, float] = (0.45, 0.85),
+    names: tuple[str, str] = ("labelled target examples", "accuracy"),
 ) -> None:
-    """Draw accuracy against the number of labels, a line a method, its spread over seeds shaded.
+    """Draw a score against the number of labels, a line a method, its spread over seeds shaded.
 
     Args:
-        curves: method -> {labels: accuracies, one a seed}. 0 labels are drawn at the left edge.
+        curves: method -> {labels: scores, one a seed}. 0 labels are drawn at the left edge.
         title: what is compared.
-        items: test items behind each accuracy.
+        items: test items behind each score.
         alt: description for someone who cannot see it; the ends of each line are appended.
         reference: methods whose values come from the reference ledger, marked so in the legend.
-        bounds: of the accuracy axis.
+        bounds: of the vertical axis.
+        names: of both axes.
     """
     import matplotlib.pyplot as plt
 
@@ -170,7 +172,7 @@ def learning_curve(
     axes.set_xscale("log")
     axes.set_xticks([place[n] for n in budgets], [f"{n:,}" for n in budgets])
     axes.minorticks_off()
-    axes.set(xlabel="labelled target examples", ylabel="accuracy", title=title, ylim=bounds)
+    axes.set(xlabel=names[0], ylabel=names[1], title=title, ylim=bounds)
     crowded = len(curves) > 4
     outside = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
     axes.legend(**outside if crowded else {"loc": "lower right"})

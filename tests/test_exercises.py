@@ -116,3 +116,55 @@ def test_the_second_notebook_tells_apart_the_usual_slips():
 
     with pytest.raises(Hint, match="in epoch 0 these layers train: head"):
         checks["3"](all_at_once)
+
+
+def refused(check, slips):
+    for slip, hint in slips:
+        with pytest.raises(Hint, match=hint):
+            check(slip)
+
+
+def test_the_fourth_notebook_tells_apart_the_usual_slips():
+    checks = importlib.import_module("helpers.exercises.nb04").CHECKS
+    matrices = 4 * 384**2 + 2 * 384 * 1536
+    biases, norms = 5 * 384 + 1536, 4 * 384
+    assert checks["1"](matrices + biases + norms)
+    slips = ((matrices, "biases"), (matrices + biases, "norms"), (matrices + norms, "every matrix"))
+    refused(checks["1"], slips)
+
+    def set_to_zero(scores, real):
+        return scores.softmax(dim=-1) * real
+
+    def forgotten(scores, real):
+        return scores.softmax(dim=-1)
+
+    slips = ((set_to_zero, "not weights after it"), (forgotten, "still has weight"))
+    refused(checks["2"], slips)
+
+    def one_length(lengths, batch_size):
+        return 1 - sum(lengths) / (len(lengths) * max(lengths))
+
+    refused(checks["3"], ((one_length, "its own longest"), (lambda lengths, size: 0.5, "not 0.5")))
+
+
+def test_the_fifth_notebook_tells_apart_the_usual_slips():
+    checks = importlib.import_module("helpers.exercises.nb05").CHECKS
+
+    def without_b(spans, size):
+        tags = ["O"] * size
+        for start, end, kind in spans:
+            tags[start:end] = [f"I-{kind}"] * (end - start)
+        return tags
+
+    refused(checks["1"], ((without_b, "should be"), (lambda spans, size: [], "one tag a word")))
+
+    def last_piece(tags, word_ids, size):
+        found = ["O"] * size
+        for tag, word in zip(tags, word_ids, strict=True):
+            if word is not None:
+                found[word] = tag
+        return found
+
+    refused(checks["2"], ((last_piece, "first piece"),))
+    greedy = (lambda scores, pairs: list(scores.argmax(axis=1)), "score of each pair")
+    refused(checks["3"], (greedy,))

@@ -1,0 +1,36 @@
+"""Two curves of the comparison beside each other, seed by seed and item by item."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from helpers import evaluation
+
+__all__ = ["gain"]
+
+
+def gain(
+    first: Mapping[int, np.ndarray],
+    second: Mapping[int, np.ndarray],
+    labels: int,
+    draws: int = evaluation.DRAWS,
+) -> evaluation.Difference:
+    """First method minus second at one budget, on the seeds that both have.
+
+    Seed k draws the same labels for every method, so the first seeds of a method that ran five
+    pair with those of one that ran three.
+
+    Args:
+        first, second: {labels: outcomes (seeds, items)}, as `reference_curve` and `learning_curve`
+            give them.
+        labels: the budget.
+        draws: of the bootstrap.
+
+    Raises:
+        ValueError: if one of the curves lacks the budget; the message lists those that both have.
+    """
+    if labels not in first or labels not in second:
+        both = ", ".join(f"{n:,}" for n in sorted(set(first) & set(second))) or "none"
+        raise ValueError(f"{labels:,} labels are not in both curves; these are: {both}.")
+    seeds = min(len(first[labels]), len(second[labels]))
+    return evaluation.paired_difference(first[labels][:seeds], second[labels][:seeds], draws)

@@ -1,0 +1,21 @@
+"""Curves are compared on the seeds and budgets that both have."""
+
+import numpy as np
+import pytest
+
+from helpers import evaluation
+from helpers.experiments.comparison import gain
+
+
+def test_a_method_of_three_seeds_is_paired_with_the_first_three_of_five():
+    rng = np.random.default_rng(0)
+    five, three = rng.random((5, 40)) < 0.7, rng.random((3, 40)) < 0.6
+    measured = gain({100: five}, {100: three}, 100, draws=200)
+    assert measured == evaluation.paired_difference(five[:3], three, draws=200)
+    assert measured.value == pytest.approx(five[:3].mean() - three.mean())
+
+
+def test_a_budget_that_one_of_them_lacks_is_refused_with_those_both_have():
+    ones = np.ones((1, 4), bool)
+    with pytest.raises(ValueError, match="1,000 labels are not in both curves; these are: 32"):
+        gain({32: ones, 1_000: ones}, {32: ones}, 1_000)
