@@ -144,3 +144,30 @@ def test_a_fresh_machine_is_tested_with_make_test():
     assert lines[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in lines
     assert lines[-1] == "make test"
     assert os.access(script, os.X_OK)
+
+
+def test_benchmark_without_an_era_says_which_there_are_and_names_the_other_measurement(capsys):
+    assert cli.main(["benchmark"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "classical" in line and "bert" in line and "`course benchmark speed`" in line
+
+
+def test_the_grid_and_the_speed_are_two_measurements_of_one_command(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "helpers.experiments.benchmark.benchmark",
+        lambda era, methods, **options: asked.append((era, methods, options)) or 0,
+    )
+    monkeypatch.setattr(
+        "helpers.course.speed_benchmark.speed_benchmark",
+        lambda *options: asked.append(options) or 0,
+    )
+    arguments = ["--era", "bert", "--method", "a", "--method", "b", "--profile", "gpu", "--dry-run"]
+    assert cli.main(["benchmark", *arguments]) == 0
+    assert cli.main(["benchmark", "speed", "--profile", "smoke", "--labels", "64"]) == 0
+    assert cli.main(["benchmark", "speed", "--seconds", "2", "--accuracy"]) == 0
+    assert asked == [
+        ("bert", ["a", "b"], {"profile": "gpu", "again": False, "dry_run": True}),
+        ("smoke", 64, None, False),
+        ("cpu", 1_000, 2.0, True),
+    ]

@@ -61,8 +61,14 @@ def _prefetch(options) -> int:
 
 
 def _benchmark(options) -> int:
+    from helpers.experiments import ERAS
     from helpers.experiments.benchmark import benchmark
 
+    if not options.era:
+        raise ValueError(
+            f"give --era and one of {', '.join(ERAS)}, or `course benchmark speed` for how fast "
+            "the encoder is fine-tuned here."
+        )
     return benchmark(
         options.era,
         options.method or (),
@@ -70,6 +76,12 @@ def _benchmark(options) -> int:
         again=options.again,
         dry_run=options.dry_run,
     )
+
+
+def _benchmark_speed(options) -> int:
+    from helpers.course.speed_benchmark import speed_benchmark
+
+    return speed_benchmark(options.profile, options.labels, options.seconds, options.accuracy)
 
 
 def _pretrain(options) -> int:
@@ -126,14 +138,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_trainings(command) -> None:
     grid = command("benchmark", _benchmark, "run the grid behind the reference ledger")
-    grid.add_argument("--era", required=True, help="classical, ...")
+    grid.add_argument("--era", help="classical, ...")
     grid.add_argument("--method", action="append", help="one method; may be given several times")
     grid.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
     grid.add_argument("--again", action="store_true", help="run what the ledger has already")
     grid.add_argument("--dry-run", action="store_true", help="say what is missing, run nothing")
+    _add_speed(grid)
     train = command("pretrain", _pretrain, "train a network that the repository carries, anew")
     train.add_argument("name", help="lstm-lm, ...")
     train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
+
+
+def _add_speed(grid: argparse.ArgumentParser) -> None:
+    text = "measure how fast the encoder is fine-tuned here, against a plain Trainer"
+    kinds = grid.add_subparsers(title="another measurement", metavar="")
+    speed = kinds.add_parser("speed", help=text, description=text)
+    speed.set_defaults(function=_benchmark_speed)
+    speed.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
+    speed.add_argument("--labels", type=int, default=1_000, help="snippets to train on")
+    speed.add_argument("--seconds", type=float, help="end each of the measurements early")
+    speed.add_argument(
+        "--accuracy", action="store_true", help="compare what is learned, too (minutes)"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

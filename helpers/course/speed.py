@@ -41,22 +41,34 @@ def training_speed(seconds: float = 5.0) -> float:
     return count / (time.perf_counter() - start)
 
 
-def matmul_gflops(size: int = 1024, seconds: float = 0.5) -> float:
+def matmul_gflops(
+    size: int | tuple[int, int, int] = 1024, seconds: float = 0.5, device: str = "cpu"
+) -> float:
     """Measure plain arithmetic: billions of float32 operations a second in a matrix product.
 
     Args:
-        size: rows and columns of both matrices.
+        size: rows and columns of both matrices; or (M, K, N) for a product of (M, K) and (K, N).
         seconds: how long to multiply; the measurement ends within one product after that.
+        device: `"cpu"` or `"cuda"`.
 
     Returns:
-        GFLOP/s, counting `2 * size**3` operations a product.
+        GFLOP/s, counting `2 * M * K * N` operations a product.
     """
     import torch
 
-    left, right = torch.ones(size, size), torch.ones(size, size)
-    left @ right  # the first product starts the threads
+    rows, inner, columns = (size,) * 3 if isinstance(size, int) else size
+    left = torch.ones(rows, inner, device=device)
+    right = torch.ones(inner, columns, device=device)
+    product = torch.empty(rows, columns, device=device)
+
+    def multiply() -> None:
+        torch.mm(left, right, out=product)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    multiply()  # the first product starts the threads
     start, count = time.perf_counter(), 0
     while count == 0 or time.perf_counter() - start < seconds:
-        left @ right
+        multiply()
         count += 1
-    return count * 2 * size**3 / (time.perf_counter() - start) / 1e9
+    return count * 2 * rows * inner * columns / (time.perf_counter() - start) / 1e9

@@ -1,14 +1,14 @@
 """`load_encoder`: tokenizer and model of one encoder, for one task, nothing left to chance."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from helpers.pretrained.pieces import reads_words
-from helpers.pretrained.sources import Choice, ModelError, choose, opened
+from helpers.pretrained.reading import explained, missing_parameters, quiet, seeded
+from helpers.pretrained.sources import MEAN_POOLED, Choice, ModelError, choose, opened
 from helpers.runtime import Profile
 
 __all__ = ["Pretrained", "load_encoder"]
@@ -58,7 +58,7 @@ def load_encoder(
     `cpu` takes MiniLM, `gpu` BERT-base, `smoke` a tiny random BERT behind MiniLM's tokenizer;
     `source`, or else `COURSE_ENCODER`, names any other. Poolers are left out of `"features"` and
     `"classification"`, which is a `MeanPooledClassifier`; a checkpoint that was saved as a
-    classifier keeps its own head.
+    classifier, of this class or of transformers, keeps its own head and its label names.
 
     Args:
         task: `"classification"` of texts, `"tokens"` for a label a word, `"features"` for the
@@ -84,7 +84,7 @@ def load_encoder(
         raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
     names = _label_names(num_labels, label_names) if task in LABELLED else None
     choice = choose(profile, source, cased)
-    with _quiet(), opened(choice, weights=pretrained) as (folder, tokenizer_folder):
+    with quiet(), opened(choice, weights=pretrained) as (folder, tokenizer_folder):
         config = _config(choice, folder)
         if names:
             _settle_labels(config, task, names, label_names is not None, choice)
@@ -94,7 +94,7 @@ def load_encoder(
     name = choice.name if pretrained else f"{choice.name}, random weights"
     loaded = Pretrained(tokenizer, model, name, choice.source, new)
     if echo:
-        echo(_announcement(loaded, pretrained))
+        echo(_announcement(loaded, pretrained, task))
     return loaded
 
 
@@ -109,7 +109,7 @@ def _config(choice: Choice, folder: Path):
     """Read the shape of a model, and refuse what is not an encoder."""
     from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig
 
-    with _explained(choice):
+    with explained(choice):
         config = AutoConfig.from_pretrained(folder)
     # What can fill in hidden words reads in both directions: that is an encoder.
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
@@ -142,13 +142,20 @@ def _settle_labels(config, task: str, names: list[str], named: bool, choice: Cho
 
 def _own_head(config, task: str) -> bool:
     ending = TASKS[task].removeprefix("AutoModel")
-    return any(name.endswith(ending) for name in config.architectures or [])
+    return _mean_pooled(config, task) or any(
+        name.endswith(ending) for name in config.architectures or []
+    )
+
+
+def _mean_pooled(config, task: str) -> bool:
+    """Tell whether the checkpoint is a `MeanPooledClassifier`, body and head."""
+    return task == "classification" and MEAN_POOLED in (config.architectures or [])
 
 
 def _tokenizer(choice: Choice, folder: Path, task: str, config):
     from transformers import AutoTokenizer
 
-    with _explained(choice):
+    with explained(choice):
         tokenizer = AutoTokenizer.from_pretrained(folder)
     if task == "tokens" and not reads_words(tokenizer):
         tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
@@ -176,10 +183,15 @@ def _build(choice, folder, config, task, pretrained, seed, attention):
     import torch
     import transformers
 
-    headless = task == "features" or (task == "classification" and not _own_head(config, task))
+    if pretrained and _mean_pooled(config, task):
+        from helpers.pretrained.pooling import MeanPooledClassifier
+
+        return MeanPooledClassifier.from_pretrained(folder, config=config, attention=attention), ()
+    own = _own_head(config, task) and not _mean_pooled(config, task)
+    headless = task == "features" or (task == "classification" and not own)
     factory = getattr(transformers, "AutoModel" if headless else TASKS[task])
     shape = {"config": config, "dtype": torch.float32, "attn_implementation": attention}
-    with _seeded(seed), _explained(choice):
+    with seeded(seed), explained(choice):
         if pretrained:
             model, report = factory.from_pretrained(
                 folder, **shape, output_loading_info=True, ignore_mismatched_sizes=True
@@ -188,7 +200,7 @@ def _build(choice, folder, config, task, pretrained, seed, attention):
             model, report = factory.from_config(**shape), None
         if headless and getattr(model, "pooler", None) is not None:
             model.pooler = None
-        missing = _missing(model, report, choice) if report else None
+        missing = missing_parameters(model, report, choice) if report else None
         if headless and task == "classification":
             from helpers.pretrained.pooling import MeanPooledClassifier
 
@@ -198,35 +210,13 @@ def _build(choice, folder, config, task, pretrained, seed, attention):
     return model, tuple(everything if missing is None else missing)
 
 
-def _missing(model, report: dict, choice: Choice) -> list[str]:
-    """Name the parameters that the checkpoint lacks; those of the body must all be there."""
-    lacking, sizes = set(report["missing_keys"]), {}
-    for name, saved, expected in report["mismatched_keys"]:
-        sizes[name] = f"{tuple(saved)} instead of {tuple(expected)}"
-    if sizes:
-        name = min(sizes)
-        raise ModelError(
-            f"The weights of {choice.source} do not fit: {name} has shape {sizes[name]}. Pass the "
-            "num_labels it was trained with, or give a folder whose config.json is its own."
-        )
-    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
-    missing = [name for name, _ in model.named_parameters() if name in lacking]
-    body = [n for n in missing if n.startswith(prefix) and not n.startswith(f"{prefix}pooler.")]
-    if body:
-        raise ModelError(
-            f"The weights of {choice.source} lack {len(body)} parameters of the encoder, such as "
-            f"{body[0]}; they are not of this {type(model).__name__}. Give another checkpoint."
-        )
-    return missing
-
-
 def _device(profile: Profile | None) -> str:
     import torch
 
     return "cuda" if profile and profile.name == "gpu" and torch.cuda.is_available() else "cpu"
 
 
-def _announcement(loaded: Pretrained, pretrained: bool) -> str:
+def _announcement(loaded: Pretrained, pretrained: bool, task: str) -> str:
     first = next(loaded.model.parameters())
     size = sum(p.numel() for p in loaded.model.parameters())
     kind = f"{loaded.name}: {size / 1e6:.1f} million parameters, float32, {first.device.type}."
@@ -236,51 +226,12 @@ def _announcement(loaded: Pretrained, pretrained: bool) -> str:
     if loaded.source == "tiny":
         kind += " It has learned nothing: it stands in for a trained encoder."
     if not new:
-        return f"{kind} All come from the checkpoint."
-    more = f" and {len(new) - NAMES_SHOWN} more" if len(new) > NAMES_SHOWN else ""
-    shown = ", ".join(new[:NAMES_SHOWN]) + more
-    return f"{kind} Random until trained, as a fresh head is: {shown}. The rest is loaded."
+        names = _some([str(name) for name in loaded.model.config.id2label.values()])
+        head = f", its head for {names} too" if task in LABELLED else ""
+        return f"{kind} All come from the checkpoint{head}."
+    return f"{kind} Random until trained, as a fresh head is: {_some(new)}. The rest is loaded."
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    import torch
-
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' tables and bars: `load_encoder` says in words what they show."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def _explained(choice: Choice) -> Iterator[None]:
-    """Turn what a library says about broken files into one sentence."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except ModelError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        first = str(error).strip().split("\n")[0]
-        remedy = "Download or save it again, or choose another encoder."
-        if "attention" in first:
-            remedy = 'Pass attention="eager", or choose another encoder.'
-        raise ModelError(
-            f"{choice.source} could not be loaded ({type(error).__name__}: {first}). {remedy}"
-        ) from error
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

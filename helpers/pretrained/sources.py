@@ -17,6 +17,7 @@ BERT = {  # commits, so that a run next year starts from the same weights
     False: "google-bert/bert-base-uncased@86b5e0934494bd15c9632b12f734a8a67f723594",
     True: "google-bert/bert-base-cased@cd5ef92a9fb2f889e972770a36d4ed042daf221e",
 }
+MEAN_POOLED = "MeanPooledClassifier"  # in config.json: the folder holds a head over the mean
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "weights", "a tokenizer"
 PATTERNS = {
     CONFIG: ("config.json",),

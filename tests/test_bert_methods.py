@@ -1,0 +1,320 @@
+"""The methods of the encoder: what each of them learns, moves, survives and refuses."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from datasets import Dataset
+from transformers import TrainerCallback
+
+from helpers import assets, experiments, pretrained, training
+from helpers.experiments import Corpus, bert
+from helpers.pretrained import MeanPooledClassifier, ModelError
+from helpers.runtime import PROFILES
+
+DEPTH = 6
+# The tiny BERT by hand: H = 32, 64 inside, 30,522 pieces, 512 positions, 2 kinds of text.
+BLOCK = 4 * (32 * 32 + 32) + (32 * 64 + 64) + (64 * 32 + 32) + 2 * 2 * 32
+EMBEDDINGS = (30_522 + 512 + 2) * 32 + 2 * 32
+HEAD = 2 * 32 + 2
+METHODS = experiments.methods_of("bert")
+LEARN = {"num_epochs": 60, "learning_rate": 3e-3}
+
+
+@pytest.fixture(autouse=True)
+def no_override(monkeypatch):
+    monkeypatch.delenv("COURSE_ENCODER", raising=False)
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return Corpus(PROFILES["smoke"])
+
+
+@pytest.fixture(scope="module")
+def labelled(corpus):
+    return corpus.labelled(32, 0)
+
+
+def weights(model):
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def moved(model, before) -> set[str]:
+    return {name for name, value in weights(model).items() if not torch.equal(value, before[name])}
+
+
+def layers(names) -> set[str]:
+    """Cut names of parameters down to the blocks, the embeddings and the head."""
+    parts = (name.split(".") for name in names)
+    return {".".join(p[: 4 if p[1] == "encoder" else 2 if p[0] == "bert" else 1]) for p in parts}
+
+
+BLOCKS = [f"bert.encoder.layer.{i}" for i in range(DEPTH)]
+
+
+# --- what is learned, and what moves -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_learns_the_texts_it_was_trained_on(corpus, labelled, name):
+    method = METHODS[name]
+    settings = {"C": 1e4} if "probe" in name else LEARN
+    method.prepare(corpus, **settings)
+    fitted = method.fit(corpus, labelled, 0, **settings)
+    answers = fitted.predict(labelled["text"][:])
+    assert np.mean(answers == np.array(labelled["label"][:])) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("encoder, linear probe", 32 + 1),  # two classes need one weight a dimension
+        ("encoder, top block", BLOCK + HEAD),
+        ("encoder, top three", 3 * BLOCK + HEAD),
+        ("encoder, fine-tuned", DEPTH * BLOCK + HEAD),
+        ("encoder, random weights", EMBEDDINGS + DEPTH * BLOCK + HEAD),
+    ],
+)
+def test_every_method_says_how_many_parameters_it_trained(corpus, labelled, name, trained):
+    settings = {"C": 1.0} if "probe" in name else {"num_epochs": 1, "learning_rate": 1e-3}
+    fitted = METHODS[name].fit(corpus, labelled, 0, **settings)
+    total = EMBEDDINGS + DEPTH * BLOCK + (33 if "probe" in name else HEAD)
+    assert (fitted.trainable_parameters, fitted.total_parameters) == (trained, total)
+    assert fitted.artefact_bytes == 4 * trained
+
+
+def test_the_linear_probe_leaves_the_encoder_as_it_was(corpus, labelled):
+    shared = corpus.once("encoder", lambda: bert.encoder(corpus)).model
+    before = weights(bert.encoder(corpus).model)
+    fitted = bert.linear_probe(corpus, labelled, 0, C=1.0)
+    fitted.predict(labelled["text"][:4])
+    assert moved(shared, before) == set() and not shared.training
+
+
+def test_the_vectors_of_the_probe_are_the_means_of_the_last_states(corpus):
+    texts = ["a good film", "a film that is much longer and not so good"]
+    found = bert.embed(corpus, texts)
+    loaded = bert.encoder(corpus)
+    for text, vector in zip(texts, found, strict=True):
+        tokens = loaded.tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            states = loaded.model.bert(**tokens).last_hidden_state[0]
+        assert np.allclose(vector, states.mean(dim=0).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        (1, {BLOCKS[-1], "head"}),
+        (3, {*BLOCKS[-3:], "head"}),
+        (DEPTH, {*BLOCKS, "head"}),
+        ("all", {*BLOCKS, "bert.embeddings", "head"}),
+    ],
+)
+def test_only_the_blocks_that_are_tuned_move(corpus, labelled, blocks, expected):
+    before = weights(bert.encoder(corpus).model)
+    loaded, _ = bert.tune(corpus, labelled, 0, blocks, num_epochs=2, learning_rate=1e-2)
+    assert layers(moved(loaded.model, before)) == expected
+
+
+def test_the_random_twin_shares_no_matrix_with_the_encoder_and_trains_everything(corpus, labelled):
+    trained, twin = bert.encoder(corpus).model, bert.encoder(corpus, weights=False).model
+    a, b = weights(trained), weights(twin)
+    assert {name: value.shape for name, value in a.items()} == {n: v.shape for n, v in b.items()}
+    assert not any(torch.equal(a[name], b[name]) for name in a if a[name].ndim == 2)
+    loaded, _ = bert.tune(corpus, labelled, 0, "all", weights=False, num_epochs=2,
+                          learning_rate=1e-2)  # fmt: skip
+    assert moved(loaded.model, b) == set(b)
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "epochs"),
+    [
+        (32, 0, 4),  # as asked for
+        (32, 60, 60),  # one step an epoch
+        (33, 60, 30),  # two steps
+        (100, 60, 15),  # four
+        (100, 61, 16),  # 15 epochs are 60 steps, one too few
+        (1_000, 60, 4),  # 32 steps an epoch: two would do, four are asked for
+    ],
+)
+def test_a_small_set_is_passed_over_until_there_are_enough_steps(rows, least, epochs):
+    assert bert.epochs_for(rows, num_epochs=4, min_steps=least) == epochs
+
+
+def test_tuning_takes_the_least_number_of_steps(corpus, labelled):
+    few = {"num_epochs": 2, "learning_rate": 1e-3}
+    assert bert.tune(corpus, labelled, 0, 1, **few)[1].steps == 2
+    assert bert.tune(corpus, labelled, 0, 1, min_steps=5, **few)[1].steps == 5
+
+
+# --- the code of the `gpu` profile, on a tiny encoder --------------------------------------------
+
+
+def put_tokenizer(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(assets.path("minilm") / name, folder)
+
+
+@pytest.fixture
+def encoder_folder(tmp_path, monkeypatch):
+    """Name a tiny BERT with a pooler, as BERT-base has one, in COURSE_ENCODER."""
+    config = transformers.BertConfig(
+        vocab_size=30_522, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
+        intermediate_size=32,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    folder = tmp_path / "tiny-bert"
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    put_tokenizer(folder)
+    monkeypatch.setenv("COURSE_ENCODER", str(folder))
+    return folder
+
+
+def test_the_gpu_profile_runs_every_method_on_the_encoder_it_is_given(encoder_folder):
+    corpus = Corpus(PROFILES["gpu"])
+    corpus.reviews["validation"] = corpus.reviews["validation"].select(range(40))
+    configuration = {"num_epochs": 1, "learning_rate": 1e-3}
+    for name, method in METHODS.items():
+        settings = {"C": 1.0} if "probe" in name else configuration
+        if "probe" in name:  # reading all reviews beforehand is what `prepare` is for
+            fitted = method.fit(corpus, corpus.labelled(32, 0), 0, **settings)
+            assert set(fitted.predict(corpus.reviews["validation"]["text"][:])) <= {0, 1}
+            continue
+        cell = experiments.run_cell(method, corpus, 32, 0, settings)
+        assert cell.correct.shape == (40,) and cell.labels == 32
+    assert bert.encoder(corpus).name == "tiny-bert"
+
+
+@pytest.mark.parametrize("cased", [False, True])
+def test_the_encoder_that_is_named_goes_before_bert_base_of_either_case(encoder_folder, cased):
+    loaded = pretrained.load_encoder(profile=PROFILES["gpu"], cased=cased, echo=None)
+    saved = transformers.AutoModel.from_pretrained(encoder_folder, dtype=torch.float32)
+    name = "encoder.layer.2.output.dense.weight"
+    found = dict(loaded.model.bert.named_parameters())[name]
+    assert torch.equal(found.cpu(), dict(saved.named_parameters())[name])
+    assert loaded.new_parameters == ("head.weight", "head.bias")
+
+
+# --- interrupted ---------------------------------------------------------------------------------
+
+
+class Stop(TrainerCallback):
+    """Stand for a run that is killed after so many steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("blocks", [1, DEPTH], ids=["states remembered", "all blocks"])
+def test_an_interrupted_fine_tune_resumes_to_the_same_result(corpus, tmp_path, blocks):
+    labelled = corpus.labelled(100, 0)  # four steps an epoch
+    settings = {"num_epochs": 3, "learning_rate": 3e-3, "save_steps": 3}
+
+    def tune(folder, **more):
+        return bert.tune(corpus, labelled, 0, blocks, output_dir=folder, **settings, **more)
+
+    whole, expected = tune(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        tune(tmp_path / "killed", callbacks=[Stop(8)])
+    resumed, found = tune(tmp_path / "killed", resume=True)
+    assert (expected.steps, found.steps) == (12, 6)  # six steps lay in the checkpoint
+    assert found.losses == expected.losses
+    assert moved(resumed.model, weights(whole.model)) == set()
+    rows = bert.rows_of(whole, corpus.reviews["validation"], labels=False)
+    first, second = (training.predict(each.model, rows) for each in (whole, resumed))
+    assert np.array_equal(first, second)
+
+
+# --- kept for later ------------------------------------------------------------------------------
+
+
+def test_a_fine_tuned_classifier_is_read_back_by_its_folder(
+    corpus, labelled, tmp_path, monkeypatch
+):
+    loaded, _ = bert.tune(corpus, labelled, 0, 1, num_epochs=2, learning_rate=1e-2)
+    loaded.model.save_pretrained(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    rows = bert.rows_of(loaded, labelled)
+    monkeypatch.setenv("COURSE_ENCODER", str(tmp_path))
+    again = bert.encoder(corpus)
+    assert again.new_parameters == ()
+    assert np.array_equal(
+        training.predict(again.model, rows), training.predict(loaded.model, rows)
+    )  # fmt: skip
+
+
+# --- refused -------------------------------------------------------------------------------------
+
+
+def examples(*pairs):
+    texts, labels = zip(*pairs, strict=True)
+    return Dataset.from_dict({"text": texts, "label": labels})
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("a good film", 1), ("", 0)], "Text 1 is ''; give text that is not empty"),
+        ([("a good film", 1), (" \n", 0)], "Text 1 is"),
+        ([("a good film", 1), ("a bad film", 2)], "run from 1 to 2; the model has 2 classes"),
+        ([("a good film", 1), ("a bad film", -1)], "label of text 1 is -1"),
+    ],
+)
+@pytest.mark.parametrize("blocks", [1, DEPTH])
+def test_rows_that_cannot_be_tuned_on_are_named(corpus, rows, message, blocks):
+    with pytest.raises(ValueError, match=message):
+        bert.tune(corpus, examples(*rows), 0, blocks, num_epochs=1, learning_rate=1e-3)
+
+
+def test_labels_in_words_need_their_names(corpus):
+    with pytest.raises(ValueError, match="label of text 0 is 'good'; pass label_names"):
+        bert.tune(corpus, examples(("a film", "good"), ("a man", "bad")), 0, 1, num_epochs=1,
+                  learning_rate=1e-3)  # fmt: skip
+
+
+def test_an_empty_text_is_not_answered(corpus, labelled):
+    fitted = bert.top_block(corpus, labelled, 0, num_epochs=1, learning_rate=1e-3)
+    with pytest.raises(ValueError, match="Text 1 is ''"):
+        fitted.predict(["a film", ""])
+
+
+@pytest.mark.parametrize("blocks", [1, DEPTH])
+def test_texts_that_are_too_long_are_cut_and_counted_once(corpus, blocks, capsys):
+    rows = examples(("a film " * 200, 1), ("a film", 0), ("a bad film " * 80, 0))
+    bert.tune(corpus, rows, 0, blocks, num_epochs=2, learning_rate=1e-3, progress=False)
+    said = "2 of 3 texts were longer than 128 pieces and were cut.\n"
+    assert capsys.readouterr().out == said
+
+
+def three_labels(folder):
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    body = transformers.BertModel(transformers.BertConfig(**facts))
+    MeanPooledClassifier(body, 3).save_pretrained(folder)
+
+
+def no_tokenizer(folder):
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (three_labels, r"head for 3 labels \(LABEL_0, LABEL_1, LABEL_2\), not for 2"),
+        (no_tokenizer, r"no tokenizer \(tokenizer.json\)"),
+    ],
+)
+def test_an_encoder_that_does_not_fit_is_refused_before_training(encoder_folder, spoil, message):
+    spoil(encoder_folder)
+    corpus = Corpus(PROFILES["gpu"])
+    with pytest.raises(ModelError, match=message):
+        bert.tune(corpus, corpus.labelled(32, 0), 0, 1, num_epochs=1, learning_rate=1e-3)

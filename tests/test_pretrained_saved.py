@@ -1,0 +1,263 @@
+"""A fine-tuned classifier in a folder: read back whole, or refused in one sentence."""
+
+import json
+import os
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from helpers import training
+from helpers.pretrained import MeanPooledClassifier, ModelError, encode_texts, load_encoder
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"a an the good bad so film story of man".split()]
+SIZES = {"vocab_size": len(WORDS), "max_position_embeddings": 40, "pad_token_id": 0}
+BERT = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+BODIES = {
+    "bert": lambda: transformers.BertModel(transformers.BertConfig(**SIZES, **BERT)),
+    "roberta": lambda: transformers.RobertaModel(transformers.RobertaConfig(**SIZES, **BERT)),
+    "distilbert": lambda: transformers.DistilBertModel(
+        transformers.DistilBertConfig(**SIZES, dim=8, n_layers=2, n_heads=2, hidden_dim=16)
+    ),
+}
+NAMES = ["bad", "so-so", "good"]
+TEXTS = ["a good film", "the bad story of a man", "so"]
+
+
+def tokenizer():
+    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", model_max_length=30
+    )
+
+
+def classifier(kind="bert", names=NAMES, seed=0):
+    torch.manual_seed(seed)
+    body = BODIES[kind]()
+    if names:
+        body.config.id2label = dict(enumerate(names))
+        body.config.label2id = {name: i for i, name in enumerate(names)}
+    return MeanPooledClassifier(body, 3, dropout=0.25).eval()
+
+
+def saved(model, folder):
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(params=BODIES)
+def model(request):
+    return classifier(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return saved(classifier(), tmp_path / "tuned")
+
+
+def answers(model):
+    rows = encode_texts(tokenizer(), TEXTS, max_length=20)
+    with torch.no_grad():
+        return model(**training.pad_batch(list(rows)))["logits"]
+
+
+def same_weights(first, second) -> bool:
+    a, b = dict(first.named_parameters()), dict(second.named_parameters())
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# --- read back -----------------------------------------------------------------------------------
+
+
+def test_a_classifier_comes_back_with_weights_labels_and_dropout(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    again = MeanPooledClassifier.from_pretrained(tmp_path)
+    assert same_weights(model, again)
+    assert torch.equal(answers(again), answers(model))
+    assert again.config.id2label == dict(enumerate(NAMES)) and again.num_labels == 3
+    assert again.dropout.p == 0.25 and not again.training
+
+
+def test_load_encoder_takes_the_whole_classifier_and_says_so(model, tmp_path, capsys):
+    loaded = load_encoder(num_labels=3, source=saved(model, tmp_path / "tuned"))
+    assert isinstance(loaded.model, MeanPooledClassifier)
+    assert torch.equal(answers(loaded.model), answers(model))
+    assert loaded.new_parameters == () and loaded.name == "tuned"
+    assert loaded.model.config.id2label == dict(enumerate(NAMES))
+    said = capsys.readouterr().out
+    assert "All come from the checkpoint, its head for bad, so-so, good too." in said
+
+
+def test_the_folder_is_an_encoder_for_other_tasks_as_well(model, tmp_path):
+    folder = saved(model, tmp_path / "tuned")
+    body = load_encoder("features", source=folder, echo=None).model
+    assert same_weights(body, model.bert)
+    if model.config.model_type != "roberta":  # words given alone: its own tokenizer is needed
+        tagger = load_encoder("tokens", 2, source=folder, echo=None)
+        assert same_weights(tagger.model.base_model, model.bert)
+        assert tagger.new_parameters == ("classifier.weight", "classifier.bias")
+
+
+def test_the_random_control_of_a_saved_classifier_has_nothing_of_it(folder):
+    control = load_encoder(num_labels=3, source=folder, pretrained=False, seed=1, echo=None).model
+    trained, random = dict(classifier().named_parameters()), dict(control.named_parameters())
+    assert trained.keys() == random.keys()
+    assert not any(torch.equal(trained[n], random[n]) for n in trained if trained[n].ndim == 2)
+
+
+def test_labels_without_a_name_take_the_names_that_are_given(tmp_path):
+    folder = saved(classifier(names=None), tmp_path)
+    named = load_encoder(label_names=NAMES, source=folder, echo=None)
+    assert named.model.config.id2label == dict(enumerate(NAMES)) and named.new_parameters == ()
+    assert named.model.config.num_labels == 3
+
+
+def test_reading_leaves_the_global_generator_alone(folder):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    MeanPooledClassifier.from_pretrained(folder)
+    load_encoder(num_labels=3, source=folder, echo=None)
+    assert torch.equal(torch.rand(2), expected)
+
+
+# --- written -------------------------------------------------------------------------------------
+
+
+def test_weights_are_safetensors_and_nothing_else_is_written(tmp_path):
+    model = classifier("distilbert")
+    model.save_pretrained(tmp_path / "new" / "folder")
+    files = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
+    assert files == {"config.json", "model.safetensors"}
+    names = set(load_file(tmp_path / "new" / "folder" / "model.safetensors"))
+    assert {"head.weight", "head.bias", "distilbert.embeddings.word_embeddings.weight"} <= names
+
+
+def test_saving_leaves_the_model_as_it_was(tmp_path):
+    model = classifier().train()
+    config, before = model.config.to_dict(), answers(classifier())
+    model.save_pretrained(tmp_path)
+    assert model.config.to_dict() == config and model.training
+    assert torch.equal(answers(model.eval()), before)
+
+
+def test_a_save_that_is_cut_off_leaves_the_earlier_one_whole(folder, monkeypatch):
+    def full(source, target):
+        raise OSError("the disk is full")
+
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="disk is full"):
+        classifier(seed=5).save_pretrained(folder)
+    assert sorted(folder.iterdir()) == before
+    assert same_weights(MeanPooledClassifier.from_pretrained(folder), classifier())
+
+
+# --- refused -------------------------------------------------------------------------------------
+
+
+def head_of(shape):
+    def spoil(folder):
+        tensors = load_file(folder / "model.safetensors")
+        tensors["head.weight"] = torch.zeros(shape)
+        save_file(tensors, folder / "model.safetensors")
+
+    return spoil
+
+
+def no_head(folder):
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["head.bias"]
+    save_file(tensors, folder / "model.safetensors")
+
+
+def no_block(folder):
+    tensors = load_file(folder / "model.safetensors")
+    save_file({n: t for n, t in tensors.items() if ".layer.1." not in n},
+              folder / "model.safetensors")  # fmt: skip
+
+
+def half_the_weights(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def half_the_config(folder):
+    path = folder / "config.json"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def wider(folder):
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    facts["intermediate_size"] = 24
+    (folder / "config.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+DAMAGES = [
+    (head_of((2, 8)), r"head in .* head.weight has shape \(2, 8\) instead of \(3, 8\)"),
+    (head_of((3, 9)), r"has shape \(3, 9\) instead of \(3, 8\)"),
+    (no_head, "has no head: head.bias is not among its weights"),
+    (no_block, "lack 16 parameters of the encoder"),
+    (half_the_weights, "could not be loaded .*Download or save it again"),
+    (half_the_config, "could not be loaded .*Download or save it again"),
+    (wider, r"has shape \(16,\) instead of \(24,\)"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), DAMAGES)
+def test_a_damaged_folder_is_one_clear_sentence(folder, spoil, message):
+    spoil(folder)
+    readers = (
+        lambda: MeanPooledClassifier.from_pretrained(folder),
+        lambda: load_encoder(num_labels=3, source=folder, echo=None),
+    )
+    for read in readers:
+        with pytest.raises(ModelError, match=message) as caught:
+            read()
+        assert "\n" not in str(caught.value) and folder.name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_folder_that_lacks_a_file_is_told_which(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match=f"no file .*{name}. Give the folder"):
+        MeanPooledClassifier.from_pretrained(folder)
+    with pytest.raises(ModelError, match=f"has no .*{name}"):
+        load_encoder(num_labels=3, source=folder, echo=None)
+
+
+def test_weights_in_another_form_are_not_read(folder):
+    torch.save(classifier().state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    for read in (
+        lambda: MeanPooledClassifier.from_pretrained(folder),
+        lambda: load_encoder(num_labels=3, source=folder, echo=None),
+    ):
+        with pytest.raises(ModelError, match="model.safetensors"):
+            read()
+
+
+def test_without_a_tokenizer_the_classifier_can_be_read_but_not_used_as_an_encoder(folder):
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    assert same_weights(MeanPooledClassifier.from_pretrained(folder), classifier())
+    with pytest.raises(ModelError, match=r"no tokenizer \(tokenizer.json\).*save_pretrained"):
+        load_encoder(num_labels=3, source=folder, echo=None)
+
+
+def test_a_head_of_another_size_or_order_than_asked_for_is_refused(folder):
+    with pytest.raises(ModelError, match=r"head for 3 labels \(bad, so-so, good\), not for 2.*=3"):
+        load_encoder(source=folder, echo=None)
+    with pytest.raises(ModelError, match="gives bad, so-so, good, in this order"):
+        load_encoder(label_names=NAMES[::-1], source=folder, echo=None)
+
+
+def test_another_kind_of_model_is_no_saved_classifier(tmp_path):
+    BODIES["bert"]().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="holds BertModel, no MeanPooledClassifier.*load_encoder"):
+        MeanPooledClassifier.from_pretrained(tmp_path)
