@@ -199,3 +199,72 @@ def test_intervals_print_as_people_read_them():
     difference = evaluation.paired_difference([1, 1, 1, 1], [0, 0, 0, 0])
     assert str(difference) == "+100.0 points [+100.0, +100.0]"
     assert str(evaluation.Interval(0.75, 0.7, 0.8)) == "0.750 [0.700, 0.800]"
+
+
+def sentences(seed, shape=(120,)):
+    """Counts as a tagger leaves them: none to three names a sentence, found, invented or missed."""
+    return np.random.default_rng(seed).poisson([0.8, 0.3, 0.5], size=(*shape, 3))
+
+
+def test_the_interval_of_an_f1_agrees_with_a_loop_over_drawn_sentences():
+    counts, rng = sentences(0), np.random.default_rng(1)
+    loop = [evaluation.span_f1(counts[rng.integers(0, 120, 120)]) for _ in range(8_000)]
+    low, high = np.quantile(loop, [0.025, 0.975])
+    interval = evaluation.bootstrap_f1(counts)
+    assert interval.value == evaluation.span_f1(counts)
+    assert (interval.low, interval.high) == (
+        pytest.approx(low, abs=0.006),
+        pytest.approx(high, abs=0.006),
+    )
+    assert interval == evaluation.bootstrap_f1(counts)
+
+
+def test_the_paired_f1_difference_agrees_with_a_loop_over_seeds_and_sentences():
+    first = sentences(0, (3, 120))
+    second = first + sentences(1, (3, 120)) * [0, 1, 1] * (np.arange(3) > 0)[:, None, None]
+    rng, loop = np.random.default_rng(2), []
+    for _ in range(6_000):
+        drawn, seeds = rng.integers(0, 120, 120), rng.integers(0, 3, 3)
+        gaps = [
+            evaluation.span_f1(first[s, drawn]) - evaluation.span_f1(second[s, drawn])
+            for s in seeds
+        ]
+        loop.append(np.mean(gaps))
+    low, high = np.quantile(loop, [0.025, 0.975])
+    ours = evaluation.paired_f1_difference(first, second)
+    assert (ours.low, ours.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+    assert (ours.seeds, ours.items) == (3, 120)
+
+
+def test_the_difference_of_two_f1_by_hand():
+    first = [[[1, 0, 0], [1, 0, 0]], [[1, 0, 0], [0, 1, 1]]]  # F1 of the seeds: 1 and 1/2
+    second = [[0, 0, 1], [1, 0, 0]]  # 2/3, repeated for both seeds
+    difference = evaluation.paired_f1_difference(first, second)
+    assert difference.value == pytest.approx(0.75 - 2 / 3)
+    assert evaluation.paired_f1_difference(second, first).value == pytest.approx(2 / 3 - 0.75)
+
+
+def test_taggers_that_answer_alike_differ_by_nothing_in_every_draw():
+    counts = sentences(0, (3, 50))
+    difference = evaluation.paired_f1_difference(counts, counts.copy())
+    assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+
+
+def test_pairing_sees_a_gap_that_two_separate_intervals_would_hide():
+    first = sentences(3)
+    second = first.copy()
+    second[:8, 2] += 1  # a few more names missed
+    paired = evaluation.paired_f1_difference(first, second)
+    alone = evaluation.bootstrap_f1(first)
+    assert paired.low > 0 and paired.high - paired.low < (alone.high - alone.low) / 2
+
+
+def test_counts_that_cannot_be_paired_or_are_none_are_refused():
+    with pytest.raises(ValueError, match=r"\(1, 4, 3\).*\(1, 5, 3\)"):
+        evaluation.paired_f1_difference(np.ones((4, 3)), np.ones((5, 3)))
+    with pytest.raises(ValueError, match="same seeds"):
+        evaluation.paired_f1_difference(np.ones((2, 4, 3)), np.ones((3, 4, 3)))
+    with pytest.raises(ValueError, match=r"shape \(1, 4, 2\)"):
+        evaluation.bootstrap_f1(np.ones((4, 2)))
+    with pytest.raises(ValueError, match="one or more"):
+        evaluation.bootstrap_f1([])

@@ -37,10 +37,14 @@ def test_more_than_six_configurations_are_refused():
 
 
 def test_every_declared_method_keeps_the_rules():
-    for era in experiments.ERAS:
-        for name, method in experiments.methods_of(era).items():
-            assert method.name == name and method.era == era
+    names = []
+    for part in experiments.PARTS:
+        for name, method in experiments.methods_of(part).items():
+            assert method.name == name and method.era in experiments.ERAS
+            assert method.era == part or method.task is not experiments.REVIEWS
             assert len({str(c) for c in method.configurations}) == len(method.configurations) <= 6
+            names.append(name)
+    assert len(set(names)) == len(names)  # choices are frozen by name
 
 
 def test_an_unknown_era_lists_those_there_are():
@@ -250,16 +254,14 @@ def test_a_killed_grid_goes_on_and_loses_nothing(tmp_path):
     assert after[: len(before)] == before and len(after) == len(ledger.latest(after)) == 8
 
 
-def test_the_reference_grid_is_complete_and_signed():
-    rows = ledger.read(ledger.REFERENCE)
+@pytest.mark.parametrize("part", experiments.PARTS)
+def test_the_reference_grid_is_complete_and_signed(part):
     choices = experiments.reference_choices()
-    cpu = Corpus(PROFILES["cpu"])
-    for era in experiments.ERAS:
-        methods = list(experiments.methods_of(era).values())
-        done = {benchmark._key(row) for row in rows}
-        assert benchmark._missing(methods, cpu, done, "cpu") == []
-        for method in methods:
-            assert choices[method.name]["configuration"] in [dict(c) for c in method.configurations]
+    methods = list(experiments.methods_of(part).values())
+    done = {benchmark._key(row) for row in ledger.read(ledger.REFERENCE)}
+    assert benchmark._missing(methods, Corpus(PROFILES["cpu"]), done, "cpu") == []
+    for method in methods:
+        assert choices[method.name]["configuration"] in [dict(c) for c in method.configurations]
 
 
 def test_reference_curves_are_stacked_by_budget_and_unknown_methods_named():
@@ -269,3 +271,24 @@ def test_reference_curves_are_stacked_by_budget_and_unknown_methods_named():
     ]
     with pytest.raises(ValueError, match="it has naive Bayes"):
         experiments.reference_curve("astrology")
+
+
+def test_a_trained_cell_answers_another_split_without_training_again(corpus):
+    trained = []
+
+    def fit(corpus, labelled, seed):
+        trained.append(seed)
+        return Fitted(lambda texts: np.zeros(len(texts), int), 1, 1, 1)
+
+    method = Method("classical", "always zero", ({},), fit)
+    first = experiments.run_cell(method, corpus, 32, 1, {})
+    second = experiments.answer(method, corpus, first, "test")
+    assert trained == [1] and second.train == first.train and second.fitted is first.fitted
+    assert list(second.correct) == [label == 0 for label in corpus.reviews["test"]["label"]]
+
+
+def test_a_control_may_stop_at_a_budget_and_a_heavy_method_at_three_seeds():
+    cpu = PROFILES["cpu"]
+    control = a_method(heavy=True, largest=1_000)
+    assert control.budgets(cpu) == (32, 100, 320, 1_000)
+    assert [len(control.seeds(cpu, n)) for n in (32, 1_000, 3_200, "all")] == [3, 3, 1, 1]

@@ -195,3 +195,41 @@ def test_a_row_of_the_reference_can_be_paired_with_one_of_yours():
     rows = [a_row(correct=first), a_row(correct=second)]
     difference = evaluation.paired_difference(*(ledger.outcomes([row], 4) for row in rows))
     assert difference.value == 0.5
+
+
+def a_span_row(counts, **changes):
+    facts = {"era": "bert", "task": "film_ner", "method": "counts", "labels": 100, "seed": 0}
+    facts |= {"trainable_parameters": 1, "total_parameters": 1, "artefact_bytes": 4}
+    facts |= {"train": Cost(1.0, 1), "evaluate": Cost(1.0, 0)}
+    return ledger.span_row(a_run(), np.array(counts), **(facts | changes))
+
+
+def test_a_span_row_keeps_the_counts_of_each_sentence_and_their_f1():
+    ledger.append(a_span_row([[2, 1, 0], [0, 0, 3], [0, 0, 0]]))
+    [row] = ledger.read()
+    assert row["metric"] == "span_f1" and row["correct"] == [[2, 1, 0], [0, 0, 3], [0, 0, 0]]
+    assert row["value"] == pytest.approx(4 / (4 + 1 + 3))
+    assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_span_counts_are_stacked_by_seed_ready_to_be_paired():
+    first = [a_span_row([[1, 0, 0], [0, 1, 1]], seed=1), a_span_row([[1, 0, 0], [1, 0, 0]], seed=0)]
+    stacked = ledger.span_outcomes(first)
+    assert stacked.shape == (2, 2, 3) and stacked.tolist()[0] == [[1, 0, 0], [1, 0, 0]]
+    second = ledger.span_outcomes([a_span_row([[0, 0, 1], [0, 0, 1]])])
+    assert evaluation.paired_f1_difference(stacked, second, 100).value == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("counts", [[[2, 1, 1]] * 7, [[0, 0, 0]], [[0, 0, 2], [0, 1, 0]]])
+def test_a_row_whose_draws_all_agree_is_not_refused(counts):
+    ledger.append(a_span_row(counts))
+    assert len(ledger.read()) == 1
+
+
+def test_rows_of_two_tasks_with_all_else_equal_stand_side_by_side():
+    counts = a_span_row([[1, 0, 0]])
+    ledger.append([a_row(), counts, a_row()])
+    assert sorted(row["task"] for row in ledger.latest(ledger.read())) == [
+        "film_ner",
+        "rotten_tomatoes",
+    ]

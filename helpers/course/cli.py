@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_trainings(command) -> None:
     grid = command("benchmark", _benchmark, "run the grid behind the reference ledger")
-    grid.add_argument("--era", help="classical, ...")
+    grid.add_argument("--era", help="classical, ..., or named_entities")
     grid.add_argument("--method", action="append", help="one method; may be given several times")
     grid.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
     grid.add_argument("--again", action="store_true", help="run what the ledger has already")

@@ -1,29 +1,35 @@
 """A method, a budget, a seed: one cell of the comparison, computed the same way for every era.
 
-A `Method` is declared once, in a few lines (see `classical`). `choose` freezes its configuration by
-the course's rule, `run_cell` trains and answers a split, `to_row` signs the result for the ledger,
-and `benchmark` runs the whole grid.
+A `Method` is declared once, in a few lines (see `classical`), for one `Task` (see `tasks`).
+`choose` freezes its configuration by the course's rule, `run_cell` trains and answers a split,
+`to_row` signs the result for the ledger, and `benchmark` runs the whole grid.
 """
 
 import importlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from helpers import data, ledger
-from helpers.runtime import PROFILES, ROOT, Cost, Profile, Run, measure
+from helpers import ledger
+from helpers.experiments.tasks import CHOICE_BUDGETS, FILM_NER, REVIEWS, Corpus, Task
+from helpers.runtime import ROOT, Cost, Profile, Run, measure
 
 __all__ = [
     "CHOICE_BUDGETS",
     "ERAS",
+    "FILM_NER",
+    "PARTS",
+    "REVIEWS",
     "Cell",
     "Corpus",
     "Fitted",
     "Method",
+    "Task",
+    "answer",
     "choose",
     "learning_curve",
     "methods_of",
@@ -34,22 +40,24 @@ __all__ = [
 ]
 
 ERAS = ("classical", "pretraining", "embeddings", "bert")
-"""Eras whose methods are declared, each in the module of its name beside this one."""
+"""Eras whose methods for reviews are declared, each in the module of its name beside this one."""
 
-CHOICE_BUDGETS = (100, 1_000)
+PARTS = (*ERAS, "named_entities")
+"""All modules that declare methods. One for another task holds the methods of every era for it."""
+
 MOST_CONFIGURATIONS = 6
 CHOICES = ROOT / "data" / "reference_choices.json"
-TASK = "rotten_tomatoes"
 
 
 @dataclass
 class Fitted:
     """What training left behind: how to predict, and what it weighs.
 
-    `predict` maps a list of texts to an array of labels, shape (texts,).
+    `predict` maps what its task gives to answers: texts to an array of labels, shape (texts,), or
+    lists of tokens to lists of tag ids.
     """
 
-    predict: Callable[[list[str]], np.ndarray]
+    predict: Callable[[list], Any]
     trainable_parameters: int
     total_parameters: int
     artefact_bytes: int
@@ -60,11 +68,11 @@ class Method:
     """A way of using labels, declared: what it is called, what it tries, how it is fitted.
 
     Attributes:
-        era: one of `ERAS`.
-        name: of its line in every figure and of its rows in the ledger.
+        era: to which its idea belongs, one of `ERAS`.
+        name: of its line in every figure and of its rows in the ledger; no two methods share one.
         configurations: at most six, each the keyword arguments of `fit` beyond the first three.
         fit: `fit(corpus, labelled, seed, **configuration) -> Fitted`; `labelled` is a Dataset of
-            target examples.
+            target examples, with all columns of the task's split.
         prepare: `prepare(corpus, **configuration)` computes what every cell shares (vectors of the
             corpora, source weights) before the clock starts; None if there is nothing.
         uses_source: whether IMDB's labels are used.
@@ -72,7 +80,9 @@ class Method:
         random: whether the seed matters once the labels are given. Where it does not, "all" labels
             are run with one seed, since every seed would give the same model.
         heavy: whether a run takes minutes: three seeds up to 1,000 labels, then one.
+        largest: budget, for a control that costs as much as what it controls; None for all.
         notebook: where it is taught.
+        task: what it is asked.
     """
 
     era: str
@@ -84,7 +94,9 @@ class Method:
     uses_target: bool = True
     random: bool = True
     heavy: bool = False
+    largest: int | None = None
     notebook: str = ""
+    task: Task = REVIEWS
 
     def __post_init__(self):
         """Hold the rule that no method is tuned harder than another."""
@@ -101,48 +113,19 @@ class Method:
             return range(1)
         seeds = profile.seeds_for(budget)
         if self.heavy:
-            few = isinstance(budget, int) and budget <= 1_000
-            return seeds[: 3 if few else 1]
+            return seeds[: 3 if self.task.size(budget) <= 1_000 else 1]
         return seeds
 
     def budgets(self, profile: Profile) -> tuple[int | str, ...]:
-        """Budgets to run: those of the profile, or 0 alone without target labels."""
-        return profile.budgets if self.uses_target else (0,)
-
-
-@dataclass
-class Corpus:
-    """The reviews, and whatever several methods compute from them once."""
-
-    profile: Profile = PROFILES["cpu"]
-    _kept: dict[str, Any] = field(default_factory=dict)
-
-    def once(self, key: str, make: Callable[[], Any]) -> Any:
-        """Give what `make` returned the first time this key was asked for."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
-
-    @property
-    def reviews(self):
-        """Rotten Tomatoes: train, validation, test."""
-        return self.once("reviews", lambda: data.load_reviews(self.profile))
-
-    @property
-    def imdb(self):
-        """IMDB: train, validation, test."""
-        return self.once("imdb", lambda: data.load_imdb(self.profile))
-
-    def labelled(self, budget: int | str, seed: int):
-        """The target examples of a budget; an empty Dataset for 0."""
-        train = self.reviews["train"]
-        return train.select([]) if budget == 0 else data.label_budget(train, budget, seed)
+        """Budgets to run: those of the task in this profile, or 0 alone without target labels."""
+        budgets = self.task.budgets_in(profile) if self.uses_target else (0,)
+        return tuple(b for b in budgets if not self.largest or self.task.size(b) <= self.largest)
 
 
 class Cell(NamedTuple):
     """One training and its answers."""
 
-    correct: np.ndarray  # (items,) right or wrong
+    correct: np.ndarray  # (items,) right or wrong; (items, 3) counts where names are found
     labels: int
     seed: int
     fitted: Fitted
@@ -162,7 +145,7 @@ def run_cell(
 
     Args:
         method: what to train.
-        corpus: the reviews; what its methods share is computed once.
+        corpus: the texts; what its methods share is computed once.
         budget: labelled target examples, or `"all"`, or 0.
         seed: of the draw and of training.
         configuration: one of the method's.
@@ -171,36 +154,42 @@ def run_cell(
     Returns:
         The `Cell`: outcomes in the split's order, and both costs.
     """
-    labelled, items = corpus.labelled(budget, seed), corpus.reviews[split]
+    labelled = method.task.labelled(corpus, budget, seed)
     if method.prepare:
         method.prepare(corpus, **configuration)
     with measure() as train:
         fitted = method.fit(corpus, labelled, seed, **configuration)
+    untested = Cell(np.empty(0), len(labelled), seed, fitted, train, train)
+    return answer(method, corpus, untested, split)
+
+
+def answer(method: Method, corpus: Corpus, cell: Cell, split: str) -> Cell:
+    """Let what was trained answer another split: the same `Cell`, its outcomes and their cost."""
+    items = method.task.splits(corpus)[split]
     with measure() as evaluate:
-        predictions = np.asarray(fitted.predict(items["text"][:]))
-    correct = predictions == np.asarray(items["label"][:])
-    return Cell(correct, len(labelled), seed, fitted, train, evaluate)
+        predictions = cell.fitted.predict(items[method.task.given][:])
+    return cell._replace(correct=method.task.judge(items, predictions), evaluate=evaluate)
 
 
 def choose(method: Method, corpus: Corpus) -> dict:
     """Freeze a method's configuration by the one rule of the course.
 
-    Every configuration is trained with 100 and with 1,000 labels, seed 0; the best mean validation
-    accuracy wins, the earlier one in a tie. The validation labels are spent by this.
+    Every configuration is trained at the task's two budgets (100 and 1,000 labelled reviews, or 100
+    and all tagged sentences), seed 0; the best mean on validation wins, the earlier one in a tie.
+    The validation labels are spent by this.
 
     Returns:
-        `{"method", "configuration", "tried": [{"configuration", "accuracy": {budget: ...}}]}`.
+        `{"method", "configuration", "tried": [{"configuration", METRIC: {budget: ...}}]}`, where
+        METRIC is the task's, such as `"accuracy"`.
     """
-    known = [n for n in CHOICE_BUDGETS if n in corpus.profile.budgets] or corpus.profile.budgets[
-        -1:
-    ]
-    budgets = known if method.uses_target else (0,)
+    task = method.task
+    budgets = task.choice_budgets_in(corpus.profile) if method.uses_target else (0,)
     tried = []
     for configuration in method.configurations:
         cells = {str(n): run_cell(method, corpus, n, 0, configuration) for n in budgets}
-        accuracy = {n: float(cell.correct.mean()) for n, cell in cells.items()}
-        tried.append({"configuration": dict(configuration), "accuracy": accuracy})
-    means = [np.mean(list(entry["accuracy"].values())) for entry in tried]
+        figures = {n: task.figure(cell.correct) for n, cell in cells.items()}
+        tried.append({"configuration": dict(configuration), task.metric: figures})
+    means = [np.mean(list(entry[task.metric].values())) for entry in tried]
     best = tried[int(np.argmax(means))]["configuration"]
     return {"method": method.name, "configuration": best, "tried": tried}
 
@@ -212,7 +201,7 @@ def learning_curve(
     configuration: Mapping[str, Any],
     split: str = "validation",
 ) -> dict[int, np.ndarray]:
-    """Outcomes at several budgets: {labels: booleans (seeds, items)}."""
+    """Outcomes at several budgets: {labels: (seeds, items), or (seeds, items, 3) for span F1}."""
     curve = {}
     for budget in budgets:
         cells = [
@@ -225,11 +214,11 @@ def learning_curve(
 
 def to_row(run: Run, method: Method, corpus: Corpus, cell: Cell) -> dict:
     """Sign a cell answered on test, as a row of the ledger."""
-    return ledger.accuracy_row(
+    return method.task.sign(
         run,
         cell.correct,
         era=method.era,
-        task=TASK,
+        task=method.task.name,
         method=method.name,
         labels=cell.labels,
         source_labels=len(corpus.imdb["train"]) if method.uses_source else 0,
@@ -242,15 +231,18 @@ def to_row(run: Run, method: Method, corpus: Corpus, cell: Cell) -> dict:
     )
 
 
-def methods_of(era: str) -> dict[str, Method]:
-    """The methods an era declares, by name, in the order of its module.
+def methods_of(part: str) -> dict[str, Method]:
+    """The methods that a part of the grid declares, by name, in the order of its module.
+
+    Args:
+        part: one of `PARTS`: an era, or `"named_entities"`.
 
     Raises:
-        ValueError: if the era declares none; the message lists those that do.
+        ValueError: if there is no such part; the message lists those there are.
     """
-    if era not in ERAS:
-        raise ValueError(f"No methods are declared for {era!r}; there are {', '.join(ERAS)}.")
-    module = importlib.import_module(f"helpers.experiments.{era}")
+    if part not in PARTS:
+        raise ValueError(f"No methods are declared for {part!r}; there are {', '.join(PARTS)}.")
+    module = importlib.import_module(f"helpers.experiments.{part}")
     return {method.name: method for method in module.METHODS}
 
 
@@ -260,19 +252,18 @@ def reference_choices(path: Path = CHOICES) -> dict[str, dict]:
 
 
 def reference_curve(
-    name: str, path: Path = ledger.REFERENCE, profile: str = "cpu"
+    name: str, path: Path = ledger.REFERENCE, profile: str = "cpu", task: Task = REVIEWS
 ) -> dict[int, np.ndarray]:
-    """A method's line in the reference ledger: {labels: test outcomes, booleans (seeds, items)}.
+    """A method's line in the reference ledger, as `learning_curve` gives it, answered on test.
 
     Raises:
         ValueError: if the ledger has no row of that method; the message lists those it has.
     """
-    rows = [row for row in ledger.latest(ledger.read(path)) if row["task"] == TASK]
-    rows = [row for row in rows if row["profile"] == profile]
+    rows = [row for row in ledger.latest(ledger.read(path)) if row["task"] == task.name]
+    rows = [row for row in rows if (row["profile"], row["metric"]) == (profile, task.metric)]
     mine = [row for row in rows if row["method"] == name]
     if not mine:
         known = ", ".join(dict.fromkeys(row["method"] for row in rows)) or "none"
-        raise ValueError(f"The reference has no rows of {name!r}; it has {known}.")
-    items = 2 * data.HELD_OUT_PER_LABEL[TASK]
+        raise ValueError(f"The reference has no rows of {name!r} for {task.name}; it has {known}.")
     budgets = sorted({row["labels"] for row in mine})
-    return {n: ledger.outcomes([r for r in mine if r["labels"] == n], items) for n in budgets}
+    return {n: task.restore([row for row in mine if row["labels"] == n]) for n in budgets}

@@ -19,7 +19,7 @@ __all__ = ["benchmark"]
 
 
 def benchmark(
-    era: str,
+    part: str,
     names: Iterable[str] = (),
     *,
     profile: str = "cpu",
@@ -29,10 +29,10 @@ def benchmark(
     choices_path: Path | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """Run what is missing of an era's part of the grid, and add it to the reference ledger.
+    """Run what is missing of one part of the grid, and add it to the reference ledger.
 
     Args:
-        era: whose methods.
+        part: whose methods: an era, or `"named_entities"` (see `experiments.PARTS`).
         names: some of its methods; all of them without.
         profile: sizes, as everywhere.
         again: run the named methods anew, configurations included; later rows replace earlier.
@@ -45,7 +45,7 @@ def benchmark(
         0 when nothing is missing any more.
 
     Raises:
-        ValueError: if the era, a method or the profile is unknown.
+        ValueError: if the part, a method or the profile is unknown.
     """
     corpus = Corpus(_profile(profile))
     own = results_dir() / "benchmark"  # a trial in `smoke` has no place among the reference
@@ -53,11 +53,11 @@ def benchmark(
     choices_path = choices_path or (
         own / "choices.json" if profile == "smoke" else experiments.CHOICES
     )
-    methods, run = _named(experiments.methods_of(era), names), _run(profile, era)
+    methods, run = _named(experiments.methods_of(part), names), _run(profile, part)
     frozen = {m.name: _frozen(m, profile, choices_path, again) for m in methods}
     done = {_key(row) for row in ledger.read(path) if _counts(row, frozen)}
     todo = _missing(methods, corpus, done, profile)
-    echo(f"{era}: {len(todo)} of {_size(methods, corpus)} cells to run, profile {profile}")
+    echo(f"{part}: {len(todo)} of {_size(methods, corpus)} cells to run, profile {profile}")
     if dry_run or not todo:
         return 0
     clock = _Clock(len(todo))
@@ -71,8 +71,8 @@ def benchmark(
         for _, budget, seed in cells:
             cell = experiments.run_cell(method, corpus, budget, seed, configuration, "test")
             ledger.append(experiments.to_row(run, method, corpus, cell), path)
-            value = f"{cell.correct.mean():.3f}"
-            echo(f"{clock.tick()}  {method.name}, {budget} labels, seed {seed}: {value}")
+            value = method.task.figure(cell.correct)
+            echo(f"{clock.tick()}  {method.name}, {budget} labels, seed {seed}: {value:.3f}")
     return 0
 
 
@@ -103,7 +103,7 @@ def _profile(name: str):
     return PROFILES[name]
 
 
-def _run(profile: str, era: str) -> Run:
+def _run(profile: str, part: str) -> Run:
     """The run that signs the rows: like a notebook's, without one."""
     import torch
 
@@ -111,7 +111,7 @@ def _run(profile: str, era: str) -> Run:
     device = "cuda" if cuda else "cpu"
     threads = torch.get_num_threads()
     return Run(
-        f"benchmark {era}",
+        f"benchmark {part}",
         PROFILES[profile],
         0,
         device,
@@ -119,10 +119,6 @@ def _run(profile: str, era: str) -> Run:
         threads,
         versions=versions(),
     )
-
-
-def _labels(corpus: Corpus, budget: int | str) -> int:
-    return len(corpus.reviews["train"]) if budget == "all" else budget
 
 
 def _key(row: dict) -> tuple:
@@ -135,9 +131,15 @@ def _missing(methods, corpus: Corpus, done: set, profile: str) -> list[tuple]:
         for method in methods
         for budget in method.budgets(corpus.profile)
         for seed in method.seeds(corpus.profile, budget)
-        if (method.name, _labels(corpus, budget), seed, profile, "accuracy", experiments.TASK)
-        not in done
+        if _cell_key(method, corpus, budget, seed, profile) not in done
     ]
+
+
+def _cell_key(method: Method, corpus: Corpus, budget: int | str, seed: int, profile: str) -> tuple:
+    """What `_key` will give for the row of a cell."""
+    task = method.task
+    labels = task.labels(corpus, budget)
+    return method.name, labels, seed, profile, task.metric, task.name
 
 
 def _size(methods, corpus: Corpus) -> int:

@@ -167,5 +167,7 @@ METHODS = (
     _declare("encoder, top block", top_block, _settings((2e-4, 5e-4, 1e-3))),
     _declare("encoder, top three", top_three, _settings((1e-4, 2e-4, 5e-4))),
     _declare("encoder, fine-tuned", fine_tuned, _settings((1e-4, 2e-4, 4e-4))),
-    _declare("encoder, random weights", random_weights, _settings((2e-4, 5e-4), (60,))),
+    _declare(
+        "encoder, random weights", random_weights, _settings((2e-4, 5e-4), (60,)), largest=1_000
+    ),
 )

@@ -21,8 +21,8 @@ def gain(
     pair with those of one that ran three.
 
     Args:
-        first, second: {labels: outcomes (seeds, items)}, as `reference_curve` and `learning_curve`
-            give them.
+        first, second: {labels: outcomes}, as `reference_curve` and `learning_curve` give them:
+            (seeds, items), or (seeds, sentences, 3) for spans.
         labels: the budget.
         draws: of the bootstrap.
 
@@ -33,4 +33,6 @@ def gain(
         both = ", ".join(f"{n:,}" for n in sorted(set(first) & set(second))) or "none"
         raise ValueError(f"{labels:,} labels are not in both curves; these are: {both}.")
     seeds = min(len(first[labels]), len(second[labels]))
-    return evaluation.paired_difference(first[labels][:seeds], second[labels][:seeds], draws)
+    spans = first[labels].ndim == 3
+    compare = evaluation.paired_f1_difference if spans else evaluation.paired_difference
+    return compare(first[labels][:seeds], second[labels][:seeds], draws)

@@ -1,9 +1,4 @@
-"""A number, its interval, and whether two methods differ.
-
-Each method leaves behind one outcome a test item (right or wrong, for accuracy). Two methods that
-answered the same items can then be compared item by item, which sees much smaller differences than
-comparing two averages can.
-"""
+"""How far a mean can be trusted, and whether two methods differ on the same items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +9,12 @@ __all__ = [
     "DRAWS",
     "Difference",
     "Interval",
-    "accuracy",
     "bits_to_hex",
     "bootstrap_interval",
-    "count_parameters",
     "hex_to_bits",
-    "macro_f1",
     "mcnemar",
     "paired_difference",
-    "perplexity",
-    "span_counts",
-    "span_f1",
+    "resampled_means",
     "wilson_interval",
 ]
 
@@ -55,19 +45,6 @@ class Difference(Interval):
         return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
 
-def accuracy(predictions: Sequence[int], labels: Sequence[int]) -> float:
-    """Share of predictions that equal the label."""
-    return float(np.mean(_right(predictions, labels)))
-
-
-def macro_f1(predictions: Sequence[int], labels: Sequence[int]) -> float:
-    """F1 of each class, averaged with equal weight: a rare class counts as much as a common one."""
-    from sklearn.metrics import f1_score
-
-    _right(predictions, labels)
-    return float(f1_score(labels, predictions, average="macro", zero_division=0))
-
-
 def bootstrap_interval(
     correct: Sequence[bool], draws: int = DRAWS, seed: int = 0, level: float = 0.95
 ) -> Interval:
@@ -88,7 +65,7 @@ def bootstrap_interval(
     outcomes = np.asarray(correct, dtype=float)
     if outcomes.size == 0:
         raise ValueError("There are no test items to average over.")
-    means = _resampled_means(outcomes[None], draws, np.random.default_rng(seed))
+    means = resampled_means(outcomes[None], draws, np.random.default_rng(seed))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(outcomes.mean()), float(low), float(high))
 
@@ -130,7 +107,7 @@ def paired_difference(
     gap = a - b  # (seeds, items); a single row is broadcast over the other's seeds
     num_seeds, num_items = gap.shape
     rng = np.random.default_rng(seed)
-    by_seed = _resampled_means(gap, draws, rng)  # (draws, seeds)
+    by_seed = resampled_means(gap, draws, rng)  # (draws, seeds)
     if num_seeds > 1:
         picked = rng.integers(0, num_seeds, size=(draws, num_seeds))
         means = np.take_along_axis(by_seed, picked, axis=1).mean(axis=1)
@@ -173,79 +150,17 @@ def hex_to_bits(text: str, n: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(packed, np.uint8))[:n].astype(bool)
 
 
-def perplexity(nll: Sequence[float], tokens: Sequence[int]) -> float:
-    """Exponential of the mean loss a token, over documents of summed loss and token count.
+def resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Average each row over items drawn with replacement, the same items for every row.
 
     Args:
-        nll: summed negative log-likelihood of each document, in nats.
-        tokens: predicted tokens of each document.
-
-    Raises:
-        ValueError: if no token was predicted.
-    """
-    if sum(tokens) == 0:
-        raise ValueError("Perplexity needs at least one predicted token.")
-    return float(np.exp(np.sum(nll) / np.sum(tokens)))
-
-
-def span_counts(
-    predicted: list[list[str]], truth: list[list[str]]
-) -> tuple[list[list[int]], dict[str, list[int]]]:
-    """Count entity spans found, invented and missed: a span counts when border and type agree.
-
-    Args:
-        predicted: IOB2 tags a sentence.
-        truth: the true tags, of the same lengths.
+        rows: per-item scores, shape (rows, items).
+        draws: resampled test sets.
+        rng: where the draws come from.
 
     Returns:
-        `[tp, fp, fn]` for each sentence, and for each entity type over all sentences.
-
-    Raises:
-        ValueError: if the numbers of sentences or of tags in one differ; the message names it.
+        Means of shape (draws, rows).
     """
-    from nervaluate import collect_named_entities
-
-    if len(predicted) != len(truth):
-        raise ValueError(f"{len(predicted)} predicted sentences for {len(truth)} true ones.")
-    sentences, types = [], {}
-    for i, (guess, gold) in enumerate(zip(predicted, truth, strict=True)):
-        if len(guess) != len(gold):
-            raise ValueError(f"Sentence {i}: {len(guess)} predicted tags for {len(gold)} words.")
-        spans_guess, spans_gold = (
-            {(e["label"], e["start"], e["end"]) for e in collect_named_entities(tags)}
-            for tags in (guess, gold)
-        )
-        groups = (spans_guess & spans_gold, spans_guess - spans_gold, spans_gold - spans_guess)
-        sentences.append([len(group) for group in groups])
-        for column, group in enumerate(groups):
-            for label, _, _ in group:
-                types.setdefault(label, [0, 0, 0])[column] += 1
-    return sentences, types
-
-
-def span_f1(counts: Sequence[Sequence[int]]) -> float:
-    """Micro-averaged F1 from rows of `[tp, fp, fn]`; 0 when nothing was there to find or found."""
-    tp, fp, fn = np.asarray(counts).reshape(-1, 3).sum(axis=0)
-    return float(2 * tp / (2 * tp + fp + fn)) if tp + fp + fn else 0.0
-
-
-def count_parameters(model) -> tuple[int, int]:
-    """(trainable, total) numbers in a torch module; tied weights count once."""
-    parameters = list(model.parameters())
-    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
-
-
-def _right(predictions: Sequence[int], labels: Sequence[int]) -> np.ndarray:
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
-    if predictions.shape != labels.shape or predictions.size == 0:
-        raise ValueError(
-            f"{predictions.size} predictions for {labels.size} labels; give one for each."
-        )
-    return predictions == labels
-
-
-def _resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Means of each row over resampled items, the same items for every row: (draws, rows)."""
     items = rows.shape[1]
     means = np.empty((draws, len(rows)))
     block = max(1, 2_000_000 // items)  # counts of 2 million items at a time: 16 MB

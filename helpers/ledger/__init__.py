@@ -5,15 +5,14 @@ with the course. Lines are only ever added. What counts is the latest line of ea
 """
 
 import json
-import math
 import os
-import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 from helpers import evaluation
-from helpers.runtime import ROOT, Cost, Run, results_dir, revision
+from helpers.ledger.rows import IDENTITY, KEYS, accuracy_row, check, row, span_row
+from helpers.runtime import ROOT, results_dir
 
 __all__ = [
     "IDENTITY",
@@ -28,16 +27,9 @@ __all__ = [
     "outcomes",
     "read",
     "row",
+    "span_outcomes",
+    "span_row",
 ]
-
-ERAS = ("classical", "pretraining", "embeddings", "bert", "gpt", "lora")
-KEYS = tuple(
-    "era notebook task method labels source_labels seed metric value low high correct "
-    "trainable_parameters total_parameters train_seconds eval_seconds peak_memory_bytes "
-    "artefact_bytes profile device versions revision time".split()
-)
-IDENTITY = ("method", "task", "metric", "labels", "source_labels", "seed", "profile")
-"""What makes two lines the same result; the later one replaces the earlier when loading."""
 
 REFERENCE = ROOT / "data" / "reference_ledger.jsonl"
 
@@ -45,84 +37,6 @@ REFERENCE = ROOT / "data" / "reference_ledger.jsonl"
 def ledger_path() -> Path:
     """The ledger of your own runs."""
     return results_dir() / "ledger.jsonl"
-
-
-def row(
-    run: Run,
-    *,
-    era: str,
-    task: str,
-    method: str,
-    labels: int,
-    seed: int,
-    metric: str,
-    interval: evaluation.Interval,
-    correct: object = None,
-    source_labels: int = 0,
-    trainable_parameters: int,
-    total_parameters: int,
-    train: Cost,
-    evaluate: Cost,
-    artefact_bytes: int,
-) -> dict:
-    """Sign a result: put the run's profile, device, versions and time beside the figures.
-
-    Args:
-        run: the run that made it.
-        era: one of `ERAS`.
-        task: for example `"rotten_tomatoes"`.
-        method: the name its line has in every figure.
-        labels: labelled target examples used; 0 for zero-shot, the true count for "all".
-        seed: of the budget's draw and of training.
-        metric: `"accuracy"`, `"span_f1"`, `"perplexity"` or `"minimal_pairs"`.
-        interval: the value with its 95 % interval over test items.
-        correct: what pairs it with other methods: hex outcomes (accuracy, minimal pairs),
-            `[tp, fp, fn]` a sentence (span F1), `[nll, tokens]` a document (perplexity), or None.
-        source_labels: labelled examples of another corpus that were used.
-        trainable_parameters: numbers that training may change.
-        total_parameters: numbers the method needs to predict.
-        train: seconds and peak memory of training.
-        evaluate: seconds of prediction over the test set.
-        artefact_bytes: what would have to be shipped to predict elsewhere, given the base model.
-
-    Returns:
-        A dict with exactly the keys `KEYS`, ready for `append`.
-    """
-    return {
-        "era": era,
-        "notebook": run.notebook,
-        "task": task,
-        "method": method,
-        "labels": int(labels),
-        "source_labels": int(source_labels),
-        "seed": int(seed),
-        "metric": metric,
-        "value": float(interval.value),
-        "low": float(interval.low),
-        "high": float(interval.high),
-        "correct": correct,
-        "trainable_parameters": int(trainable_parameters),
-        "total_parameters": int(total_parameters),
-        "train_seconds": round(train.seconds, 4),
-        "eval_seconds": round(evaluate.seconds, 4),
-        "peak_memory_bytes": int(train.peak_memory_bytes),
-        "artefact_bytes": int(artefact_bytes),
-        **_signature(run),
-    }
-
-
-def accuracy_row(run: Run, correct: Iterable[bool], **facts) -> dict:
-    """`row` for accuracy: value, interval and the outcome of each test item from `correct`.
-
-    Args:
-        run: the run that made it.
-        correct: right or wrong for each test item, in the test set's order.
-        **facts: the other arguments of `row`.
-    """
-    outcome = list(correct)
-    interval = evaluation.bootstrap_interval(outcome, draws=run.profile.bootstrap_draws)
-    bits = evaluation.bits_to_hex(outcome)
-    return row(run, metric="accuracy", interval=interval, correct=bits, **facts)
 
 
 def append(rows: Iterable[dict] | dict, path: Path | None = None) -> None:
@@ -139,7 +53,7 @@ def append(rows: Iterable[dict] | dict, path: Path | None = None) -> None:
 
     rows = [rows] if isinstance(rows, dict) else list(rows)
     for entry in rows:
-        _check(entry)
+        check(entry)
     if not rows:
         return
     path = path or ledger_path()
@@ -171,7 +85,7 @@ def read(path: Path | None = None) -> list[dict]:
             continue
         try:
             entry = json.loads(line)
-            _check(entry)
+            check(entry)
         except ValueError as error:
             warnings.warn(f"{path.name}, line {number} left out: {error}", stacklevel=2)
         else:
@@ -219,9 +133,27 @@ def outcomes(rows, items: int):
     """
     import numpy as np
 
+    stored = [entry["correct"] for entry in _by_seed(rows)]
+    return np.stack([evaluation.hex_to_bits(bits, items) for bits in stored])
+
+
+def span_outcomes(rows):
+    """Stack stored span counts into an array for `evaluation.paired_f1_difference`.
+
+    Args:
+        rows: span F1 rows of one method at one budget, one a seed (a DataFrame or dicts).
+
+    Returns:
+        `[tp, fp, fn]` of each sentence: integers of shape (seeds, sentences, 3), ordered by seed.
+    """
+    import numpy as np
+
+    return np.array([entry["correct"] for entry in _by_seed(rows)], dtype=int)
+
+
+def _by_seed(rows) -> list[dict]:
     records = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
-    records = sorted(records, key=lambda entry: entry["seed"])
-    return np.stack([evaluation.hex_to_bits(entry["correct"], items) for entry in records])
+    return sorted(records, key=lambda entry: entry["seed"])
 
 
 def expect(
@@ -266,33 +198,3 @@ def expect(
         with open(verdicts, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
     return held
-
-
-def _signature(run: Run) -> dict:
-    return {
-        "profile": run.profile.name,
-        "device": run.device_name,
-        "versions": dict(run.versions),
-        "revision": revision(),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def _check(entry: dict) -> None:
-    if not isinstance(entry, dict):
-        raise ValueError("a ledger line must be a JSON object")
-    missing, extra = set(KEYS) - set(entry), set(entry) - set(KEYS)
-    if missing or extra:
-        raise ValueError(f"missing keys {sorted(missing)}, unknown keys {sorted(extra)}")
-    if entry["era"] not in ERAS:
-        raise ValueError(f"era {entry['era']!r} is none of {', '.join(ERAS)}")
-    for key in ("value", "low", "high", "train_seconds", "eval_seconds"):
-        number = entry[key]
-        if type(number) not in (int, float) or not math.isfinite(number):
-            raise ValueError(f"{key} is {number!r}, not a finite number")
-    if not entry["low"] <= entry["value"] <= entry["high"]:
-        raise ValueError(f"value {entry['value']} is outside {entry['low']} to {entry['high']}")
-    for key in IDENTITY:
-        kind = int if key in ("labels", "source_labels", "seed") else str
-        if type(entry[key]) is not kind:
-            raise ValueError(f"{key} is {entry[key]!r}, not {kind.__name__}")

@@ -1,0 +1,40 @@
+"""A number, its interval, and whether two methods differ.
+
+Each method leaves behind one outcome a test item: right or wrong, for accuracy, or the names found,
+invented and missed, for span F1. Two methods that answered the same items can then be compared item
+by item, which sees much smaller differences than comparing two averages can.
+"""
+
+from helpers.evaluation.intervals import (
+    DRAWS,
+    Difference,
+    Interval,
+    bits_to_hex,
+    bootstrap_interval,
+    hex_to_bits,
+    mcnemar,
+    paired_difference,
+    wilson_interval,
+)
+from helpers.evaluation.scores import accuracy, count_parameters, macro_f1, perplexity
+from helpers.evaluation.spans import bootstrap_f1, paired_f1_difference, span_counts, span_f1
+
+__all__ = [
+    "DRAWS",
+    "Difference",
+    "Interval",
+    "accuracy",
+    "bits_to_hex",
+    "bootstrap_f1",
+    "bootstrap_interval",
+    "count_parameters",
+    "hex_to_bits",
+    "macro_f1",
+    "mcnemar",
+    "paired_difference",
+    "paired_f1_difference",
+    "perplexity",
+    "span_counts",
+    "span_f1",
+    "wilson_interval",
+]

@@ -1,0 +1,141 @@
+"""Names found, invented and missed: F1 over spans, its interval, and whether two taggers differ."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from helpers.evaluation.intervals import DRAWS, Difference, Interval, resampled_means
+
+__all__ = ["bootstrap_f1", "paired_f1_difference", "span_counts", "span_f1"]
+
+
+def span_counts(
+    predicted: list[list[str]], truth: list[list[str]]
+) -> tuple[list[list[int]], dict[str, list[int]]]:
+    """Count entity spans found, invented and missed: a span counts when border and type agree.
+
+    Args:
+        predicted: IOB2 tags a sentence.
+        truth: the true tags, of the same lengths.
+
+    Returns:
+        `[tp, fp, fn]` for each sentence, and for each entity type over all sentences.
+
+    Raises:
+        ValueError: if the numbers of sentences or of tags in one differ; the message names it.
+    """
+    from nervaluate import collect_named_entities
+
+    if len(predicted) != len(truth):
+        raise ValueError(f"{len(predicted)} predicted sentences for {len(truth)} true ones.")
+    sentences, types = [], {}
+    for i, (guess, gold) in enumerate(zip(predicted, truth, strict=True)):
+        if len(guess) != len(gold):
+            raise ValueError(f"Sentence {i}: {len(guess)} predicted tags for {len(gold)} words.")
+        spans_guess, spans_gold = (
+            {(e["label"], e["start"], e["end"]) for e in collect_named_entities(tags)}
+            for tags in (guess, gold)
+        )
+        groups = (spans_guess & spans_gold, spans_guess - spans_gold, spans_gold - spans_guess)
+        sentences.append([len(group) for group in groups])
+        for column, group in enumerate(groups):
+            for label, _, _ in group:
+                types.setdefault(label, [0, 0, 0])[column] += 1
+    return sentences, types
+
+
+def span_f1(counts: Sequence[Sequence[int]]) -> float:
+    """Micro-averaged F1 from rows of `[tp, fp, fn]`; 0 when nothing was there to find or found."""
+    tp, fp, fn = np.asarray(counts).reshape(-1, 3).sum(axis=0)
+    return float(2 * tp / (2 * tp + fp + fn)) if tp + fp + fn else 0.0
+
+
+def bootstrap_f1(
+    counts: Sequence[Sequence[int]], draws: int = DRAWS, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """How far a span F1 could move if the test sentences had been others of the same kind.
+
+    Sentences are drawn with replacement, not spans: names of one sentence are found or missed
+    together, and F1 of each drawn set is taken from its summed counts.
+
+    Args:
+        counts: `[tp, fp, fn]` a sentence, shape (sentences, 3).
+        draws: resampled test sets.
+        seed: of the draws; the same seed gives the same interval.
+        level: coverage aimed at.
+
+    Raises:
+        ValueError: if there are no sentences, or a row has not three counts.
+    """
+    [table] = _checked([counts])
+    rng = np.random.default_rng(seed)
+    low, high = _middle(_f1(resampled_means(table.T, draws, rng)), level)
+    value = span_f1(table)
+    # Where every draw gives the same F1, rounding must not put it outside its own interval.
+    return Interval(value, min(low, value), max(high, value))
+
+
+def paired_f1_difference(
+    first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = 0.95
+) -> Difference:
+    """First tagger's span F1 minus the second's, over seeds and test sentences together.
+
+    Each draw picks the same sentences and the same seeds for both, as `paired_difference` does. F1
+    is taken seed by seed and then averaged. With one seed only the sentences are drawn, and the
+    interval says nothing about other seeds.
+
+    Args:
+        first: `[tp, fp, fn]` of each sentence, shape (seeds, sentences, 3), or (sentences, 3) for
+            one seed.
+        second: the same sentences. A tagger without seeds may give one: it is repeated for each
+            seed of the other.
+        draws: resampled worlds.
+        seed: of the draws.
+        level: coverage aimed at.
+
+    Raises:
+        ValueError: if the shapes do not fit; the message gives both.
+    """
+    a, b = _checked(first), _checked(second)
+    if a.shape[1] != b.shape[1] or (len(a) != len(b) and 1 not in (len(a), len(b))):
+        raise ValueError(
+            f"Counts of shape {a.shape} and {b.shape} cannot be paired: give both taggers the same "
+            "test sentences and the same seeds."
+        )
+    num_seeds, num_items = max(len(a), len(b)), a.shape[1]
+    rng = np.random.default_rng(seed)
+    both = np.concatenate([a, b]).transpose(0, 2, 1)  # (seeds of a and of b, 3, sentences)
+    means = resampled_means(both.reshape(-1, num_items), draws, rng)
+    by_seed = _f1(means.reshape(draws, -1, 3))  # F1 of means is F1 of sums
+    gap = by_seed[:, : len(a)] - by_seed[:, len(a) :]  # (draws, seeds)
+    if num_seeds > 1:
+        picked = rng.integers(0, num_seeds, size=(draws, num_seeds))
+        gap = np.take_along_axis(gap, picked, axis=1)
+    low, high = _middle(gap.mean(axis=1), level)
+    value = float((_f1(a.sum(axis=1)) - _f1(b.sum(axis=1))).mean())
+    return Difference(value, low, high, num_seeds, num_items)
+
+
+def _checked(counts) -> np.ndarray:
+    """Counts as (seeds, sentences, 3), or an error that says what they are."""
+    table = np.asarray(counts, dtype=float)
+    if table.ndim == 2:
+        table = table[None]
+    if table.ndim != 3 or table.shape[2] != 3 or table.size == 0:
+        raise ValueError(
+            f"Counts of shape {np.shape(counts)}: give [tp, fp, fn] for each of one or more "
+            "sentences."
+        )
+    return table
+
+
+def _f1(counts: np.ndarray) -> np.ndarray:
+    """F1 of counts (..., 3); 0 where nothing was there to find or found."""
+    tp, fp, fn = np.moveaxis(counts, -1, 0)
+    whole = 2 * tp + fp + fn
+    return np.divide(2 * tp, whole, out=np.zeros_like(whole), where=whole > 0)
+
+
+def _middle(values: np.ndarray, level: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,125 @@
+"""Names by hand-made features and a conditional random field (Lafferty, McCallum & Pereira 2001).
+
+What a word looks like and what stands beside it is written down as texts; the field weighs each of
+them for each tag, and each tag for the one that follows, so that a sentence is tagged as a whole.
+"""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CRF", "train_crf", "word_features", "word_shape"]
+
+QUOTES = {'"', "“", "”", "«", "»", "\x93", "\x94"}
+AFFIXES = (2, 3, 4)
+NEIGHBOURS = (-2, -1, 1, 2)
+MOST_ITERATIONS = 300
+
+
+def word_shape(word: str) -> str:
+    """Keep how a word is spelled and drop what it says: `Jake` Xx, `U.S.` X.X., `1999` dd.
+
+    Capitals become X, small letters x, digits d; a longer run of capitals or digits becomes two
+    signs, of small letters one.
+    """
+    kinds = "".join(
+        "X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word
+    )
+    return re.sub(r"x+|X{2,}|d{2,}", lambda run: run[0][: 1 if run[0][0] == "x" else 2], kinds)
+
+
+def word_features(tokens: Sequence[str]) -> list[list[str]]:
+    """Write down what a tagger before 2010 knew about each word of a sentence.
+
+    Of the word: itself in lower case, its first and last letters, its shape, whether it begins with
+    a capital, stands between quotes, or opens the sentence. Of two words to each side: themselves
+    and their shapes. No tag is among them: those of neighbours are the field's own business.
+
+    Args:
+        tokens: one sentence.
+
+    Returns:
+        A list of features for each token, such as `"suffix3=ard"` or `"-1:shape=Xx"`.
+    """
+    words, shapes = [token.lower() for token in tokens], [word_shape(token) for token in tokens]
+    quoted = _between_quotes(tokens)
+    rows = []
+    for i, (token, word) in enumerate(zip(tokens, words, strict=True)):
+        row = ["always", f"word={word}", f"shape={shapes[i]}"]
+        row += [f"prefix{n}={word[:n]}" for n in AFFIXES if len(word) > n]
+        row += [f"suffix{n}={word[-n:]}" for n in AFFIXES if len(word) > n]
+        facts = {"capital": token[:1].isupper(), "quoted": quoted[i], "first": i == 0}
+        row += [name for name, true in facts.items() if true]
+        for offset in NEIGHBOURS:
+            if 0 <= i + offset < len(words):
+                row.append(f"{offset:+d}:word={words[i + offset]}")
+                row.append(f"{offset:+d}:shape={shapes[i + offset]}")
+            else:
+                row.append(f"{offset:+d}:outside")
+        rows.append(row)
+    return rows
+
+
+def _between_quotes(tokens: Sequence[str]) -> list[bool]:
+    """Mark what stands between a quotation mark and the next; one without a partner opens none."""
+    marks = [i for i, token in enumerate(tokens) if token in QUOTES]
+    inside = [False] * len(tokens)
+    for opening, closing in zip(marks[::2], marks[1::2], strict=False):
+        inside[opening + 1 : closing] = [True] * (closing - opening - 1)
+    return inside
+
+
+@dataclass(frozen=True)
+class CRF:
+    """A trained field.
+
+    Attributes:
+        model: the content of its model file.
+        num_weights: numbers it keeps, those of features and those of neighbouring tags.
+    """
+
+    model: bytes
+    num_weights: int
+    _tagger: Any  # reads `model` in place, which must live as long
+
+    def tag(self, tokens: Sequence[str]) -> list[str]:
+        """Give the most probable tags of a sentence, one a token."""
+        return self._tagger.tag(word_features(tokens))
+
+
+def train_crf(
+    token_lists: Sequence[Sequence[str]],
+    tags: Sequence[Sequence[str]],
+    c1: float = 0.0,
+    c2: float = 1.0,
+) -> CRF:
+    """Fit a field to tagged sentences by L-BFGS, to the end or for 300 iterations.
+
+    Args:
+        token_lists: sentences as lists of words.
+        tags: one a word.
+        c1: weight of the sum of absolute weights; above 0 it sets many of them to 0.
+        c2: weight of the sum of squared weights.
+
+    Raises:
+        ValueError: if a sentence has another number of tags than of words; the message names it.
+    """
+    import pycrfsuite
+
+    trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
+    trainer.set_params({"c1": c1, "c2": c2, "max_iterations": MOST_ITERATIONS})
+    for i, (tokens, row) in enumerate(zip(token_lists, tags, strict=True)):
+        if len(tokens) != len(row):
+            raise ValueError(f"Sentence {i} has {len(tokens)} words and {len(row)} tags.")
+        trainer.append(word_features(tokens), row)
+    with tempfile.TemporaryDirectory(prefix="crf-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "model"
+        trainer.train(str(path))
+        model = path.read_bytes()
+    tagger = pycrfsuite.Tagger()
+    tagger.open_inmemory(model)
+    known = tagger.info()
+    return CRF(model, len(known.state_features) + len(known.transitions), tagger)
