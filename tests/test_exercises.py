@@ -168,3 +168,42 @@ def test_the_fifth_notebook_tells_apart_the_usual_slips():
     refused(checks["2"], ((last_piece, "first piece"),))
     greedy = (lambda scores, pairs: list(scores.argmax(axis=1)), "score of each pair")
     refused(checks["3"], (greedy,))
+
+
+def test_a_bonus_finds_its_checks_by_its_whole_name(capsys):
+    check(a_run("bonus/inside_bert"), "1", (64 * 63 // 2, 2 * (32 * 31 // 2)))
+    check(a_run("bonus/inside_bert"), "2", ...)
+    assert capsys.readouterr().out.startswith("Exercise 1: correct.")
+    for path in (ROOT / "notebooks" / "bonus").glob("*.ipynb"):
+        assert importlib.import_module(f"helpers.exercises.nb_{path.stem}").CHECKS
+
+
+def test_inside_bert_tells_apart_the_usual_slips():
+    checks = importlib.import_module("helpers.exercises.nb_inside_bert").CHECKS
+    pairs = (
+        ((64 * 63, 992), "counts once"),
+        ((2016, 496), "there are two"),
+        ((2016, 1024), "within each class"),
+        ((496, 240), "63 others"),
+        (2016, "two numbers"),
+    )
+    for slip, hint in pairs:
+        with pytest.raises(Hint, match=hint):
+            checks["1"](slip)
+
+    def length(arrays):
+        return np.sqrt(sum((array**2).sum() for array in arrays))
+
+    def change(before, after):
+        return [after[name] - before[name] for name in before]
+
+    assert checks["2"](lambda b, a: length(change(b, a)) / length(b.values()))
+    movements = (
+        (lambda b, a: np.mean([length([a[k] - b[k]]) / length([b[k]]) for k in b]), "mean of the"),
+        (lambda b, a: sum(length([c]) for c in change(b, a)) / 27, "squared lengths do"),
+        (lambda b, a: (length(change(b, a)) / length(b.values())) ** 2, "root is missing"),
+        (lambda b, a: length(change(b, a)) / length(a.values()), "before, not after"),
+    )
+    for slip, hint in movements:
+        with pytest.raises(Hint, match=hint):
+            checks["2"](slip)

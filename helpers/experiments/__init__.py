@@ -54,13 +54,15 @@ class Fitted:
     """What training left behind: how to predict, and what it weighs.
 
     `predict` maps what its task gives to answers: texts to an array of labels, shape (texts,), or
-    lists of tokens to lists of tag ids.
+    lists of tokens to lists of tag ids. `model` is what was trained, to look inside, where a method
+    hands it out.
     """
 
     predict: Callable[[list], Any]
     trainable_parameters: int
     total_parameters: int
     artefact_bytes: int
+    model: Any = None
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ def linear_probe(corpus, labelled, seed, C):
     trained = model.coef_.size + model.intercept_.size
     body = corpus.once("encoder", lambda: encoder(corpus)).model.bert
     total = trained + sum(p.numel() for p in body.parameters())
-    return Fitted(lambda texts: model.predict(embed(corpus, texts)), trained, total, 4 * trained)
+    return Fitted(
+        lambda texts: model.predict(embed(corpus, texts)), trained, total, 4 * trained, model
+    )
 
 
 def epochs_for(rows: int, num_epochs: int, min_steps: int, batch_size: int = 32) -> int:
@@ -121,7 +123,7 @@ def _tuned(corpus, labelled, seed, blocks, weights=True, **settings) -> Fitted:
         rows = pretrained.encode_texts(loaded.tokenizer, texts, None, MAX_LENGTH)
         return training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id).argmax(axis=1)
 
-    return Fitted(predict, trained, total, 4 * trained)
+    return Fitted(predict, trained, total, 4 * trained, loaded)
 
 
 def top_block(corpus, labelled, seed, **settings):

@@ -89,6 +89,11 @@ class CRF:
         """Give the most probable tags of a sentence, one a token."""
         return self._tagger.tag(word_features(tokens))
 
+    def weights(self) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]:
+        """Give what was learned: {(feature, tag): weight} and {(tag, next tag): weight}."""
+        known = self._tagger.info()
+        return dict(known.state_features), dict(known.transitions)
+
 
 def train_crf(
     token_lists: Sequence[Sequence[str]],

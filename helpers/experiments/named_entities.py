@@ -29,7 +29,8 @@ def crf(corpus, labelled, seed, c1, c2):
     def predict(token_lists):
         return [[data.NER_TAGS.index(tag) for tag in model.tag(t)] for t in token_lists]
 
-    return Fitted(predict, model.num_weights, model.num_weights, len(model.model))
+    size = model.num_weights
+    return Fitted(predict, size, size, len(model.model), model)
 
 
 def spelling(word: str) -> int:
