@@ -1,14 +1,16 @@
 """The taggers: what each may see, that it learns, and that pairs of them differ by one thing."""
 
 import gc
+import shutil
 import tempfile
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from transformers import BertConfig, BertForMaskedLM
 
-from helpers import data, embeddings, evaluation, experiments, pretrained, training
+from helpers import assets, data, embeddings, evaluation, experiments, pretrained, training
 from helpers.experiments import FILM_NER, Corpus, named_entities
 from helpers.experiments.crf import train_crf, word_features, word_shape
 from helpers.pretrained.capitals import TaggerWithCapitals
@@ -110,6 +112,15 @@ def test_a_field_leaves_no_file_behind_and_counts_the_weights_it_keeps(
     assert sparse.num_weights < dense.num_weights / 3 and len(sparse.model) < len(dense.model)
 
 
+def test_a_field_says_what_it_learned():
+    words, tags = [["Mr", "Bond", "left"], ["he", "left"]], [["O", "B-CHAR", "O"], ["O", "O"]]
+    field = train_crf(words * 5, tags * 5, 0.0, 0.1)
+    state, pairs = field.weights()
+    assert len(state) + len(pairs) == field.num_weights
+    assert state["word=bond", "B-CHAR"] > 0 > state.get(("word=left", "B-CHAR"), -1)
+    assert ("O", "B-CHAR") in pairs and ("B-CHAR", "B-CHAR") not in pairs
+
+
 def test_a_field_refuses_tags_that_do_not_fit_the_words():
     with pytest.raises(ValueError, match="Sentence 1 has 2 words and 1 tags"):
         train_crf([["a"], ["b", "c"]], [["O"], ["O"]])
@@ -203,3 +214,21 @@ def test_piece_vectors_stay_and_all_else_trains(corpus, capitals):
         assert (
             model.capitals.weight[1:].abs().max() > 0 and model.capitals.weight[0].abs().max() == 0
         )
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name.startswith("encoder")])
+def test_the_gpu_profile_tags_with_the_encoder_it_is_given(tmp_path, monkeypatch, name):
+    config = BertConfig(
+        vocab_size=30_522, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    BertForMaskedLM(config).save_pretrained(tmp_path)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(assets.path("minilm") / file, tmp_path)
+    monkeypatch.setenv("COURSE_ENCODER", str(tmp_path))
+    corpus = Corpus(PROFILES["gpu"])
+    corpus.names["validation"] = corpus.names["validation"].select(range(20))
+    settings = {"num_epochs": 1, "min_steps": 0, "learning_rate": 1e-3}
+    cell = experiments.run_cell(METHODS[name], corpus, 32, 0, settings)
+    assert cell.correct.shape == (20, 3) and cell.labels == 32

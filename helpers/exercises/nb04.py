@@ -55,7 +55,7 @@ def padding_share(function) -> str:
             raise Hint("each batch is padded to its own longest text, not to the longest of all")
         if abs(got - expected) > 1e-6:
             raise Hint(f"lengths {lengths} in batches of {size}: {expected:.3f}, not {got:.3f}")
-    return "Batches of similar length are why `training.fit` sorts before it cuts."
+    return "This is why `training.fit` puts texts of similar length together."
 
 
 CHECKS = {"1": numbers_in_a_block, "2": masked_weights, "3": padding_share}

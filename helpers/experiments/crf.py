@@ -116,6 +116,8 @@ def train_crf(
 
     trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
     trainer.set_params({"c1": c1, "c2": c2, "max_iterations": MOST_ITERATIONS})
+    # Also weigh pairs of tags that never occur, so that they can be made improbable.
+    trainer.set_params({"feature.possible_transitions": True})
     for i, (tokens, row) in enumerate(zip(token_lists, tags, strict=True)):
         if len(tokens) != len(row):
             raise ValueError(f"Sentence {i} has {len(tokens)} words and {len(row)} tags.")
