@@ -176,8 +176,7 @@ def learning_curve(
     crowded = len(curves) > 4
     outside = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
     axes.legend(**outside if crowded else {"loc": "lower right"})
-    few, many = min(seeds), max(seeds)
-    count = f"{many}" if few == many else f"{few} to {many}"
+    count = " to ".join(str(n) for n in sorted({min(seeds), max(seeds)}))
     show(
         figure,
         f"{alt} Means: {'; '.join(ends)}.",
