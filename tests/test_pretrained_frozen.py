@@ -6,7 +6,12 @@ import torch
 import transformers
 
 from helpers import training
-from helpers.pretrained import FrozenBelow, MeanPooledClassifier, freeze_below
+from helpers.pretrained import (
+    FrozenBelow,
+    LastTokenClassifier,
+    MeanPooledClassifier,
+    freeze_below,
+)
 from helpers.training import pad_batch
 
 SIZES = {"vocab_size": 20, "max_position_embeddings": 40, "pad_token_id": 0}
@@ -17,14 +22,20 @@ CONFIGS = {
     "distilbert": lambda: transformers.DistilBertConfig(
         **SIZES, dim=8, n_layers=3, n_heads=2, hidden_dim=16
     ),
+    "gpt2": lambda: transformers.GPT2Config(
+        vocab_size=20, n_positions=40, pad_token_id=0, n_embd=8, n_layer=3, n_head=2
+    ),
+    "llama": lambda: transformers.LlamaConfig(**SIZES, **BERT, num_key_value_heads=1),
 }
+DECODERS = ("gpt2", "llama")
 
 
 @pytest.fixture(params=CONFIGS)
 def model(request):
     torch.manual_seed(0)
     body = transformers.AutoModel.from_config(CONFIGS[request.param]())
-    return MeanPooledClassifier(body, 2).eval()
+    classifier = LastTokenClassifier if request.param in DECODERS else MeanPooledClassifier
+    return classifier(body, 2).eval()
 
 
 @pytest.fixture
@@ -73,7 +84,7 @@ def test_a_step_without_dropout_is_the_step_of_the_whole_model(model, rows):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        for name in ("attention_dropout", "dropout"):
+        for name in ("attention_dropout", "dropout"):  # some layers keep a number
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
     remembering = FrozenBelow(model, 1)
@@ -102,3 +113,13 @@ def test_no_parameter_is_counted_twice(model):
 def test_more_blocks_than_there_are_is_an_error(model):
     with pytest.raises(ValueError, match="3 blocks"):
         FrozenBelow(model, 4)
+
+
+def test_a_body_that_cannot_be_cut_in_two_is_refused():
+    config = transformers.OPTConfig(  # it adds positions to whatever it takes for word vectors
+        vocab_size=20, hidden_size=8, num_hidden_layers=3, ffn_dim=16, num_attention_heads=2,
+        max_position_embeddings=40, word_embed_proj_dim=8, pad_token_id=0,
+    )  # fmt: skip
+    model = LastTokenClassifier(transformers.OPTModel(config), 2)
+    with pytest.raises(ValueError, match="OPTModel does more between .*freeze_below"):
+        FrozenBelow(model, 1)

@@ -2,15 +2,24 @@
 
 import json
 import os
+import re
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tiny_decoders import END, save_gpt2, save_llama
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from helpers import training
-from helpers.pretrained import MeanPooledClassifier, ModelError, encode_texts, load_encoder
+from helpers.pretrained import (
+    LastTokenClassifier,
+    MeanPooledClassifier,
+    ModelError,
+    encode_texts,
+    load_decoder,
+    load_encoder,
+)
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"a an the good bad so film story of man".split()]
 SIZES = {"vocab_size": len(WORDS), "max_position_embeddings": 40, "pad_token_id": 0}
@@ -21,7 +30,19 @@ BODIES = {
     "distilbert": lambda: transformers.DistilBertModel(
         transformers.DistilBertConfig(**SIZES, dim=8, n_layers=2, n_heads=2, hidden_dim=16)
     ),
-}
+    "gpt2": lambda: transformers.GPT2Model(
+        transformers.GPT2Config(
+            vocab_size=len(WORDS), n_positions=40, pad_token_id=0, n_embd=8, n_layer=2, n_head=2
+        )
+    ),
+    "llama": lambda: transformers.LlamaModel(
+        transformers.LlamaConfig(
+            **SIZES, **BERT, num_key_value_heads=1, bos_token_id=2, eos_token_id=3,
+            tie_word_embeddings=True,
+        )
+    ),
+}  # fmt: skip
+DECODERS = ("gpt2", "llama")
 NAMES = ["bad", "so-so", "good"]
 TEXTS = ["a good film", "the bad story of a man", "so"]
 
@@ -35,13 +56,21 @@ def tokenizer():
     )
 
 
+def class_of(kind):
+    return LastTokenClassifier if kind in DECODERS else MeanPooledClassifier
+
+
+def load(kind, *args, **settings):
+    return (load_decoder if kind in DECODERS else load_encoder)(*args, **settings)
+
+
 def classifier(kind="bert", names=NAMES, seed=0):
     torch.manual_seed(seed)
     body = BODIES[kind]()
     if names:
         body.config.id2label = dict(enumerate(names))
         body.config.label2id = {name: i for i, name in enumerate(names)}
-    return MeanPooledClassifier(body, 3, dropout=0.25).eval()
+    return class_of(kind)(body, 3, dropout=0.25).eval()
 
 
 def saved(model, folder):
@@ -51,13 +80,18 @@ def saved(model, folder):
 
 
 @pytest.fixture(params=BODIES)
-def model(request):
-    return classifier(request.param)
+def kind(request):
+    return request.param
 
 
 @pytest.fixture
 def folder(tmp_path):
     return saved(classifier(), tmp_path / "tuned")
+
+
+@pytest.fixture
+def decoder_folder(tmp_path):
+    return saved(classifier("llama"), tmp_path / "tuned-decoder")
 
 
 def answers(model):
@@ -74,18 +108,20 @@ def same_weights(first, second) -> bool:
 # --- read back -----------------------------------------------------------------------------------
 
 
-def test_a_classifier_comes_back_with_weights_labels_and_dropout(model, tmp_path):
+def test_a_classifier_comes_back_with_weights_labels_and_dropout(kind, tmp_path):
+    model = classifier(kind)
     model.save_pretrained(tmp_path)
-    again = MeanPooledClassifier.from_pretrained(tmp_path)
+    again = class_of(kind).from_pretrained(tmp_path)
     assert same_weights(model, again)
     assert torch.equal(answers(again), answers(model))
     assert again.config.id2label == dict(enumerate(NAMES)) and again.num_labels == 3
     assert again.dropout.p == 0.25 and not again.training
 
 
-def test_load_encoder_takes_the_whole_classifier_and_says_so(model, tmp_path, capsys):
-    loaded = load_encoder(num_labels=3, source=saved(model, tmp_path / "tuned"))
-    assert isinstance(loaded.model, MeanPooledClassifier)
+def test_the_loader_takes_the_whole_classifier_and_says_so(kind, tmp_path, capsys):
+    model = classifier(kind)
+    loaded = load(kind, "classification", 3, source=saved(model, tmp_path / "tuned"))
+    assert isinstance(loaded.model, class_of(kind))
     assert torch.equal(answers(loaded.model), answers(model))
     assert loaded.new_parameters == () and loaded.name == "tuned"
     assert loaded.model.config.id2label == dict(enumerate(NAMES))
@@ -93,7 +129,9 @@ def test_load_encoder_takes_the_whole_classifier_and_says_so(model, tmp_path, ca
     assert "All come from the checkpoint, its head for bad, so-so, good too." in said
 
 
-def test_the_folder_is_an_encoder_for_other_tasks_as_well(model, tmp_path):
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+def test_the_folder_is_an_encoder_for_other_tasks_as_well(kind, tmp_path):
+    model = classifier(kind)
     folder = saved(model, tmp_path / "tuned")
     body = load_encoder("features", source=folder, echo=None).model
     assert same_weights(body, model.bert)
@@ -103,44 +141,104 @@ def test_the_folder_is_an_encoder_for_other_tasks_as_well(model, tmp_path):
         assert tagger.new_parameters == ("classifier.weight", "classifier.bias")
 
 
-def test_the_random_control_of_a_saved_classifier_has_nothing_of_it(folder):
-    control = load_encoder(num_labels=3, source=folder, pretrained=False, seed=1, echo=None).model
-    trained, random = dict(classifier().named_parameters()), dict(control.named_parameters())
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_decoders_folder_is_a_language_model_if_it_predicts_with_its_word_vectors(kind, tmp_path):
+    model = classifier(kind)
+    language_model = load_decoder(source=saved(model, tmp_path / "tuned"), echo=None).model
+    assert same_weights(language_model.base_model, model.decoder)
+
+
+def test_a_decoders_folder_without_the_layer_that_predicts_words_is_no_language_model(tmp_path):
+    model = classifier("llama")
+    model.config.tie_word_embeddings = False
+    with pytest.raises(ModelError, match=r"lack the layer that predicts words .*classification"):
+        load_decoder(source=saved(model, tmp_path / "tuned"), echo=None)
+
+
+@pytest.mark.parametrize("save", [save_gpt2, save_llama])
+def test_a_decoders_padding_and_answers_outlive_saving(tmp_path, save):
+    first = load_decoder("classification", 3, source=save(tmp_path / "body"), echo=None)
+    first.model.save_pretrained(tmp_path / "tuned")
+    first.tokenizer.save_pretrained(tmp_path / "tuned")
+    again = load_decoder("classification", 3, source=tmp_path / "tuned", echo=None)
+    assert again.pad_id == again.tokenizer.eos_token_id == again.model.config.pad_token_id == 0
+    assert again.tokenizer.padding_side == "right"
+    rows = encode_texts(again.tokenizer, ["a good film of a good man", "bad" + END], echo=None)
+    batch = training.pad_batch(list(rows), again.pad_id)
+    with torch.no_grad():
+        assert torch.equal(again.model(**batch)["logits"], first.model(**batch)["logits"])
+
+
+def test_the_end_token_of_a_saved_decoder_still_learns_although_it_pads(tmp_path):
+    loaded = load_decoder("classification", 3, source=save_gpt2(tmp_path / "body"), echo=None)
+    loaded.model.save_pretrained(tmp_path / "tuned")
+    loaded.tokenizer.save_pretrained(tmp_path / "tuned")
+    for model in (
+        LastTokenClassifier.from_pretrained(tmp_path / "tuned"),
+        load_decoder("classification", 3, source=tmp_path / "tuned", echo=None).model,
+    ):
+        model(torch.tensor([[5, 0, 17]]))["logits"][0, 0].backward()
+        assert model.config.pad_token_id == 0
+        assert model.decoder.get_input_embeddings().weight.grad[0].abs().sum() > 0
+
+
+def test_a_head_without_a_bias_stays_without_one(tmp_path):
+    body = save_gpt2(tmp_path / "body", "GPT2ForSequenceClassification", num_labels=3)
+    first = load_decoder("classification", 3, source=body, echo=None).model
+    first.save_pretrained(tmp_path / "tuned")
+    again = LastTokenClassifier.from_pretrained(tmp_path / "tuned")
+    assert "head.bias" not in dict(again.named_parameters())
+    assert same_weights(first, again)
+
+
+def test_the_random_control_of_a_saved_classifier_has_nothing_of_it(kind, tmp_path):
+    model = classifier(kind)
+    settings = {"source": saved(model, tmp_path), "pretrained": False, "seed": 1, "echo": None}
+    control = load(kind, "classification", 3, **settings).model
+    trained, random = dict(model.named_parameters()), dict(control.named_parameters())
     assert trained.keys() == random.keys()
     assert not any(torch.equal(trained[n], random[n]) for n in trained if trained[n].ndim == 2)
 
 
-def test_labels_without_a_name_take_the_names_that_are_given(tmp_path):
-    folder = saved(classifier(names=None), tmp_path)
-    named = load_encoder(label_names=NAMES, source=folder, echo=None)
+def test_labels_without_a_name_take_the_names_that_are_given(kind, tmp_path):
+    folder = saved(classifier(kind, names=None), tmp_path)
+    named = load(kind, "classification", label_names=NAMES, source=folder, echo=None)
     assert named.model.config.id2label == dict(enumerate(NAMES)) and named.new_parameters == ()
     assert named.model.config.num_labels == 3
 
 
-def test_reading_leaves_the_global_generator_alone(folder):
+def test_reading_leaves_the_global_generator_alone(folder, decoder_folder):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
     MeanPooledClassifier.from_pretrained(folder)
     load_encoder(num_labels=3, source=folder, echo=None)
+    load_decoder("classification", 3, source=decoder_folder, echo=None)
     assert torch.equal(torch.rand(2), expected)
 
 
 # --- written -------------------------------------------------------------------------------------
 
 
-def test_weights_are_safetensors_and_nothing_else_is_written(tmp_path):
-    model = classifier("distilbert")
-    model.save_pretrained(tmp_path / "new" / "folder")
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("distilbert", "distilbert.embeddings.word_embeddings.weight"),
+        ("gpt2", "transformer.wte.weight"),
+        ("llama", "model.embed_tokens.weight"),
+    ],
+)
+def test_weights_are_safetensors_and_nothing_else_is_written(tmp_path, kind, name):
+    classifier(kind).save_pretrained(tmp_path / "new" / "folder")
     files = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
     assert files == {"config.json", "model.safetensors"}
     names = set(load_file(tmp_path / "new" / "folder" / "model.safetensors"))
-    assert {"head.weight", "head.bias", "distilbert.embeddings.word_embeddings.weight"} <= names
+    assert {"head.weight", "head.bias", name} <= names
 
 
-def test_saving_leaves_the_model_as_it_was(tmp_path):
-    model = classifier().train()
-    config, before = model.config.to_dict(), answers(classifier())
+def test_saving_leaves_the_model_as_it_was(kind, tmp_path):
+    model = classifier(kind).train()
+    config, before = model.config.to_dict(), answers(classifier(kind))
     model.save_pretrained(tmp_path)
     assert model.config.to_dict() == config and model.training
     assert torch.equal(answers(model.eval()), before)
@@ -178,7 +276,7 @@ def no_head(folder):
 
 def no_block(folder):
     tensors = load_file(folder / "model.safetensors")
-    save_file({n: t for n, t in tensors.items() if ".layer.1." not in n},
+    save_file({n: t for n, t in tensors.items() if not re.search(r"\.layers?\.1\.", n)},
               folder / "model.safetensors")  # fmt: skip
 
 
@@ -202,19 +300,21 @@ DAMAGES = [
     (head_of((2, 8)), r"head in .* head.weight has shape \(2, 8\) instead of \(3, 8\)"),
     (head_of((3, 9)), r"has shape \(3, 9\) instead of \(3, 8\)"),
     (no_head, "has no head: head.bias is not among its weights"),
-    (no_block, "lack 16 parameters of the encoder"),
-    (half_the_weights, "could not be loaded .*Download or save it again"),
-    (half_the_config, "could not be loaded .*Download or save it again"),
-    (wider, r"has shape \(16,\) instead of \(24,\)"),
+    (no_block, r"lack (16|9) parameters of the (encoder|decoder), such as \w+(\.\w+)*\.1\."),
+    (half_the_weights, "could not be loaded .*Download or save it again.* another (en|de)coder"),
+    (half_the_config, "could not be loaded .*Download or save it again.* another (en|de)coder"),
+    (wider, r"has shape \((8, )?16,?\) instead of \((8, )?24,?\)"),
 ]
 
 
+@pytest.mark.parametrize("kind", ["bert", "llama"])
 @pytest.mark.parametrize(("spoil", "message"), DAMAGES)
-def test_a_damaged_folder_is_one_clear_sentence(folder, spoil, message):
+def test_a_damaged_folder_is_one_clear_sentence(tmp_path, kind, spoil, message):
+    folder = saved(classifier(kind), tmp_path / "tuned")
     spoil(folder)
     readers = (
-        lambda: MeanPooledClassifier.from_pretrained(folder),
-        lambda: load_encoder(num_labels=3, source=folder, echo=None),
+        lambda: class_of(kind).from_pretrained(folder),
+        lambda: load(kind, "classification", 3, source=folder, echo=None),
     )
     for read in readers:
         with pytest.raises(ModelError, match=message) as caught:
@@ -250,14 +350,28 @@ def test_without_a_tokenizer_the_classifier_can_be_read_but_not_used_as_an_encod
         load_encoder(num_labels=3, source=folder, echo=None)
 
 
-def test_a_head_of_another_size_or_order_than_asked_for_is_refused(folder):
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_a_head_of_another_size_or_order_than_asked_for_is_refused(tmp_path, kind):
+    folder = saved(classifier(kind), tmp_path)
     with pytest.raises(ModelError, match=r"head for 3 labels \(bad, so-so, good\), not for 2.*=3"):
-        load_encoder(source=folder, echo=None)
+        load(kind, "classification", source=folder, echo=None)
     with pytest.raises(ModelError, match="gives bad, so-so, good, in this order"):
-        load_encoder(label_names=NAMES[::-1], source=folder, echo=None)
+        load(kind, "classification", label_names=NAMES[::-1], source=folder, echo=None)
 
 
 def test_another_kind_of_model_is_no_saved_classifier(tmp_path):
     BODIES["bert"]().save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="holds BertModel, no MeanPooledClassifier.*load_encoder"):
         MeanPooledClassifier.from_pretrained(tmp_path)
+    BODIES["llama"]().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="holds LlamaModel, no LastTokenClassifier.*load_decoder"):
+        LastTokenClassifier.from_pretrained(tmp_path)
+
+
+def test_the_loader_for_the_other_kind_of_body_says_which_it_is(folder, decoder_folder):
+    with pytest.raises(ModelError, match="'bert', which is no decoder"):
+        load_decoder("classification", 3, source=folder, echo=None)
+    with pytest.raises(ModelError, match="'llama', which is no encoder"):
+        load_encoder(num_labels=3, source=decoder_folder, echo=None)
+    with pytest.raises(ModelError, match="holds MeanPooledClassifier, no LastTokenClassifier"):
+        LastTokenClassifier.from_pretrained(folder)

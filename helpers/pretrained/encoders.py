@@ -1,17 +1,27 @@
 """`load_encoder`: tokenizer and model of one encoder, for one task, nothing left to chance."""
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from helpers.pretrained.loading import (
+    Pretrained,
+    announcement,
+    device_for,
+    explained,
+    label_names_of,
+    load_tokenizer,
+    missing_parameters,
+    own_head,
+    quiet,
+    read_weights,
+    seeded,
+    settle_labels,
+)
 from helpers.pretrained.pieces import reads_words
-from helpers.pretrained.reading import explained, missing_parameters, quiet, seeded
-from helpers.pretrained.sources import MEAN_POOLED, Choice, ModelError, choose, opened
+from helpers.pretrained.sources import Choice, ModelError, choose, opened
 from helpers.runtime import Profile
 
-__all__ = ["Pretrained", "load_encoder"]
+__all__ = ["load_encoder"]
 
 TASKS = {
     "classification": "AutoModelForSequenceClassification",
@@ -20,31 +30,7 @@ TASKS = {
     "mlm": "AutoModelForMaskedLM",
 }
 LABELLED = ("classification", "tokens")
-NAMES_SHOWN = 6
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A tokenizer and its model, and what of the model is not from the checkpoint.
-
-    Attributes:
-        tokenizer: turns text into pieces.
-        model: float32, in evaluation mode, on its device.
-        name: what figures call it, such as `"MiniLM-L6"`.
-        source: the folder, Hub id or asset it came from.
-        new_parameters: names of the parameters that are random.
-    """
-
-    tokenizer: Any
-    model: Any
-    name: str
-    source: str
-    new_parameters: tuple[str, ...]
-
-    @property
-    def pad_id(self) -> int:
-        """Id of padding, for `training.fit(pad_id=...)`: 0 in BERT, 1 in RoBERTa."""
-        return self.tokenizer.pad_token_id
+MEAN_POOLED = "MeanPooledClassifier"  # in config.json: the folder holds a head over the mean
 
 
 def load_encoder(
@@ -82,27 +68,21 @@ def load_encoder(
     """
     if task not in TASKS:
         raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
-    names = _label_names(num_labels, label_names) if task in LABELLED else None
+    names = label_names_of(num_labels, label_names) if task in LABELLED else None
     choice = choose(profile, source, cased)
     with quiet(), opened(choice, weights=pretrained) as (folder, tokenizer_folder):
         config = _config(choice, folder)
         if names:
-            _settle_labels(config, task, names, label_names is not None, choice)
+            named = label_names is not None
+            settle_labels(config, _has_head(config, task), names, named, choice)
         tokenizer = _tokenizer(choice, tokenizer_folder, task, config)
         model, new = _build(choice, folder, config, task, pretrained, seed, attention)
-    model = model.eval().to(device or _device(profile))
+    model = model.eval().to(device or device_for(profile))
     name = choice.name if pretrained else f"{choice.name}, random weights"
     loaded = Pretrained(tokenizer, model, name, choice.source, new)
     if echo:
-        echo(_announcement(loaded, pretrained, task))
+        echo(announcement(loaded, choice, pretrained, labelled=bool(names)))
     return loaded
-
-
-def _label_names(num_labels: int, label_names) -> list[str]:
-    names = [f"LABEL_{i}" for i in range(num_labels)] if label_names is None else list(label_names)
-    if isinstance(label_names, str) or len(names) < 2 or len(set(names)) != len(names):
-        raise ValueError(f"The labels are {label_names or num_labels!r}; give two or more names.")
-    return names
 
 
 def _config(choice: Choice, folder: Path):
@@ -120,50 +100,19 @@ def _config(choice: Choice, folder: Path):
     return config
 
 
-def _settle_labels(config, task: str, names: list[str], named: bool, choice: Choice) -> None:
-    """Write the labels into the config; a head in the checkpoint must agree with them."""
-    old = [config.id2label[i] for i in sorted(config.id2label)]
-    if _own_head(config, task):
-        if len(old) != len(names):
-            raise ModelError(
-                f"{choice.source} has a head for {len(old)} labels ({', '.join(old[:9])}), not for "
-                f"{len(names)}. Pass num_labels={len(old)}, or give the encoder without that head."
-            )
-        plain = all(re.fullmatch(r"LABEL_\d+", label) for label in old)
-        if named and not plain and old != names:
-            raise ModelError(
-                f"The head of {choice.source} gives {', '.join(old)}, in this order; you asked for "
-                f"{', '.join(names)}. Pass label_names={old!r} and number your labels so."
-            )
-        names = names if named else old
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: i for i, name in enumerate(names)}
-
-
-def _own_head(config, task: str) -> bool:
-    ending = TASKS[task].removeprefix("AutoModel")
-    return _mean_pooled(config, task) or any(
-        name.endswith(ending) for name in config.architectures or []
-    )
+def _has_head(config, task: str) -> bool:
+    return _mean_pooled(config, task) or own_head(config, TASKS[task].removeprefix("AutoModel"))
 
 
 def _mean_pooled(config, task: str) -> bool:
     """Tell whether the checkpoint is a `MeanPooledClassifier`, body and head."""
-    return task == "classification" and MEAN_POOLED in (config.architectures or [])
+    return task == "classification" and own_head(config, MEAN_POOLED)
 
 
 def _tokenizer(choice: Choice, folder: Path, task: str, config):
-    from transformers import AutoTokenizer
-
-    with explained(choice):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(choice, folder, config)
     if task == "tokens" and not reads_words(tokenizer):
-        tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
-    if len(tokenizer) > config.vocab_size:
-        raise ModelError(
-            f"The tokenizer of {choice.source} has {len(tokenizer):,} pieces, its model "
-            f"{config.vocab_size:,}; they do not belong together. Save both from one checkpoint."
-        )
+        tokenizer = load_tokenizer(choice, folder, config, add_prefix_space=True)
     if tokenizer.pad_token_id is None:
         raise ModelError(
             f"The tokenizer of {choice.source} has no padding token; set tokenizer.pad_token and "
@@ -180,24 +129,17 @@ def _tokenizer(choice: Choice, folder: Path, task: str, config):
 
 def _build(choice, folder, config, task, pretrained, seed, attention):
     """Give the model, and the names of its random parameters."""
-    import torch
     import transformers
 
     if pretrained and _mean_pooled(config, task):
         from helpers.pretrained.pooling import MeanPooledClassifier
 
         return MeanPooledClassifier.from_pretrained(folder, config=config, attention=attention), ()
-    own = _own_head(config, task) and not _mean_pooled(config, task)
+    own = _has_head(config, task) and not _mean_pooled(config, task)
     headless = task == "features" or (task == "classification" and not own)
     factory = getattr(transformers, "AutoModel" if headless else TASKS[task])
-    shape = {"config": config, "dtype": torch.float32, "attn_implementation": attention}
     with seeded(seed), explained(choice):
-        if pretrained:
-            model, report = factory.from_pretrained(
-                folder, **shape, output_loading_info=True, ignore_mismatched_sizes=True
-            )
-        else:
-            model, report = factory.from_config(**shape), None
+        model, report = read_weights(factory, folder, config, choice, pretrained, attention)
         if headless and getattr(model, "pooler", None) is not None:
             model.pooler = None
         missing = missing_parameters(model, report, choice) if report else None
@@ -208,30 +150,3 @@ def _build(choice, folder, config, task, pretrained, seed, attention):
             missing = missing if missing is None else ["head.weight", "head.bias"]
     everything = [name for name, _ in model.named_parameters()]
     return model, tuple(everything if missing is None else missing)
-
-
-def _device(profile: Profile | None) -> str:
-    import torch
-
-    return "cuda" if profile and profile.name == "gpu" and torch.cuda.is_available() else "cpu"
-
-
-def _announcement(loaded: Pretrained, pretrained: bool, task: str) -> str:
-    first = next(loaded.model.parameters())
-    size = sum(p.numel() for p in loaded.model.parameters())
-    kind = f"{loaded.name}: {size / 1e6:.1f} million parameters, float32, {first.device.type}."
-    new = loaded.new_parameters
-    if not pretrained:
-        return f"{kind} All are random: this is the control."
-    if loaded.source == "tiny":
-        kind += " It has learned nothing: it stands in for a trained encoder."
-    if not new:
-        names = _some([str(name) for name in loaded.model.config.id2label.values()])
-        head = f", its head for {names} too" if task in LABELLED else ""
-        return f"{kind} All come from the checkpoint{head}."
-    return f"{kind} Random until trained, as a fresh head is: {_some(new)}. The rest is loaded."
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more

@@ -1,4 +1,4 @@
-"""Run what is frozen once: the states below the trained blocks of an encoder, remembered."""
+"""Run what is frozen once: the states below the trained blocks of a model, remembered."""
 
 import copy
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from helpers.networks.layers import outputs
-from helpers.pretrained.parts import blocks, freeze_below
+from helpers.pretrained.parts import blocks, body_and_head, freeze_below
 
 __all__ = ["FrozenBelow"]
 
@@ -19,26 +19,31 @@ class FrozenBelow(nn.Module):
     this model trains that one. Dropout is off below, since the states are those of evaluation.
 
     Args:
-        model: a `MeanPooledClassifier`.
+        model: a `MeanPooledClassifier` or a `LastTokenClassifier`.
         trained_blocks: how many blocks train, from the top, as for `freeze_below`; with 0 the
             head alone is trained, on the last states.
 
     Raises:
-        ValueError: if the model has fewer blocks.
+        ValueError: if the model has fewer blocks, or is of a kind that cannot be cut in two.
     """
 
     def __init__(self, model, trained_blocks: int):
         super().__init__()
         freeze_below(model, trained_blocks)  # refuses a number that cannot be
         self.num_labels, self.model, self.states = model.num_labels, model, []
-        path = blocks(model)[0].split(".")[1:-1]  # from the body to its list of blocks
-        stack = list(model.bert.get_submodule(".".join(path)))
+        body, names = getattr(model, model.base_model_prefix), blocks(model)
+        path = names[0].split(".")[1:-1]  # from the body to its list of blocks
+        stack = list(body.get_submodule(".".join(path)))
         cut = len(stack) - trained_blocks
+        # A decoder cannot leave its cache of past tokens out by itself.
+        self._plain = {"use_cache": False} if model.base_model_prefix == "decoder" else {}
         # Plain tuples keep these views of one network out of the list of parameters.
-        self._lower = (_with_blocks(model.bert, path, stack[:cut]),)
-        upper = _with_blocks(model.bert, path, stack[cut:])
-        upper.embeddings = _Through()
-        self._upper = (upper,)
+        lower, upper = (_with_blocks(body, path, part) for part in (stack[:cut], stack[cut:]))
+        layers = body_and_head(model)[0]
+        for name in layers[layers.index(names[-1]) + 1 :]:
+            setattr(lower, name.rpartition(".")[2], nn.Identity())  # the norm after the last block
+        self._lower, self._upper = (lower,), (_without_embeddings(upper),)
+        self._check(body)
         self.freeze = [f"model.{name}" for name in freeze_below(model, trained_blocks)]
 
     def remember(self, dataset, batch_size: int = 64):
@@ -64,7 +69,7 @@ class FrozenBelow(nn.Module):
     def forward(self, input_ids, attention_mask=None, labels=None, state=None) -> dict:
         """Classify texts: logits (B, C); without `state` (B,) the frozen blocks run as well."""
         if attention_mask is None:
-            attention_mask = (input_ids != self.model.config.pad_token_id).long()
+            attention_mask = self.model.default_mask(input_ids)
         if state is None:
             states = self._below(input_ids, attention_mask)
         else:
@@ -72,14 +77,36 @@ class FrozenBelow(nn.Module):
             states = nn.utils.rnn.pad_sequence(kept, batch_first=True)  # (B, T, H)
             attention_mask = attention_mask[:, : states.shape[1]]
         upper = self._upper[0].train(self.training)
-        states = upper(inputs_embeds=states, attention_mask=attention_mask).last_hidden_state
+        states = self._above(upper, states, attention_mask)
         pooled = self.model.dropout(self.model.pool(states, attention_mask))
         return outputs(self.model.head(pooled), labels)
 
     @torch.no_grad()
     def _below(self, input_ids, attention_mask):
         lower = self._lower[0].eval()
-        return lower(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return lower(
+            input_ids=input_ids, attention_mask=attention_mask, **self._plain
+        ).last_hidden_state
+
+    def _above(self, upper, states, attention_mask):
+        return upper(
+            inputs_embeds=states, attention_mask=attention_mask, **self._plain
+        ).last_hidden_state
+
+    @torch.no_grad()
+    def _check(self, body) -> None:
+        """Refuse a body whose halves give other states than the whole on three tokens."""
+        training, device = body.training, next(body.parameters()).device
+        ids = torch.tensor([[1, 2, 3]], device=device)
+        mask = torch.ones_like(ids)
+        whole = body.eval()(input_ids=ids, attention_mask=mask, **self._plain).last_hidden_state
+        halves = self._above(self._upper[0].eval(), self._below(ids, mask), mask)
+        body.train(training)
+        if not torch.allclose(whole, halves, rtol=1e-3, atol=1e-4):
+            raise ValueError(
+                f"A {type(body).__name__} does more between its embeddings and its blocks than can "
+                "be remembered. Train it as a whole, with training.fit(freeze=freeze_below(...))."
+            )
 
     def _padded(self, rows):
         device = next(self.model.parameters()).device
@@ -98,8 +125,24 @@ class _Through(nn.Module):
         return inputs_embeds
 
 
+class _Nothing(nn.Module):
+    """In the place of learned positions, which the remembered states hold already."""
+
+    def forward(self, position_ids):
+        return torch.zeros(1, device=position_ids.device)
+
+
+def _without_embeddings(view):
+    """Let a body take remembered states as they are; `view` is changed, its weights are not."""
+    if hasattr(view, "embeddings"):  # BERT's kind; a decoder takes `inputs_embeds` by itself
+        view.embeddings = _Through()
+    if hasattr(view, "wpe"):  # GPT-2 adds positions and drops out before the first block
+        view.wpe, view.drop = _Nothing(), nn.Identity()
+    return view
+
+
 def _with_blocks(body, path: list[str], stack):
-    """Give a view of an encoder that shares every weight and runs only these blocks."""
+    """Give a view of a body that shares every weight and runs only these blocks."""
     if not path:
         return nn.ModuleList(stack)
     view = copy.copy(body)

@@ -1,4 +1,4 @@
-"""The parts of an encoder by name, bottom to top, for `training.fit(freeze=...)`."""
+"""The parts of a model by name, bottom to top, for `training.fit(freeze=...)`."""
 
 __all__ = ["blocks", "body_and_head", "freeze_below"]
 
@@ -7,10 +7,12 @@ def blocks(model) -> list[str]:
     """Name the transformer blocks from the bottom to the top.
 
     Args:
-        model: BERT, RoBERTa, DistilBERT or one built like them, with or without a head.
+        model: BERT, RoBERTa, DistilBERT, GPT-2, Llama or one built like them, with or without a
+            head.
 
     Returns:
-        Names such as `"bert.encoder.layer.0"`, as `training.fit` takes them.
+        Names such as `"bert.encoder.layer.0"`, `"transformer.h.0"` or `"model.layers.0"`, as
+        `training.fit` takes them.
 
     Raises:
         ValueError: if the model is not a stack of blocks.
@@ -23,7 +25,7 @@ def blocks(model) -> list[str]:
             return [f"{_prefix(model)}{name}.{i}" for i in range(depth)]
     raise ValueError(
         f"{type(model).__name__} has no list of {depth or 'transformer'} blocks of its own each; "
-        "take an encoder such as BERT, RoBERTa or DistilBERT."
+        "take an encoder such as BERT, or a decoder such as GPT-2 or Llama."
     )
 
 
@@ -32,7 +34,9 @@ def body_and_head(model) -> tuple[list[str], list[str]]:
 
     Returns:
         (body, head), such as `(["bert.embeddings", "bert.encoder.layer.0", ...], ["head"])`. A
-        pooler belongs to the body; an encoder without a head has an empty one.
+        pooler belongs to the body, and so does what follows the last block (`"model.norm"`). A
+        model without a head has an empty one; so has a language model that predicts with its
+        word vectors (GPT-2, SmolLM2): to freeze those is to freeze its head.
     """
     stack, prefix = blocks(model), _prefix(model)
     body, head = {}, {}  # as ordered sets

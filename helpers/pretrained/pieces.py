@@ -1,4 +1,4 @@
-"""From texts and tagged words to the pieces that an encoder reads, and back to words."""
+"""From texts and tagged words to the pieces that a model reads, and back to words."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,10 +17,10 @@ def encode_texts(
     """Turn texts into the rows that `training.fit` and `predict` take; padding comes later.
 
     Args:
-        tokenizer: that of the encoder.
+        tokenizer: that of the model.
         texts: strings, none of them empty.
         labels: one a text: numbers, or names out of `label_names`; None without labels.
-        max_length: pieces kept of a longer text, its two special tokens included.
+        max_length: pieces kept of a longer text, special tokens included.
         label_names: name of each class, in the order of the model's outputs.
         echo: told once how many texts were cut, if any; None for silence.
 
@@ -28,7 +28,7 @@ def encode_texts(
         A Dataset with `input_ids` and, if given, `labels`.
 
     Raises:
-        ValueError: for an empty text, an unknown label or a length the encoder cannot read; the
+        ValueError: for an empty text, an unknown label or a length the model cannot read; the
             message names the row and what to do.
     """
     from datasets import Dataset
@@ -221,7 +221,7 @@ def _check_words(sentences: list[list[str]]) -> None:
 def _check_length(tokenizer, max_length: int) -> None:
     if not 3 <= max_length <= tokenizer.model_max_length:
         raise ValueError(
-            f"max_length is {max_length}; this encoder reads 3 to {tokenizer.model_max_length} "
+            f"max_length is {max_length}; this model reads 3 to {tokenizer.model_max_length} "
             "pieces at once."
         )
 

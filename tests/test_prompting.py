@@ -1,0 +1,439 @@
+"""Asking a decoder: the scores of a plain computation, whatever is shared, padded or batched."""
+
+import dataclasses
+import functools
+import types
+
+import numpy as np
+import pytest
+import torch
+from tiny_decoders import CONTEXT, END, save_gpt2, save_llama
+
+from helpers.pretrained import load_decoder
+from helpers.prompting import Prompt, few_shot_prompt, generate, label_scores, parse_label
+from helpers.prompting.tokens import encode_prompts
+
+LABELS = {"negative": "negative", "positive": "positive"}  # a token each, after a space
+UNEVEN = ["positive", "so good", "bad man"]  # 1, 2 and more tokens
+SEVERAL = {"negative": ["negative", "bad"], "positive": ["positive", "good film", "of a man"]}
+PROMPTS = [
+    "Review: a good film\nSentiment:",
+    "Review: bad, bad, and of a man who films a man\nSentiment:",
+    "Review: man\nSentiment: ",
+    "Review: a film of a good man of a good film\nSentiment:",
+    "Review: 12 bad films\nSentiment:",
+]
+PREFIX = "Review: a good man\nSentiment: positive\n\nReview: a bad man\nSentiment: negative\n\n"
+
+
+@pytest.fixture(autouse=True)
+def no_bar(monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", "0")
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def loaded(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / request.param
+    save = {"gpt2": save_gpt2, "llama": save_llama}[request.param]
+    return load_decoder(source=save(folder), echo=None)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    return load_decoder(source=save_llama(tmp_path_factory.mktemp("chat") / "llama"), echo=None)
+
+
+def plain(loaded, prompt: str, word: str) -> tuple[float, int]:
+    """Score one word after one prompt in the plainest way: (log-likelihood, tokens).
+
+    The joined text is cut into tokens at once, without padding, cache or batch.
+    """
+    context = loaded.tokenizer(prompt.rstrip(" "))["input_ids"]
+    space = "" if prompt.endswith("\n") else " "
+    ids = loaded.tokenizer(f"{prompt.rstrip(' ')}{space}{word}")["input_ids"]
+    assert ids[: len(context)] == context
+    with torch.no_grad():
+        logits = loaded.model(torch.tensor([ids])).logits[0].double().log_softmax(dim=-1)
+    steps = range(len(context), len(ids))
+    return sum(float(logits[i - 1, ids[i]]) for i in steps), len(ids) - len(context)
+
+
+def plain_scores(loaded, prompts, labels, per_token=False):
+    if not isinstance(labels, dict):
+        labels = {word: word for word in labels}
+    scores = np.zeros((len(prompts), len(labels)))
+    for i, prompt in enumerate(prompts):
+        for j, words in enumerate(labels.values()):
+            found = [
+                plain(loaded, prompt, w) for w in ([words] if isinstance(words, str) else words)
+            ]
+            chances = [np.exp(score / (size if per_token else 1)) for score, size in found]
+            scores[i, j] = np.log(sum(chances))
+    return scores
+
+
+def sizes(loaded, labels) -> set[int]:
+    return {len(loaded.tokenizer(f" {word}")["input_ids"]) for word in labels}
+
+
+# --- scores --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [LABELS, UNEVEN, SEVERAL], ids=["one", "uneven", "several"])
+@pytest.mark.parametrize("prefix", [None, PREFIX], ids=["alone", "after a prefix"])
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_scores_are_those_of_each_example_by_itself(loaded, labels, prefix, batch_size):
+    expected = plain_scores(loaded, [(prefix or "") + prompt for prompt in PROMPTS], labels)
+    found = label_scores(loaded, PROMPTS, labels, prefix=prefix, batch_size=batch_size)
+    assert found.shape == (len(PROMPTS), len(labels))
+    assert np.abs(found - expected).max() < 1e-4
+    assert np.ptp(expected, axis=0).min() > 0.01  # the prompts do make a difference
+
+
+def test_the_labels_of_these_tests_have_one_and_several_tokens(loaded):
+    assert sizes(loaded, LABELS) == {1}
+    assert len(sizes(loaded, UNEVEN)) == 3
+
+
+@pytest.mark.parametrize("labels", [UNEVEN, SEVERAL], ids=["uneven", "several"])
+def test_scores_by_token(loaded, labels):
+    found = label_scores(loaded, PROMPTS, labels, normalise="tokens", prefix=PREFIX)
+    whole = [PREFIX + prompt for prompt in PROMPTS]
+    assert np.abs(found - plain_scores(loaded, whole, labels, per_token=True)).max() < 1e-4
+
+
+@pytest.mark.parametrize("prefix", [None, PREFIX], ids=["alone", "after a prefix"])
+def test_calibration_divides_by_what_says_nothing(loaded, prefix):
+    neutral = [f"Review: {text}\nSentiment:" for text in ("N/A", "[MASK]", "")]
+    found = label_scores(loaded, PROMPTS, UNEVEN, calibrate=neutral, prefix=prefix)
+    start = prefix or ""
+    chances = np.exp(plain_scores(loaded, [start + prompt for prompt in PROMPTS], UNEVEN))
+    empty = np.exp(plain_scores(loaded, [start + prompt for prompt in neutral], UNEVEN))
+    shares = (empty / empty.sum(axis=1, keepdims=True)).mean(axis=0)
+    assert np.abs(found - np.log(chances / shares)).max() < 1e-4
+
+
+def test_a_prompt_that_says_nothing_prefers_nothing_after_calibration(loaded):
+    neutral = "Review: N/A\nSentiment:"
+    [scores] = label_scores(loaded, [neutral], UNEVEN, calibrate=[neutral])
+    assert np.ptp(scores) < 1e-5
+
+
+def test_labels_that_begin_with_the_same_token_are_told_apart(loaded):
+    labels = ["bad man", "bad film"]
+    first = [loaded.tokenizer(f" {label}")["input_ids"][0] for label in labels]
+    assert first[0] == first[1]
+    found = label_scores(loaded, PROMPTS, labels)
+    assert np.abs(found - plain_scores(loaded, PROMPTS, labels)).max() < 1e-4
+    assert np.abs(found[:, 0] - found[:, 1]).min() > 1e-3
+
+
+def test_after_a_line_break_a_word_has_no_space(loaded):
+    prompts = ["Review: a good film\n", PROMPTS[0], "Review: bad\n"]
+    found = label_scores(loaded, prompts, UNEVEN)
+    assert np.abs(found - plain_scores(loaded, prompts, UNEVEN)).max() < 1e-4
+
+
+def test_a_prefix_is_read_once_and_logits_are_few(loaded, monkeypatch):
+    seen = []
+    forward = loaded.model.forward
+
+    @functools.wraps(forward)
+    def counted(**given):
+        output = forward(**given)
+        seen.append((tuple(given["input_ids"].shape), output.logits.shape[1]))
+        return output
+
+    monkeypatch.setattr(loaded.model, "forward", counted)
+    label_scores(loaded, PROMPTS, LABELS, prefix=PREFIX, batch_size=2)
+    shared, rows = encode_prompts(loaded.tokenizer, PROMPTS, PREFIX)
+    lengths = sorted(map(len, rows))
+    expected = [(1, len(shared)), (2, lengths[1]), (2, lengths[3]), (1, lengths[4])]
+    assert [shape for shape, _ in seen] == expected
+    assert {positions for _, positions in seen} == {1}
+
+
+def test_dropout_is_off_while_scoring_and_back_afterwards(loaded):
+    loaded.model.train()
+    try:
+        first, second = (label_scores(loaded, PROMPTS, LABELS) for _ in "ab")
+        assert loaded.model.training
+    finally:
+        loaded.model.eval()
+    assert np.array_equal(first, second)
+    assert np.array_equal(first, label_scores(loaded, PROMPTS, LABELS))
+
+
+def test_scoring_says_what_it_read(loaded, capsys):
+    label_scores(loaded, PROMPTS, LABELS, prefix=PREFIX, echo=print)
+    said = capsys.readouterr()
+    assert "5 prompts" in said.out and "were read once" in said.out
+    assert (said.out.count("\n"), said.err) == (1, "")
+    label_scores(loaded, PROMPTS, LABELS)
+    assert capsys.readouterr().out == ""
+
+
+# --- where parts meet ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("breaks", ["\n", "\n\n", "\n\n\n"])
+def test_prefix_and_prompt_are_cut_as_the_joined_text_is(loaded, breaks):
+    prefix = f"Sentiment: positive{breaks}"
+    shared, rows = encode_prompts(loaded.tokenizer, PROMPTS, prefix)
+    joined = [loaded.tokenizer(prefix + prompt.rstrip(" "))["input_ids"] for prompt in PROMPTS]
+    assert [shared + row for row in rows] == joined
+    assert shared
+
+
+def test_a_prefix_that_ends_inside_a_word_is_refused(loaded):
+    with pytest.raises(ValueError, match="'Sentiment: posi'.*'tive.*End the prefix with a line"):
+        label_scores(loaded, ["tive\nSentiment:"], LABELS, prefix="Sentiment: posi")
+
+
+def test_a_start_token_stands_once_before_the_first_part(tmp_path):
+    from tokenizers.processors import TemplateProcessing
+
+    loaded = load_decoder(source=save_llama(tmp_path / "llama"), echo=None)
+    start = ("<|im|>", 1)
+    loaded.tokenizer.bos_token = start[0]
+    loaded.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{start[0]} $A", special_tokens=[start]
+    )
+    shared, rows = encode_prompts(loaded.tokenizer, PROMPTS, PREFIX)
+    assert shared[0] == 1 and 1 not in [*shared[1:], *rows[0]]
+    _, rows = encode_prompts(loaded.tokenizer, PROMPTS)
+    assert all(row[0] == 1 and 1 not in row[1:] for row in rows)
+    _, rows = encode_prompts(loaded.tokenizer, [f"{start[0]}user\na film"])  # as a chat begins
+    assert rows[0].count(1) == 1
+
+
+# --- what cannot be scored -----------------------------------------------------------------------
+
+
+def test_a_prompt_longer_than_the_context_is_named(loaded):
+    prompts = [PROMPTS[0], "1 2 " * 70, "1 2 " * 80]
+    size = len(loaded.tokenizer(prompts[1].rstrip())["input_ids"])
+    message = rf"Prompt 1 is too long: {size} tokens, .*where the model reads {CONTEXT} in all"
+    with pytest.raises(ValueError, match=message + ".*1 others.*fewer or shorter examples"):
+        label_scores(loaded, prompts, LABELS)
+    with pytest.raises(ValueError, match=r"Prompt 0 is too long: .*after \d+ of the prefix"):
+        label_scores(loaded, ["1 2 " * 40], LABELS, prefix=PREFIX + "1 2 " * 30 + "\n")
+
+
+def test_a_prompt_that_fills_the_context_is_scored(loaded):
+    prompt = "1" * (CONTEXT - 1)
+    assert len(loaded.tokenizer(prompt)["input_ids"]) == CONTEXT - 1
+    found = label_scores(loaded, [prompt], LABELS)
+    assert np.abs(found - plain_scores(loaded, [prompt], LABELS)).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"good": "film", "fine": "film"}, "'film' of the label 'fine' and 'film' of 'good' are"),
+        ({"good": ["film", "film"]}, "same tokens"),
+        ({"good": "film", "fine": " film"}, "same tokens"),
+        (["good", ""], "label '' has the words"),
+        (["good", "  "], "an empty answer has no likelihood"),
+        ({"good": []}, "Give each label at least one word"),
+        (["good", "bad", "good"], "A label is there twice"),
+        ([], "give a list of words"),
+        ("good", "give a list of words"),
+    ],
+)
+def test_labels_that_cannot_be_told_apart_or_are_empty(loaded, labels, message):
+    with pytest.raises(ValueError, match=message):
+        label_scores(loaded, PROMPTS, labels)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"normalise": "length"}, "normalise is 'length'; choose none or tokens"),
+        ({"calibrate": []}, "calibrate is empty"),
+        ({"prompts": [PROMPTS[0], " "]}, "Prompt 1 is empty"),
+        ({"prompts": []}, "at least one text"),
+        ({"prompts": "Review: a film"}, "give a list"),
+    ],
+)
+def test_settings_that_make_no_sense(loaded, settings, message):
+    given = {"prompts": PROMPTS} | settings
+    with pytest.raises(ValueError, match=message):
+        label_scores(loaded, given.pop("prompts"), LABELS, **given)
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused(loaded):
+    bare = types.SimpleNamespace(pad_token_id=None)
+    without = dataclasses.replace(loaded, tokenizer=bare)
+    with pytest.raises(ValueError, match="no padding token.*load_decoder"):
+        label_scores(without, PROMPTS, LABELS)
+    with pytest.raises(ValueError, match="no padding token.*load_decoder"):
+        generate(without, PROMPTS, max_new_tokens=2)
+
+
+def test_a_classifier_cannot_be_asked(tmp_path):
+    classifier = load_decoder("classification", source=save_gpt2(tmp_path / "gpt2"), echo=None)
+    with pytest.raises(ValueError, match=r'A LastTokenClassifier takes no .*load_decoder\("lm"\)'):
+        label_scores(classifier, PROMPTS, LABELS)
+    with pytest.raises(ValueError, match="A LastTokenClassifier takes no"):
+        generate(classifier, PROMPTS, max_new_tokens=2)
+
+
+# --- templates -----------------------------------------------------------------------------------
+
+QUESTION = Prompt("plain", "Review: {text}\nSentiment:", SEVERAL, instruction="Judge.")
+EXAMPLES = [(" a good film ", "positive"), ("a bad {text}", 0)]
+
+
+def test_a_few_shot_prompt_reads_like_its_examples():
+    shots = few_shot_prompt(QUESTION, EXAMPLES)
+    assert shots.prefix == (
+        "Judge.\n\nReview: a good film\nSentiment: positive\n\n"
+        "Review: a bad {text}\nSentiment: negative\n\n"
+    )
+    assert shots.fill(" a man\n") == QUESTION.fill("a man") == "Review: a man\nSentiment:"
+    assert shots.whole("a man") == shots.prefix + "Review: a man\nSentiment:"
+
+
+def test_zero_shot_has_no_prefix_but_the_instruction():
+    assert few_shot_prompt(dataclasses.replace(QUESTION, instruction="")).prefix == ""
+    assert few_shot_prompt(QUESTION).prefix == "Judge.\n\n"
+
+
+def test_a_chat_is_written_in_the_models_template(llama):
+    shots = few_shot_prompt(QUESTION, EXAMPLES[:1], tokenizer=llama.tokenizer)
+    turns = [
+        {"role": "user", "content": "Judge.\n\nReview: a good film\nSentiment:"},
+        {"role": "assistant", "content": "positive"},
+        {"role": "user", "content": "Review: a man\nSentiment:"},
+    ]
+    whole = llama.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert shots.whole("a man") == whole
+    assert shots.prefix.endswith(f"positive{END}\n")
+    assert shots.fill("a man").startswith("<|im|>user\nReview: a man")
+    zero = few_shot_prompt(QUESTION, tokenizer=llama.tokenizer)
+    assert zero.prefix == "" and "Judge.\n\nReview: a man" in zero.fill("a man")
+
+
+def test_a_chat_is_scored_as_its_joined_text(llama):
+    shots = few_shot_prompt(QUESTION, EXAMPLES, tokenizer=llama.tokenizer)
+    texts = ["a man", "a bad film"]
+    found = label_scores(llama, [shots.fill(t) for t in texts], SEVERAL, prefix=shots.prefix)
+    expected = plain_scores(llama, [shots.whole(text) for text in texts], SEVERAL)
+    assert np.abs(found - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"text": "Sentiment:"}, "has 0 places for the text; write {text} once"),
+        ({"text": "{text} {text}"}, "has 2 places"),
+        ({"labels": {"good": ""}}, "empty answer"),
+        ({"separator": " "}, "told apart by line breaks"),
+        ({"separator": ""}, "told apart by line breaks"),
+    ],
+)
+def test_prompts_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(QUESTION, **settings)
+
+
+def test_examples_and_tokenizers_that_do_not_fit(tmp_path):
+    with pytest.raises(ValueError, match="no label 'fine'; its labels are negative, positive"):
+        few_shot_prompt(QUESTION, [("a film", "fine")])
+    with pytest.raises(ValueError, match="no label 2"):
+        few_shot_prompt(QUESTION, [("a film", 2)])
+    gpt2 = load_decoder(source=save_gpt2(tmp_path / "gpt2"), echo=None)
+    with pytest.raises(ValueError, match="no chat template.*plain prompt"):
+        few_shot_prompt(QUESTION, tokenizer=gpt2.tokenizer)
+
+
+# --- generation ----------------------------------------------------------------------------------
+
+
+def greedy(loaded, prompt: str, steps: int) -> str:
+    """Write by hand: the likeliest token, one by one, the whole text read anew each time."""
+    ids = loaded.tokenizer(prompt.rstrip(" "))["input_ids"]
+    start = len(ids)
+    for _ in range(steps):
+        with torch.no_grad():
+            best = int(loaded.model(torch.tensor([ids])).logits[0, -1].argmax())
+        if best == loaded.tokenizer.eos_token_id:
+            break
+        ids.append(best)
+    return loaded.tokenizer.decode(ids[start:])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_greedy_texts_are_those_of_each_prompt_alone(loaded, batch_size):
+    expected = [greedy(loaded, prompt, 8) for prompt in PROMPTS]
+    assert generate(loaded, PROMPTS, max_new_tokens=8, batch_size=batch_size) == expected
+    assert len(set(expected)) > 1
+
+
+def test_a_stop_string_ends_a_text_and_is_not_part_of_it(loaded):
+    whole = generate(loaded, PROMPTS, max_new_tokens=8)
+    stop = whole[0][2:4]
+    stopped = generate(loaded, PROMPTS, max_new_tokens=8, stop=[stop])
+    assert stopped == [text.partition(stop)[0] for text in whole]
+    assert stopped[0] != whole[0]
+    assert generate(loaded, PROMPTS, max_new_tokens=8, stop=stop) == stopped
+
+
+def test_draws_depend_on_the_seed_and_leave_the_global_generator_alone(loaded):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    first, again, other = (
+        generate(loaded, PROMPTS, max_new_tokens=8, temperature=1.0, seed=seed)
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(torch.rand(2), expected)
+    assert first == again != other
+
+
+def test_a_checkpoints_own_taste_is_not_used(loaded, monkeypatch):
+    expected = generate(loaded, PROMPTS, max_new_tokens=8)
+    drawn = generate(loaded, PROMPTS, max_new_tokens=8, temperature=1.0)
+    own = loaded.model.generation_config
+    for name, value in {"do_sample": True, "temperature": 0.1, "top_k": 1, "top_p": 0.01,
+                        "repetition_penalty": 3.0, "no_repeat_ngram_size": 1}.items():  # fmt: skip
+        monkeypatch.setattr(own, name, value)
+    assert generate(loaded, PROMPTS, max_new_tokens=8) == expected
+    assert generate(loaded, PROMPTS, max_new_tokens=8, temperature=1.0) == drawn
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_new_tokens": 0}, "write at least 1"),
+        ({"max_new_tokens": 200}, "Prompt 0 is too long.*before 200 of the answer.*fewer tokens"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"stop": ["\n", ""]}, "stop string is empty"),
+    ],
+)
+def test_generation_settings_that_make_no_sense(loaded, settings, message):
+    with pytest.raises(ValueError, match=message):
+        generate(loaded, PROMPTS, **({"max_new_tokens": 4} | settings))
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        (" Positive.", "positive"),
+        ("It is bad, not positive", "negative"),
+        ("a good film about the negative", "positive"),
+        ("negatively", None),
+        ("", None),
+        ("unbad", None),
+        ("so-so", None),
+    ],
+)
+def test_an_answer_is_parsed_by_its_first_label_word(text, label):
+    assert parse_label(text, SEVERAL) == label
+
+
+def test_the_longer_of_two_words_at_one_place_wins():
+    labels = {"plain": "good", "strong": "good enough"}
+    assert parse_label("good enough", labels) == "strong"
+    assert parse_label("good", labels) == "plain"
