@@ -1,17 +1,17 @@
 """The methods of the encoder: what each of them learns, moves, survives and refuses."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
 import transformers
 from datasets import Dataset
-from transformers import TrainerCallback
+from interrupted import Stop
+from tiny_encoders import write_tiny_bert
 
-from helpers import assets, experiments, pretrained, training
-from helpers.experiments import Corpus, bert
+from helpers import experiments, pretrained, training
+from helpers.experiments import Corpus, bert, neural
 from helpers.pretrained import MeanPooledClassifier, ModelError
 from helpers.runtime import PROFILES
 
@@ -88,10 +88,10 @@ def test_every_method_says_how_many_parameters_it_trained(corpus, labelled, name
 
 
 def test_the_linear_probe_leaves_the_encoder_as_it_was(corpus, labelled):
-    shared = corpus.once("encoder", lambda: bert.encoder(corpus)).model
-    before = weights(bert.encoder(corpus).model)
     fitted = bert.linear_probe(corpus, labelled, 0, C=1.0)
     fitted.predict(labelled["text"][:4])
+    shared = corpus.once("encoder", lambda: pytest.fail("the probe keeps its encoder")).model
+    before = weights(bert.encoder(corpus).model)
     assert moved(shared, before) == set() and not shared.training
 
 
@@ -143,7 +143,7 @@ def test_the_random_twin_shares_no_matrix_with_the_encoder_and_trains_everything
     ],
 )
 def test_a_small_set_is_passed_over_until_there_are_enough_steps(rows, least, epochs):
-    assert bert.epochs_for(rows, num_epochs=4, min_steps=least) == epochs
+    assert neural.epochs_for(rows, num_epochs=4, min_steps=least) == epochs
 
 
 def test_tuning_takes_the_least_number_of_steps(corpus, labelled):
@@ -163,22 +163,10 @@ def test_a_larger_encoder_takes_a_smaller_rate_and_a_tiny_one_no_larger(width, d
 # --- the code of the `gpu` profile, on a tiny encoder --------------------------------------------
 
 
-def put_tokenizer(folder):
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(assets.path("minilm") / name, folder)
-
-
 @pytest.fixture
 def encoder_folder(tmp_path, monkeypatch):
-    """Name a tiny BERT with a pooler, as BERT-base has one, in COURSE_ENCODER."""
-    config = transformers.BertConfig(
-        vocab_size=30_522, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
-        intermediate_size=32,
-    )  # fmt: skip
-    torch.manual_seed(1)
-    folder = tmp_path / "tiny-bert"
-    transformers.BertForMaskedLM(config).save_pretrained(folder)
-    put_tokenizer(folder)
+    """Name a tiny BERT in COURSE_ENCODER."""
+    folder = write_tiny_bert(tmp_path / "tiny-bert")
     monkeypatch.setenv("COURSE_ENCODER", str(folder))
     return folder
 
@@ -205,17 +193,6 @@ def test_the_encoder_that_is_named_goes_before_bert_base_of_either_case(encoder_
 
 
 # --- interrupted ---------------------------------------------------------------------------------
-
-
-class Stop(TrainerCallback):
-    """Stand for a run that is killed after so many steps."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("blocks", [1, DEPTH], ids=["states remembered", "all blocks"])

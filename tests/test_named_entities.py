@@ -1,16 +1,15 @@
 """The taggers: what each may see, that it learns, and that pairs of them differ by one thing."""
 
 import gc
-import shutil
 import tempfile
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import BertConfig, BertForMaskedLM
+from tiny_encoders import write_tiny_bert
 
-from helpers import assets, data, embeddings, evaluation, experiments, pretrained, training
+from helpers import data, embeddings, evaluation, experiments, pretrained, training
 from helpers.experiments import FILM_NER, Corpus, named_entities
 from helpers.experiments.crf import train_crf, word_features, word_shape
 from helpers.pretrained.capitals import TaggerWithCapitals
@@ -218,15 +217,7 @@ def test_piece_vectors_stay_and_all_else_trains(corpus, capitals):
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name.startswith("encoder")])
 def test_the_gpu_profile_tags_with_the_encoder_it_is_given(tmp_path, monkeypatch, name):
-    config = BertConfig(
-        vocab_size=30_522, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    BertForMaskedLM(config).save_pretrained(tmp_path)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(assets.path("minilm") / file, tmp_path)
-    monkeypatch.setenv("COURSE_ENCODER", str(tmp_path))
+    monkeypatch.setenv("COURSE_ENCODER", str(write_tiny_bert(tmp_path)))
     corpus = Corpus(PROFILES["gpu"])
     corpus.names["validation"] = corpus.names["validation"].select(range(20))
     settings = {"num_epochs": 1, "min_steps": 0, "learning_rate": 1e-3}

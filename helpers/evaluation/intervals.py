@@ -13,6 +13,7 @@ __all__ = [
     "bootstrap_interval",
     "hex_to_bits",
     "mcnemar",
+    "middle",
     "paired_difference",
     "resampled_means",
     "wilson_interval",
@@ -66,8 +67,7 @@ def bootstrap_interval(
     if outcomes.size == 0:
         raise ValueError("There are no test items to average over.")
     means = resampled_means(outcomes[None], draws, np.random.default_rng(seed))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(outcomes.mean()), float(low), float(high))
+    return Interval(float(outcomes.mean()), *middle(means, level))
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
@@ -113,8 +113,7 @@ def paired_difference(
         means = np.take_along_axis(by_seed, picked, axis=1).mean(axis=1)
     else:
         means = by_seed[:, 0]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(float(gap.mean()), float(low), float(high), num_seeds, num_items)
+    return Difference(float(gap.mean()), *middle(means, level), num_seeds, num_items)
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
@@ -148,6 +147,12 @@ def hex_to_bits(text: str, n: int) -> np.ndarray:
         raise ValueError(f"{len(text)} hex digits cannot hold {n} outcomes.")
     packed = bytes.fromhex(text + "0" * (len(text) % 2))
     return np.unpackbits(np.frombuffer(packed, np.uint8))[:n].astype(bool)
+
+
+def middle(draws: np.ndarray, level: float) -> tuple[float, float]:
+    """Give the ends of the middle part of some draws, such as 0.95 of them."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:

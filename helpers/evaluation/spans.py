@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.evaluation.intervals import DRAWS, Difference, Interval, resampled_means
+from helpers.evaluation.intervals import DRAWS, Difference, Interval, middle, resampled_means
 
 __all__ = ["bootstrap_f1", "paired_f1_difference", "span_counts", "span_f1"]
 
@@ -69,7 +69,7 @@ def bootstrap_f1(
     """
     [table] = _checked([counts])
     rng = np.random.default_rng(seed)
-    low, high = _middle(_f1(resampled_means(table.T, draws, rng)), level)
+    low, high = middle(_f1(resampled_means(table.T, draws, rng)), level)
     value = span_f1(table)
     # Where every draw gives the same F1, rounding must not put it outside its own interval.
     return Interval(value, min(low, value), max(high, value))
@@ -111,7 +111,7 @@ def paired_f1_difference(
     if num_seeds > 1:
         picked = rng.integers(0, num_seeds, size=(draws, num_seeds))
         gap = np.take_along_axis(gap, picked, axis=1)
-    low, high = _middle(gap.mean(axis=1), level)
+    low, high = middle(gap.mean(axis=1), level)
     value = float((_f1(a.sum(axis=1)) - _f1(b.sum(axis=1))).mean())
     return Difference(value, low, high, num_seeds, num_items)
 
@@ -134,8 +134,3 @@ def _f1(counts: np.ndarray) -> np.ndarray:
     tp, fp, fn = np.moveaxis(counts, -1, 0)
     whole = 2 * tp + fp + fn
     return np.divide(2 * tp, whole, out=np.zeros_like(whole), where=whole > 0)
-
-
-def _middle(values: np.ndarray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

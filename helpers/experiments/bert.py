@@ -3,16 +3,16 @@
 The encoder is MiniLM in `cpu` and BERT-base in `gpu`; the profile of a ledger's row says which.
 """
 
-import math
-
 import numpy as np
+import torch
 from sklearn.linear_model import LogisticRegression
 
-from helpers import pretrained, training
+from helpers import evaluation, pretrained, training
 from helpers.experiments import Corpus, Fitted, Method
+from helpers.experiments.neural import epochs_for
 from helpers.pretrained.frozen import FrozenBelow
 
-__all__ = ["MAX_LENGTH", "METHODS", "embed", "encoder", "epochs_for", "rate_for", "rows_of", "tune"]
+__all__ = ["MAX_LENGTH", "METHODS", "embed", "encoder", "rate_for", "rows_of", "tune"]
 
 NOTEBOOK = "04_bert"
 MAX_LENGTH = 128  # word pieces; no snippet comes near it
@@ -32,23 +32,16 @@ def rows_of(loaded: pretrained.Pretrained, split, labels: bool = True):
 
 def embed(corpus: Corpus, texts: list[str]) -> np.ndarray:
     """Mean vectors of texts from the untouched encoder: (texts, H)."""
-    loaded = corpus.once("encoder", lambda: encoder(corpus))
+    loaded = corpus.once("encoder", lambda: _headless(corpus))
     rows = pretrained.encode_texts(loaded.tokenizer, texts, None, MAX_LENGTH)
-    return training.predict(_Pooled(loaded.model), rows, 64, pad_id=loaded.pad_id)
+    return training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id)
 
 
-class _Pooled:
-    """A classifier that stops before its head."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def __getattr__(self, name):
-        return getattr(self.model, name)
-
-    def __call__(self, input_ids, attention_mask=None, **_) -> dict:
-        states = self.model.bert(input_ids=input_ids, attention_mask=attention_mask)
-        return {"logits": self.model.pool(states.last_hidden_state, attention_mask)}
+def _headless(corpus: Corpus) -> pretrained.Pretrained:
+    """The encoder, answering with the vector that a head would have read."""
+    loaded = encoder(corpus)
+    loaded.model.head = torch.nn.Identity()
+    return loaded
 
 
 def linear_probe(corpus, labelled, seed, C):
@@ -56,21 +49,12 @@ def linear_probe(corpus, labelled, seed, C):
     model = LogisticRegression(C=C, max_iter=5_000)
     model.fit(embed(corpus, labelled["text"][:]), np.array(labelled["label"][:]))
     trained = model.coef_.size + model.intercept_.size
-    body = corpus.once("encoder", lambda: encoder(corpus)).model.bert
-    total = trained + sum(p.numel() for p in body.parameters())
-    return Fitted(
-        lambda texts: model.predict(embed(corpus, texts)), trained, total, 4 * trained, model
-    )
+    _, body = evaluation.count_parameters(corpus.once("encoder", lambda: _headless(corpus)).model)
 
+    def predict(texts):
+        return model.predict(embed(corpus, texts))
 
-def epochs_for(rows: int, num_epochs: int, min_steps: int, batch_size: int = 32) -> int:
-    """Passes over the rows: `num_epochs`, or as many as `min_steps` steps take.
-
-    A few passes over a hundred examples are a dozen steps, in which a fine-tuned encoder hardly
-    leaves its start. Many more steps at a small rate are what Mosbach et al. (2021) recommend for
-    small sets.
-    """
-    return max(num_epochs, math.ceil(min_steps / math.ceil(rows / batch_size)))
+    return Fitted(predict, trained, trained + body, 4 * trained, model)
 
 
 def rate_for(config, learning_rate: float) -> float:
@@ -115,9 +99,7 @@ def tune(corpus, labelled, seed, blocks: int | str, *, weights: bool = True, min
 
 def _tuned(corpus, labelled, seed, blocks, weights=True, **settings) -> Fitted:
     loaded, _ = tune(corpus, labelled, seed, blocks, weights=weights, **settings)
-    parameters = list(loaded.model.parameters())
-    total = sum(p.numel() for p in parameters)
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    trained, total = evaluation.count_parameters(loaded.model)
 
     def predict(texts):
         rows = pretrained.encode_texts(loaded.tokenizer, texts, None, MAX_LENGTH)
@@ -138,7 +120,7 @@ def top_three(corpus, labelled, seed, **settings):
 
 def fine_tuned(corpus, labelled, seed, **settings):
     """All blocks and the head; piece embeddings stay."""
-    depth = corpus.once("encoder", lambda: encoder(corpus)).model.config.num_hidden_layers
+    depth = corpus.once("encoder", lambda: _headless(corpus)).model.config.num_hidden_layers
     return _tuned(corpus, labelled, seed, depth, **settings)
 
 
@@ -148,7 +130,7 @@ def random_weights(corpus, labelled, seed, **settings):
 
 
 def _load(corpus, **configuration) -> None:
-    corpus.once("encoder", lambda: encoder(corpus))
+    corpus.once("encoder", lambda: _headless(corpus))
 
 
 def _settings(rates, steps=(0, 60)) -> tuple[dict, ...]:
@@ -157,9 +139,9 @@ def _settings(rates, steps=(0, 60)) -> tuple[dict, ...]:
     )
 
 
-def _declare(name, fit, configurations, prepare=_load, **options) -> Method:
+def _declare(name, fit, configurations, **options) -> Method:
     options = {"heavy": True, **options}
-    return Method("bert", name, configurations, fit, prepare, notebook=NOTEBOOK, **options)
+    return Method("bert", name, configurations, fit, _load, notebook=NOTEBOOK, **options)
 
 
 PROBE = tuple({"C": C} for C in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0))

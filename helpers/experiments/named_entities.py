@@ -7,11 +7,11 @@ the same for all. Every `predict` is given lists of tokens and answers with ids 
 import numpy as np
 from datasets import Dataset
 
-from helpers import data, embeddings, networks, pretrained, training
+from helpers import data, embeddings, evaluation, networks, pretrained, training
 from helpers.experiments import FILM_NER, Corpus, Fitted, Method
-from helpers.experiments.bert import MAX_LENGTH, epochs_for, rate_for
+from helpers.experiments.bert import MAX_LENGTH, rate_for
 from helpers.experiments.crf import train_crf
-from helpers.experiments.neural import device, seeded
+from helpers.experiments.neural import device, epochs_for, seeded
 from helpers.pretrained.capitals import TaggerWithCapitals
 
 __all__ = ["METHODS", "NUM_SHAPES", "new_tagger", "spelling", "tune", "vocabulary"]
@@ -198,9 +198,8 @@ def encoder_capitals(corpus, labelled, seed, **settings):
 
 def _fitted(predict, model) -> Fitted:
     """What was trained is to be shipped; the rest is given."""
-    parameters = list(model.parameters())
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
-    return Fitted(predict, trained, sum(p.numel() for p in parameters), 4 * trained)
+    trained, total = evaluation.count_parameters(model)
+    return Fitted(predict, trained, total, 4 * trained)
 
 
 def _share_vectors(corpus, **configuration) -> None:

@@ -1,15 +1,25 @@
 """What the small networks of several eras share: one vocabulary, one way to train and to answer."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from helpers import networks, training
+from helpers import evaluation, networks, training
 from helpers.embeddings import tokenize
 from helpers.experiments import Corpus, Fitted
 
-__all__ = ["as_fitted", "device", "encode", "seeded", "settings", "train_on", "vocabulary"]
+__all__ = [
+    "as_fitted",
+    "device",
+    "encode",
+    "epochs_for",
+    "seeded",
+    "settings",
+    "train_on",
+    "vocabulary",
+]
 
 MAX_TOKENS = 256  # of an IMDB review; no snippet comes near it
 
@@ -51,10 +61,9 @@ def as_fitted(corpus: Corpus, model, trainable: int | None = None) -> Fitted:
         rows = training.encode_texts(texts, words, tokenize, max_length=MAX_TOKENS)
         return training.predict(model, rows).argmax(axis=1)
 
-    parameters = list(model.parameters())
-    total = sum(p.numel() for p in parameters)
+    trained, total = evaluation.count_parameters(model)
     if trainable is None:
-        trainable = sum(p.numel() for p in parameters if p.requires_grad)
+        trainable = trained
     return Fitted(predict, trainable, total, 4 * trainable)
 
 
@@ -62,6 +71,15 @@ def seeded(seed: int, build: Callable):
     """Build a network whose random weights depend on the seed alone."""
     torch.manual_seed(seed)
     return build()
+
+
+def epochs_for(rows: int, num_epochs: int, min_steps: int, batch_size: int = 32) -> int:
+    """Passes over the rows: `num_epochs`, or as many as `min_steps` steps take.
+
+    A few passes over a hundred examples are a dozen steps, in which a network hardly leaves its
+    start. Many more steps at a small rate are what Mosbach et al. (2021) recommend for small sets.
+    """
+    return max(num_epochs, math.ceil(min_steps / math.ceil(rows / batch_size)))
 
 
 def settings(epochs, rates) -> tuple[dict, ...]:
