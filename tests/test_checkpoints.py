@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers import networks
-from helpers.experiments import Corpus, checkpoints, neural, pretraining
+from helpers.experiments import Corpus, checkpoints, neural, pretraining, tiny_gpt
 from helpers.experiments.checkpoints import Pretraining, find, pretrain
 from helpers.runtime import PROFILES
 
@@ -122,6 +122,46 @@ def test_weights_of_other_settings_are_not_taken_for_ours(corpus, folders):
     assert not same(found, find(SMALL, corpus, folders / "carried"))
 
 
+def looked(corpus, model):
+    return {"training": model.training, "sum": float(model.embedding.weight.detach().sum())}
+
+
+NOTED = dataclasses.replace(SMALL, notes=looked, note_at=(0.0, 0.5, 1.0))
+
+
+def recorded(what, folder) -> dict:
+    path = pretrain(what, "smoke", folder, lambda line: None)
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def test_notes_are_taken_on_the_way_and_change_no_weight(corpus, folders):
+    record = recorded(NOTED, folders / "noted")
+    plain = recorded(SMALL, folders / "plain")
+    assert record["loss"] == plain["loss"] and "notes" not in plain
+    steps = record["steps"]
+    assert [note["step"] for note in record["notes"]] == [0, round(steps / 2), steps]
+    assert not any(note["training"] for note in record["notes"])
+    start = float(build(corpus).embedding.weight.detach().sum())
+    assert record["notes"][0]["sum"] == pytest.approx(start)
+    assert record["notes"][0]["sum"] != record["notes"][1]["sum"] != record["notes"][2]["sum"]
+
+
+def test_notes_of_a_killed_training_are_those_of_a_whole_one(corpus, folders):
+    whole = recorded(NOTED, folders / "whole")
+    Mortal.steps_left = whole["steps"] // 2 + 1  # after the second note, before its checkpoint
+    with pytest.raises(KeyboardInterrupt):
+        recorded(NOTED, folders / "killed")
+    Mortal.steps_left = None
+    resumed = recorded(NOTED, folders / "killed")
+    assert resumed["notes"] == whole["notes"]
+
+
+def test_other_words_are_other_weights(corpus):
+    renamed = dataclasses.replace(SMALL, words=lambda corpus: ["a", "b"])
+    model = build(corpus)
+    assert checkpoints._digest(SMALL, corpus, model) != checkpoints._digest(renamed, corpus, model)
+
+
 def test_a_write_that_fails_leaves_nothing_behind(corpus, folders, monkeypatch):
     def refuse(*paths):
         raise OSError("disk full")
@@ -135,6 +175,15 @@ def test_a_write_that_fails_leaves_nothing_behind(corpus, folders, monkeypatch):
 def test_an_unknown_network_lists_those_there_are():
     with pytest.raises(ValueError, match="lstm-lm"):
         checkpoints.named("lstm")
+
+
+def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_path):
+    monkeypatch.undo()  # the real cache
+    networks.save_byte_pairs(tiny_gpt.learn_tokenizer(), tmp_path / "again.json")
+    again, kept = (
+        json.loads(p.read_text("utf-8")) for p in (tmp_path / "again.json", tiny_gpt.TOKENIZER)
+    )
+    assert again == kept
 
 
 @pytest.mark.parametrize("name", checkpoints.NAMES)

@@ -174,14 +174,19 @@ def test_the_argument_goes_before_the_environment_and_that_before_the_profile(
     assert quiet(profile=PROFILES["smoke"], source=gpt2).name == "gpt2"
 
 
-def test_gpu_takes_gpt2_from_one_commit(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("larger", "name"),
+    [(False, "openai-community/gpt2"), (True, "HuggingFaceTB/SmolLM2-1.7B-Instruct")],
+)
+def test_gpu_takes_each_decoder_from_one_commit(monkeypatch, tmp_path, larger, name):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    message = r"openai-community/gpt2@[0-9a-f]{40}.*COURSE_DECODER.*SmolLM2"
+    message = name + "@[0-9a-f]{40}.*COURSE_DECODER.*SmolLM2"
     with pytest.raises(ModelError, match=message):
-        quiet(profile=PROFILES["gpu"])
+        quiet(profile=PROFILES["gpu"], larger=larger)
+    assert quiet(profile=PROFILES["smoke"], larger=larger).name == "tiny random Llama"
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

@@ -1,6 +1,7 @@
 """Instant checks: right answers pass, wrong ones get a hint, a solution may not be a stub."""
 
 import importlib
+import math
 
 import numpy as np
 import pytest
@@ -168,6 +169,34 @@ def test_the_fifth_notebook_tells_apart_the_usual_slips():
     refused(checks["2"], ((last_piece, "first piece"),))
     greedy = (lambda scores, pairs: list(scores.argmax(axis=1)), "score of each pair")
     refused(checks["3"], (greedy,))
+
+
+def test_the_sixth_notebook_tells_apart_the_usual_slips():
+    checks = importlib.import_module("helpers.exercises.nb06").CHECKS
+    assert checks["1"]((4096, 12))
+    slips = (((4096, math.log(4096)), "nats"), ((12, 4096), "one over"), (12, "two numbers"))
+    refused(checks["1"], slips)
+
+    def unshifted(logs, ids, start, per_token=False):
+        return logs[start:].gather(1, ids[start:, None]).sum()
+
+    def from_start_on(logs, ids, start, per_token=False):
+        return logs[start:-1].gather(1, ids[start + 1 :, None]).sum()
+
+    def never_divided(logs, ids, start, per_token=False):
+        return logs[start - 1 : -1].gather(1, ids[start:, None]).sum()
+
+    slips = ((unshifted, "row i"), (from_start_on, "first token counts"))
+    refused(checks["2"], (*slips, (never_divided, "with per_token")))
+
+    def not_whole(shown, tuned, training):
+        return training / (shown - tuned) if shown > tuned else None
+
+    def even_when_slower(shown, tuned, training):
+        return int(training / abs(shown - tuned)) + 1 if shown != tuned else None
+
+    slips = ((not_whole, "whole number"), (even_when_slower, "give None"))
+    refused(checks["3"], slips)
 
 
 def test_a_bonus_finds_its_checks_by_its_whole_name(capsys):

@@ -75,6 +75,15 @@ def test_the_choice_takes_the_best_mean_on_validation_and_the_first_in_a_tie(cor
     assert accuracies == [10 / 80, 60 / 80, 60 / 80, 20 / 80]
 
 
+def test_a_lone_configuration_is_taken_without_spending_a_label(corpus):
+    def never(corpus, labelled, seed, answer):
+        raise AssertionError("nothing is to be chosen")
+
+    choice = experiments.choose(a_method(fit=never, configurations=({"answer": 1},)), corpus)
+    assert choice["configuration"] == {"answer": 1}
+    assert choice["tried"] == [{"configuration": {"answer": 1}}]
+
+
 def test_the_choice_never_sees_a_test_text(corpus):
     test_texts, seen = set(corpus.reviews["test"]["text"]), set()
 
@@ -87,7 +96,7 @@ def test_the_choice_never_sees_a_test_text(corpus):
 
         return Fitted(predict, 1, 1, 1)
 
-    experiments.choose(a_method(fit=spy), corpus)
+    experiments.choose(a_method(fit=spy), corpus)  # two configurations, so that it trains
     assert seen and not seen & test_texts
 
 

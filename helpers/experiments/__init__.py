@@ -7,6 +7,7 @@ A `Method` is declared once, in a few lines (see `classical`), for one `Task` (s
 
 import importlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ __all__ = [
     "to_row",
 ]
 
-ERAS = ("classical", "pretraining", "embeddings", "bert")
+ERAS = ("classical", "pretraining", "embeddings", "bert", "gpt")
 """Eras whose methods for reviews are declared, each in the module of its name beside this one."""
 
 PARTS = (*ERAS, "named_entities")
@@ -82,7 +83,8 @@ class Method:
         random: whether the seed matters once the labels are given. Where it does not, "all" labels
             are run with one seed, since every seed would give the same model.
         heavy: whether a run takes minutes: three seeds up to 1,000 labels, then one.
-        largest: budget, for a control that costs as much as what it controls; None for all.
+        smallest, largest: budgets, for what would take too long at all of them; None for all.
+        only: budgets of its own, for examples in a prompt, which are fewer than any of the task's.
         notebook: where it is taught.
         task: what it is asked.
     """
@@ -96,7 +98,9 @@ class Method:
     uses_target: bool = True
     random: bool = True
     heavy: bool = False
+    smallest: int | None = None
     largest: int | None = None
+    only: tuple[int, ...] | None = None
     notebook: str = ""
     task: Task = REVIEWS
 
@@ -120,8 +124,17 @@ class Method:
 
     def budgets(self, profile: Profile) -> tuple[int | str, ...]:
         """Budgets to run: those of the task in this profile, or 0 alone without target labels."""
-        budgets = self.task.budgets_in(profile) if self.uses_target else (0,)
-        return tuple(b for b in budgets if not self.largest or self.task.size(b) <= self.largest)
+        if not self.uses_target:
+            return (0,)
+        lowest, highest = self.smallest or 0, self.largest or math.inf
+        budgets = self.only or self.task.budgets_in(profile)
+        return tuple(b for b in budgets if lowest <= self.task.size(b) <= highest)
+
+    def choice_budgets(self, profile: Profile) -> tuple[int | str, ...]:
+        """Budgets at which its configuration is chosen: its largest if it runs at no other."""
+        budgets = self.budgets(profile)
+        task = self.task.choice_budgets_in(profile)
+        return tuple(b for b in task if b in budgets) or budgets[-1:]
 
 
 class Cell(NamedTuple):
@@ -177,15 +190,18 @@ def choose(method: Method, corpus: Corpus) -> dict:
     """Freeze a method's configuration by the one rule of the course.
 
     Every configuration is trained at the task's two budgets (100 and 1,000 labelled reviews, or 100
-    and all tagged sentences), seed 0; the best mean on validation wins, the earlier one in a tie.
-    The validation labels are spent by this.
+    and all tagged sentences; its largest for a method that runs at neither), seed 0; the best mean
+    on validation wins, the earlier one in a tie.
+    The validation labels are spent by this. A lone configuration is taken as it is and spends none.
 
     Returns:
         `{"method", "configuration", "tried": [{"configuration", METRIC: {budget: ...}}]}`, where
         METRIC is the task's, such as `"accuracy"`.
     """
-    task = method.task
-    budgets = task.choice_budgets_in(corpus.profile) if method.uses_target else (0,)
+    task, budgets = method.task, method.choice_budgets(corpus.profile)
+    if len(method.configurations) == 1:
+        only = dict(method.configurations[0])
+        return {"method": method.name, "configuration": only, "tried": [{"configuration": only}]}
     tried = []
     for configuration in method.configurations:
         cells = {str(n): run_cell(method, corpus, n, 0, configuration) for n in budgets}

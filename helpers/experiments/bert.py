@@ -3,14 +3,15 @@
 The encoder is MiniLM in `cpu` and BERT-base in `gpu`; the profile of a ledger's row says which.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from helpers import evaluation, pretrained, training
 from helpers.experiments import Corpus, Fitted, Method
-from helpers.experiments.neural import epochs_for
-from helpers.pretrained.frozen import FrozenBelow
+from helpers.experiments.blocks import as_fitted, tune_blocks
 
 __all__ = ["MAX_LENGTH", "METHODS", "embed", "encoder", "rate_for", "rows_of", "tune"]
 
@@ -80,32 +81,15 @@ def tune(corpus, labelled, seed, blocks: int | str, *, weights: bool = True, min
         settings: further arguments of `training.fit`.
     """
     loaded = encoder(corpus, seed, weights)
-    rows, model = rows_of(loaded, labelled), loaded.model
-    settings = {"warmup_steps": 0.1, "seed": seed, "pad_id": loaded.pad_id, **settings}
-    settings["num_epochs"] = epochs_for(len(labelled), settings["num_epochs"], min_steps)
-    settings["learning_rate"] = rate_for(model.config, settings["learning_rate"])
-    depth = len(pretrained.blocks(model))
-    if blocks != "all" and blocks < depth:
-        remembering = FrozenBelow(model, blocks)
-        rows = remembering.remember(rows)
-        result = training.fit(remembering, rows, freeze=remembering.freeze, **settings)
-    else:
-        result = training.fit(
-            model, rows, freeze=pretrained.freeze_below(model, blocks), **settings
-        )
-    model.eval()
-    return loaded, result
+    settings["learning_rate"] = rate_for(loaded.model.config, settings["learning_rate"])
+    rows = rows_of(loaded, labelled)
+    return loaded, tune_blocks(loaded, rows, blocks, min_steps=min_steps, seed=seed, **settings)
 
 
 def _tuned(corpus, labelled, seed, blocks, weights=True, **settings) -> Fitted:
     loaded, _ = tune(corpus, labelled, seed, blocks, weights=weights, **settings)
-    trained, total = evaluation.count_parameters(loaded.model)
-
-    def predict(texts):
-        rows = pretrained.encode_texts(loaded.tokenizer, texts, None, MAX_LENGTH)
-        return training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id).argmax(axis=1)
-
-    return Fitted(predict, trained, total, 4 * trained, loaded)
+    read = partial(pretrained.encode_texts, loaded.tokenizer, labels=None, max_length=MAX_LENGTH)
+    return as_fitted(loaded, read)
 
 
 def top_block(corpus, labelled, seed, **settings):

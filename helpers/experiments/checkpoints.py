@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 
 from helpers import assets, training
 from helpers.experiments import Corpus, neural
+from helpers.experiments.notes import NoteTaker
 from helpers.files import write_bytes, write_text
 from helpers.runtime import PROFILES, ROOT, results_dir, revision, versions
 
@@ -30,9 +32,14 @@ CHECKPOINTS = ROOT / "data" / "checkpoints"
 NAMES = {
     "lstm-lm": ("pretraining", "LANGUAGE_MODEL"),
     "lstm-lm-one-epoch": ("pretraining", "ONE_EPOCH"),
+    "tiny-gpt": ("tiny_gpt", "TINY_GPT"),
 }
 """Networks that `course pretrain` trains: the module that declares each, and its name there."""
 CURVE_POINTS = 200  # of the loss, in the record of a run
+
+
+def _shared_words(corpus: Corpus) -> list[str]:
+    return neural.vocabulary(corpus).words
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,9 @@ class Pretraining:
         details: whatever else decides the weights and is not in their shapes: how the text is cut,
             dropout.
         describe: what the text or the labels are, for the record.
+        words: (corpus) -> what each token id stands for, in order.
+        notes: (corpus, model) -> what else to record of the network on its way, as JSON takes it.
+        note_at: after which shares of the training; 0 is before the first step.
     """
 
     name: str
@@ -55,6 +65,9 @@ class Pretraining:
     settings: Mapping[str, Any]
     details: Mapping[str, Any] = field(default_factory=dict)
     describe: str = ""
+    words: Callable[[Corpus], list[str]] = _shared_words
+    notes: Callable[[Corpus, torch.nn.Module], dict] | None = None
+    note_at: tuple[float, ...] = (1.0,)
 
 
 def named(name: str) -> Pretraining:
@@ -116,9 +129,14 @@ def pretrain(
     digest = _digest(what, corpus, model)
     echo(f"{what.name}: {json.dumps(_settings(what, corpus))}, profile {profile}")
     path = folder / f"{what.name}.safetensors"
-    with _training(what, corpus, model, digest) as result:
+    taker = what.notes and NoteTaker(
+        _scratch(what, digest) / "notes.json", partial(what.notes, corpus), what.note_at
+    )
+    with _training(what, corpus, model, digest, [taker.callback()] if taker else []) as result:
         _write(path, result.model, digest, torch.float16)
         record = _record(what, corpus, result, digest)
+        if taker:
+            record["notes"] = taker.taken()
         write_text(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     echo(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB after {result.cost.seconds:,.0f} s")
     return path
@@ -129,11 +147,15 @@ def _settings(what: Pretraining, corpus: Corpus) -> dict:
     return {**what.settings, **quick}
 
 
+def _scratch(what: Pretraining, digest: str) -> Path:
+    return results_dir() / "pretrain" / f"{what.name}-{digest}"
+
+
 @contextmanager
-def _training(what: Pretraining, corpus: Corpus, model, digest: str):
+def _training(what: Pretraining, corpus: Corpus, model, digest: str, callbacks=()):
     """Train, with checkpoints that go away once the result was put to safety."""
     rows, held_out = what.rows(corpus)
-    scratch = results_dir() / "pretrain" / f"{what.name}-{digest}"
+    scratch = _scratch(what, digest)
     yield training.fit(
         model,
         rows,
@@ -141,6 +163,7 @@ def _training(what: Pretraining, corpus: Corpus, model, digest: str):
         output_dir=scratch,
         resume=True,
         device=neural.device(corpus),
+        callbacks=callbacks,
         **_settings(what, corpus),
     )
     shutil.rmtree(scratch)
@@ -151,7 +174,7 @@ def _digest(what: Pretraining, corpus: Corpus, model) -> str:
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     sizes = [len(corpus.imdb["train"]), len(corpus.reviews["train"])]
     facts = [what.name, _settings(what, corpus), dict(what.details), shapes, sizes]
-    facts.append(neural.vocabulary(corpus).words)
+    facts.append(what.words(corpus))
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()[:16]
 
 
@@ -193,7 +216,7 @@ def _record(what: Pretraining, corpus: Corpus, result: training.FitResult, diges
         "settings": _settings(what, corpus),
         "details": dict(what.details),
         "digest": digest,
-        "vocabulary": len(neural.vocabulary(corpus)),
+        "vocabulary": len(what.words(corpus)),
         "parameters": sum(p.numel() for p in result.model.parameters()),
         "steps": len(result.losses),
         "steps_a_point": each,

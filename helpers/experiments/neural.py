@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -53,13 +54,19 @@ def device(corpus: Corpus) -> str:
     return "cuda" if gpu else "cpu"
 
 
-def as_fitted(corpus: Corpus, model, trainable: int | None = None) -> Fitted:
-    """Wrap a trained network for the grid; to ship is what was trained, the rest is given."""
-    words = vocabulary(corpus)
+def as_fitted(
+    corpus: Corpus, model, trainable: int | None = None, read: Callable | None = None
+) -> Fitted:
+    """Wrap a trained network for the grid; to ship is what was trained, the rest is given.
+
+    `read` turns texts into rows; without it they are cut with the shared vocabulary.
+    """
+    if read is None:
+        words = {"vocabulary": vocabulary(corpus), "tokenize": tokenize, "max_length": MAX_TOKENS}
+        read = partial(training.encode_texts, **words)
 
     def predict(texts) -> np.ndarray:
-        rows = training.encode_texts(texts, words, tokenize, max_length=MAX_TOKENS)
-        return training.predict(model, rows).argmax(axis=1)
+        return training.predict(model, read(texts)).argmax(axis=1)
 
     trained, total = evaluation.count_parameters(model)
     if trainable is None:

@@ -10,12 +10,15 @@ vector (D), `hidden` units of an LSTM (H); `embeddings`, vectors (V, D) to start
 then decide D; `dropout`, the share of units hidden in training. B texts of at most T tokens.
 """
 
+from helpers.networks.byte_pairs import END, read_byte_pairs, save_byte_pairs, train_byte_pairs
 from helpers.networks.classifiers import BiLSTMTagger, DigitsCNN, LSTMClassifier, TextCNN
+from helpers.networks.gpt import TinyGPT, TinyGPTClassifier, sample
 from helpers.networks.language import LSTMLanguageModel
 from helpers.networks.layers import PAD
 from helpers.networks.vocabulary import UNKNOWN, Vocabulary
 
 __all__ = [
+    "END",
     "PAD",
     "UNKNOWN",
     "BiLSTMTagger",
@@ -23,5 +26,11 @@ __all__ = [
     "LSTMClassifier",
     "LSTMLanguageModel",
     "TextCNN",
+    "TinyGPT",
+    "TinyGPTClassifier",
     "Vocabulary",
+    "read_byte_pairs",
+    "sample",
+    "save_byte_pairs",
+    "train_byte_pairs",
 ]

@@ -34,8 +34,8 @@ SMOLLM2 = (
 
 def load_decoder(
     task: str = "lm", num_labels: int = 2, label_names: Sequence[str] | None = None, *,
-    profile: Profile | None = None, source: str | Path | None = None, pretrained: bool = True,
-    device: str | None = None, seed: int = 0, attention: str = "sdpa",
+    profile: Profile | None = None, source: str | Path | None = None, larger: bool = False,
+    pretrained: bool = True, device: str | None = None, seed: int = 0, attention: str = "sdpa",
     echo: Callable[[str], object] | None = print,
 ) -> Pretrained:  # fmt: skip
     """Load the decoder of this profile for a task, and say which of its parameters are random.
@@ -59,6 +59,8 @@ def load_decoder(
         label_names: name of each class; they then decide `num_labels`.
         profile: of the run; None for what `cpu` takes.
         source: a folder, or a Hub id, such as `"owner/name"` or `"owner/name@revision"`.
+        larger: in `gpu`, SmolLM2-1.7B-Instruct in the place of GPT-2: 7 GB in float32. Other
+            profiles have one decoder.
         pretrained: False for the random control: the same shape, every weight random.
         device: `"cpu"` or `"cuda"`; without it `gpu` takes CUDA if there is any.
         seed: of what is random: the head, or everything. Global generators are left alone.
@@ -77,7 +79,7 @@ def load_decoder(
     if task not in FACTORIES:
         raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(FACTORIES)}.")
     names = label_names_of(num_labels, label_names) if task == "classification" else None
-    choice = choose_decoder(profile, source)
+    choice = choose_decoder(profile, source, larger)
     with quiet(), opened(choice, weights=pretrained) as (folder, tokenizer_folder):
         config = _config(choice, folder)
         if names:

@@ -19,6 +19,7 @@ BERT = {  # commits, so that a run next year starts from the same weights
     True: "google-bert/bert-base-cased@cd5ef92a9fb2f889e972770a36d4ed042daf221e",
 }
 GPT2 = "openai-community/gpt2@607a30d783dfa663caf39e06633721c8d4cfcd7e"
+LARGER = "HuggingFaceTB/SmolLM2-1.7B-Instruct@31b70e2e869a7173562077fd711b654946d38674"
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "weights", "a tokenizer"
 PATTERNS = {
     CONFIG: ("config.json",),
@@ -66,7 +67,9 @@ def choose(profile: Profile | None, source: str | Path | None, cased: bool) -> C
     return Choice("MiniLM-L6", "minilm")
 
 
-def choose_decoder(profile: Profile | None, source: str | Path | None) -> Choice:
+def choose_decoder(
+    profile: Profile | None, source: str | Path | None, larger: bool = False
+) -> Choice:
     """Decide which decoder is meant: the argument, then `COURSE_DECODER`, then the profile."""
     source = str(source or os.environ.get("COURSE_DECODER") or "").strip()
     if source:
@@ -75,7 +78,8 @@ def choose_decoder(profile: Profile | None, source: str | Path | None) -> Choice
     if size == "smoke":
         return Choice("tiny random Llama", "tiny", "decoder")
     if size == "gpu":
-        return Choice("GPT-2", GPT2, "decoder")
+        name, source = ("SmolLM2-1.7B-Instruct", LARGER) if larger else ("GPT-2", GPT2)
+        return Choice(name, source, "decoder")
     return Choice("SmolLM2-135M-Instruct", "smollm2", "decoder")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from helpers.runtime import Cost, measure
 from helpers.training.batches import (
     Rows,
+    cut_windows,
     encode_texts,
     epoch_order,
     language_model_windows,
@@ -26,6 +27,7 @@ from helpers.training.parameters import build_optimizer, plan_stages
 
 __all__ = [
     "FitResult",
+    "cut_windows",
     "encode_texts",
     "epoch_order",
     "fit",

@@ -11,6 +11,7 @@ import numpy as np
 
 __all__ = [
     "Rows",
+    "cut_windows",
     "encode_texts",
     "epoch_order",
     "language_model_windows",
@@ -58,9 +59,22 @@ def language_model_windows(texts, vocabulary, tokenize, window: int = 64):
     Raises:
         ValueError: if the texts do not fill one window.
     """
+    ids = np.concatenate([np.array(vocabulary.encode(tokenize(t)), np.int64) for t in texts])
+    return cut_windows(ids, window)
+
+
+def cut_windows(ids: np.ndarray, window: int):
+    """Cut the ids of a running text as `language_model_windows` does.
+
+    Args:
+        ids: integers (tokens,).
+        window: tokens predicted in each row.
+
+    Raises:
+        ValueError: if the ids do not fill one window.
+    """
     from datasets import Dataset
 
-    ids = np.concatenate([np.array(vocabulary.encode(tokenize(t)), np.int64) for t in texts])
     n = (len(ids) - 1) // window
     if n < 1:
         raise ValueError(f"{len(ids)} tokens do not fill a window of {window}; use a shorter one.")

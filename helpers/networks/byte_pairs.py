@@ -1,0 +1,90 @@
+"""Pieces of words, learned from text: byte-level byte-pair encoding."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from helpers.embeddings.vectors import MARKS
+from helpers.files import write_text
+
+__all__ = ["END", "read_byte_pairs", "save_byte_pairs", "train_byte_pairs"]
+
+END = "<|endoftext|>"
+SPECIAL = ("<pad>", END)  # ids 0 and 1
+
+
+def train_byte_pairs(texts: Iterable[str], size: int = 4_096):
+    """Learn which bytes belong together: the commonest pair becomes one piece, again and again.
+
+    Compression by Gage (1994), for words by Sennrich et al. (2016), on bytes by Radford et al.
+    (2019): no text is without pieces, so no piece stands for the unknown. Texts are read in lower
+    case, without HTML breaks and without spaces before marks, so that "It's fun.<br />" and
+    "it's fun ." are the same; a snippet is written as the latter, a review as the former.
+
+    Args:
+        texts: strings; their order does not matter.
+        size: pieces, among them the 256 bytes, padding (id 0) and `END` (id 1).
+
+    Returns:
+        A `transformers.PreTrainedTokenizerFast`. Called on a text it puts `END` before and after
+        it; `decode` gives the text back as it was read.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = _normalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=list(SPECIAL), show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )  # fmt: skip
+    tokenizer.train_from_iterator(texts, trainer)
+    return _wrapped(tokenizer)
+
+
+def save_byte_pairs(tokenizer, path: Path) -> None:
+    """Write a tokenizer as one JSON file."""
+    write_text(Path(path), tokenizer.backend_tokenizer.to_str() + "\n")
+
+
+def read_byte_pairs(path: Path):
+    """Read what `save_byte_pairs` wrote; a ValueError says if the file is something else."""
+    from tokenizers import Tokenizer
+
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{path} is not a saved tokenizer ({error}); make it anew.") from error
+    wrong = [piece for i, piece in enumerate(SPECIAL) if tokenizer.token_to_id(piece) != i]
+    if wrong:
+        raise ValueError(f"{path} lacks {wrong[0]} at its place; it belongs to another network.")
+    return _wrapped(tokenizer)
+
+
+def _normalizer():
+    from tokenizers import Regex, normalizers
+
+    plain = [normalizers.Replace(mark, written) for mark, written in MARKS.items()]
+    return normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(r"<br\s*/?>"), " "),
+            *plain,
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(r"\s+"), " "),
+            normalizers.Replace(Regex(r" (?=[.,!?;:)])"), ""),
+            normalizers.Strip(),
+        ]
+    )
+
+
+def _wrapped(tokenizer):
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{END} $A {END}", special_tokens=[(END, SPECIAL.index(END))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=SPECIAL[0], bos_token=END, eos_token=END
+    )
