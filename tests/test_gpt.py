@@ -8,7 +8,7 @@ import tiny_decoders
 import torch
 from datasets import Dataset
 
-from helpers import experiments, ledger, prompting, training
+from helpers import experiments, ledger, training
 from helpers.experiments import Corpus, benchmark, decoders
 from helpers.pretrained import load_decoder
 from helpers.prompting import Prompt, head_from_words, label_scores
@@ -216,4 +216,3 @@ def test_the_five_prompts_ask_in_five_ways():
     assert len({prompt.name for prompt in decoders.PROMPTS}) == 5
     for prompt in decoders.PROMPTS:
         assert list(prompt.words) == ["negative", "positive"]  # as the labels 0 and 1
-        assert isinstance(prompt, prompting.Prompt)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from helpers import networks, training
-from helpers.experiments import Corpus, checkpoints, neural, tiny_gpt
+from helpers.experiments import Corpus, checkpoints, tiny_gpt
 from helpers.networks import TinyGPT, TinyGPTClassifier, sample
 from helpers.runtime import PROFILES
 
@@ -326,9 +326,3 @@ def test_control_and_method_are_tuned_equally_hard():
     assert len(tuned) == len(control) == 3
     for key in ("num_epochs", "min_steps", "lm_weight"):
         assert [c[key] for c in tuned] == [c[key] for c in control]
-
-
-def test_few_labels_are_read_more_often():
-    # 100 labels are 4 batches of 32, so 120 steps take 30 epochs; 1,000 are 32, 5 epochs are more
-    assert neural.epochs_for(100, 5, min_steps=120) == 30
-    assert neural.epochs_for(1_000, 5, min_steps=120) == 5

@@ -66,7 +66,7 @@ PROMPTS = (
         "word.",
     ),
 )
-"""Five ways to ask, written before any of them was tried."""
+"""Five ways to ask, fixed before any two were compared."""
 BY_NAME = {prompt.name: prompt for prompt in PROMPTS}
 
 
