@@ -1,8 +1,8 @@
 """The course's own data as `datasets` objects: fixed splits, and budgets of labels.
 
 Every era reads the same reviews through this module, so that a number in one notebook can stand
-beside a number in another. The parts are `reviews` (reviews and news, their splits and budgets) and
-`film_ner` (names in sentences of held-out reviews).
+beside a number in another. The parts are `reviews` (reviews and news, their splits and budgets),
+`film_ner` (names in sentences of held-out reviews) and `minimal_pairs` (right and wrong sentences).
 """
 
 from helpers.data.film_ner import (
@@ -14,6 +14,7 @@ from helpers.data.film_ner import (
     load_film_ner,
     tokenise,
 )
+from helpers.data.minimal_pairs import load_minimal_pairs
 from helpers.data.reviews import (
     HELD_OUT_PER_LABEL,
     LABEL_NAMES,
@@ -41,6 +42,7 @@ __all__ = [
     "label_budget",
     "load_film_ner",
     "load_imdb",
+    "load_minimal_pairs",
     "load_news",
     "load_reviews",
     "normalise",

@@ -1,8 +1,9 @@
 """A number, its interval, and whether two methods differ.
 
-Each method leaves behind one outcome a test item: right or wrong, for accuracy, or the names found,
-invented and missed, for span F1. Two methods that answered the same items can then be compared item
-by item, which sees much smaller differences than comparing two averages can.
+Each method leaves behind one outcome a test item: right or wrong, for accuracy, the names found,
+invented and missed, for span F1, or the loss of a text, for perplexity. Two methods that answered
+the same items can then be compared item by item, which sees much smaller differences than comparing
+two averages can.
 """
 
 from helpers.evaluation.intervals import (
@@ -16,6 +17,8 @@ from helpers.evaluation.intervals import (
     paired_difference,
     wilson_interval,
 )
+from helpers.evaluation.language import document_losses, prefers_good
+from helpers.evaluation.perplexities import paired_perplexity_change, perplexity_interval
 from helpers.evaluation.scores import accuracy, count_parameters, macro_f1, perplexity
 from helpers.evaluation.spans import bootstrap_f1, paired_f1_difference, span_counts, span_f1
 
@@ -28,12 +31,16 @@ __all__ = [
     "bootstrap_f1",
     "bootstrap_interval",
     "count_parameters",
+    "document_losses",
     "hex_to_bits",
     "macro_f1",
     "mcnemar",
     "paired_difference",
     "paired_f1_difference",
+    "paired_perplexity_change",
     "perplexity",
+    "perplexity_interval",
+    "prefers_good",
     "span_counts",
     "span_f1",
     "wilson_interval",

@@ -40,7 +40,7 @@ __all__ = [
     "to_row",
 ]
 
-ERAS = ("classical", "pretraining", "embeddings", "bert", "gpt")
+ERAS = ("classical", "pretraining", "embeddings", "bert", "gpt", "lora")
 """Eras whose methods for reviews are declared, each in the module of its name beside this one."""
 
 PARTS = (*ERAS, "named_entities")
@@ -84,7 +84,12 @@ class Method:
             are run with one seed, since every seed would give the same model.
         heavy: whether a run takes minutes: three seeds up to 1,000 labels, then one.
         smallest, largest: budgets, for what would take too long at all of them; None for all.
-        only: budgets of its own, for examples in a prompt, which are fewer than any of the task's.
+        only: budgets of its own, in the order in which they are run: for examples in a prompt,
+            which are fewer than any of the task's, or to leave out some that take too long.
+        chosen_at: budgets of its own for choosing, where those of the task take too long.
+        afterwards: `afterwards(run, method, corpus, cell) -> rows` looks at what a cell trained
+            before it is let go; the rows join the cell's own in the ledger.
+        afterwards_at: budgets at which it does.
         notebook: where it is taught.
         task: what it is asked.
     """
@@ -100,7 +105,10 @@ class Method:
     heavy: bool = False
     smallest: int | None = None
     largest: int | None = None
-    only: tuple[int, ...] | None = None
+    only: tuple[int | str, ...] | None = None
+    chosen_at: tuple[int | str, ...] | None = None
+    afterwards: Callable[..., list[dict]] | None = None
+    afterwards_at: tuple[int | str, ...] = ()
     notebook: str = ""
     task: Task = REVIEWS
 
@@ -127,13 +135,16 @@ class Method:
         if not self.uses_target:
             return (0,)
         lowest, highest = self.smallest or 0, self.largest or math.inf
-        budgets = self.only or self.task.budgets_in(profile)
+        budgets = self.task.budgets_in(profile)
+        if self.only:
+            least = self.task.size(budgets[0])  # examples in a prompt are fewer than any budget
+            budgets = tuple(b for b in self.only if b in budgets or self.task.size(b) < least)
         return tuple(b for b in budgets if lowest <= self.task.size(b) <= highest)
 
     def choice_budgets(self, profile: Profile) -> tuple[int | str, ...]:
         """Budgets at which its configuration is chosen: its largest if it runs at no other."""
         budgets = self.budgets(profile)
-        task = self.task.choice_budgets_in(profile)
+        task = self.chosen_at or self.task.choice_budgets_in(profile)
         return tuple(b for b in task if b in budgets) or budgets[-1:]
 
 

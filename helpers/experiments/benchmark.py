@@ -70,7 +70,10 @@ def benchmark(
         echo(f"{method.name}: {configuration}")
         for _, budget, seed in cells:
             cell = experiments.run_cell(method, corpus, budget, seed, configuration, "test")
-            ledger.append(experiments.to_row(run, method, corpus, cell), path)
+            rows = [experiments.to_row(run, method, corpus, cell)]
+            if method.afterwards and budget in method.afterwards_at:
+                rows += method.afterwards(run, method, corpus, cell)
+            ledger.append(rows, path)  # together, or not at all
             value = method.task.figure(cell.correct)
             echo(f"{clock.tick()}  {method.name}, {budget} labels, seed {seed}: {value:.3f}")
     return 0

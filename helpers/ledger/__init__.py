@@ -11,7 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helpers import evaluation
-from helpers.ledger.rows import IDENTITY, KEYS, accuracy_row, check, row, span_row
+from helpers.ledger.rows import (
+    IDENTITY,
+    KEYS,
+    accuracy_row,
+    check,
+    pairs_row,
+    perplexity_row,
+    row,
+    span_row,
+)
 from helpers.runtime import ROOT, results_dir
 
 __all__ = [
@@ -25,6 +34,8 @@ __all__ = [
     "ledger_path",
     "load",
     "outcomes",
+    "pairs_row",
+    "perplexity_row",
     "read",
     "row",
     "span_outcomes",

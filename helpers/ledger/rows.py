@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from helpers import evaluation
 from helpers.runtime import Cost, Run, revision
 
-__all__ = ["ERAS", "IDENTITY", "KEYS", "accuracy_row", "check", "row", "span_row"]
+__all__ = [
+    "ERAS",
+    "IDENTITY",
+    "KEYS",
+    "accuracy_row",
+    "check",
+    "pairs_row",
+    "perplexity_row",
+    "row",
+    "span_row",
+]
 
 ERAS = ("classical", "pretraining", "embeddings", "bert", "gpt", "lora")
 KEYS = tuple(
@@ -91,10 +101,18 @@ def accuracy_row(run: Run, correct: Iterable[bool], **facts) -> dict:
         correct: right or wrong for each test item, in the test set's order.
         **facts: the other arguments of `row`.
     """
-    outcome = list(correct)
-    interval = evaluation.bootstrap_interval(outcome, draws=run.profile.bootstrap_draws)
-    bits = evaluation.bits_to_hex(outcome)
-    return row(run, metric="accuracy", interval=interval, correct=bits, **facts)
+    return _row_of_bits(run, "accuracy", correct, facts)
+
+
+def pairs_row(run: Run, correct: Iterable[bool], **facts) -> dict:
+    """`row` for minimal pairs: the share of pairs in which the right sentence was preferred.
+
+    Args:
+        run: the run that made it.
+        correct: what `evaluation.prefers_good` gave, in the order of the pairs.
+        **facts: the other arguments of `row`.
+    """
+    return _row_of_bits(run, "minimal_pairs", correct, facts)
 
 
 def span_row(run: Run, counts: Iterable[Iterable[int]], **facts) -> dict:
@@ -108,6 +126,27 @@ def span_row(run: Run, counts: Iterable[Iterable[int]], **facts) -> dict:
     table = [[int(number) for number in sentence] for sentence in counts]
     interval = evaluation.bootstrap_f1(table, draws=run.profile.bootstrap_draws)
     return row(run, metric="span_f1", interval=interval, correct=table, **facts)
+
+
+def perplexity_row(run: Run, counts: Iterable[Iterable[float]], **facts) -> dict:
+    """`row` for perplexity: value, interval and each document's loss and tokens from `counts`.
+
+    Args:
+        run: the run that made it.
+        counts: `[nll, tokens]` for each document, as `evaluation.document_losses` gives them. The
+            loss is kept to four decimals, and the value is that of the kept numbers.
+        **facts: the other arguments of `row`.
+    """
+    table = [[round(float(nll), 4), int(tokens)] for nll, tokens in counts]
+    interval = evaluation.perplexity_interval(table, draws=run.profile.bootstrap_draws)
+    return row(run, metric="perplexity", interval=interval, correct=table, **facts)
+
+
+def _row_of_bits(run: Run, metric: str, correct: Iterable[bool], facts: dict) -> dict:
+    outcome = list(correct)
+    interval = evaluation.bootstrap_interval(outcome, draws=run.profile.bootstrap_draws)
+    bits = evaluation.bits_to_hex(outcome)
+    return row(run, metric=metric, interval=interval, correct=bits, **facts)
 
 
 def _signature(run: Run) -> dict:

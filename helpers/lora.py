@@ -1,0 +1,180 @@
+"""LoRA on one page: a small, trainable correction beside weights that stay as they are.
+
+Hu et al. 2021: fine-tuning changes a weight matrix W by some matrix of the same shape. LoRA lets
+that change be a product of two thin ones, `scale * B @ A` of rank r, and trains nothing else.
+
+The course trains with `peft`, which does the same and more; `tests/test_lora.py` holds the two
+together.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import nn
+
+__all__ = [
+    "LoRALinear",
+    "adapter_state",
+    "add_lora",
+    "load_adapter",
+    "lora_layers",
+    "merge",
+    "unmerge",
+]
+
+
+class LoRALinear(nn.Module):
+    """A linear layer and its low-rank correction: y = x W^T + b + scale * (x A^T) B^T.
+
+    Args:
+        base: `nn.Linear`, or the `Conv1D` of GPT-2, which keeps W the other way round. Frozen.
+        rank: r, columns of B and rows of A.
+        alpha: the correction is multiplied by alpha / r, so that rates need not follow the rank.
+        dropout: on what A reads, in training.
+        rank_stabilized: multiply by alpha / sqrt(r) instead (rsLoRA, Kalajdzievski 2023).
+    """
+
+    def __init__(
+        self, base: nn.Module, rank: int = 8, alpha: float = 16.0, dropout: float = 0.0,
+        rank_stabilized: bool = False,
+    ):  # fmt: skip
+        super().__init__()
+        if rank < 1 or int(rank) != rank:
+            raise ValueError(f"The rank is {rank}; give a whole number of at least 1.")
+        self.base = base.requires_grad_(False)
+        self.transposed = not isinstance(base, nn.Linear)  # Conv1D: weight (in, out)
+        out_size, in_size = base.weight.T.shape if self.transposed else base.weight.shape
+        self.A = nn.Parameter(torch.empty(rank, in_size, device=base.weight.device))
+        # B = 0: before the first step the adapted model is the model it adapts.
+        self.B = nn.Parameter(torch.zeros(out_size, rank, device=base.weight.device))
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        self.scale = alpha / (math.sqrt(rank) if rank_stabilized else rank)
+        self.dropout = nn.Dropout(dropout)
+        self.merged = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Correct the layer's answer: (..., in) -> (..., out)."""
+        y = self.base(x)
+        if self.merged:
+            return y
+        return y + self.scale * (self.dropout(x) @ self.A.T @ self.B.T)
+
+    def delta(self) -> torch.Tensor:
+        """The change as one matrix, in the shape of the layer's weight."""
+        change = self.scale * (self.B @ self.A)  # (out, r) @ (r, in)
+        return change.T if self.transposed else change
+
+
+def add_lora(
+    model: nn.Module, targets: Iterable[str], rank: int = 8, alpha: float = 16.0,
+    dropout: float = 0.0, rank_stabilized: bool = False,
+) -> list[str]:  # fmt: skip
+    """Freeze a model and put a `LoRALinear` in the place of its target layers.
+
+    Seed torch before: A is random.
+
+    Args:
+        model: changed in place.
+        targets: last parts of layer names, such as `"q_proj"`. A regular expression will do, too.
+        rank, alpha, dropout, rank_stabilized: as for `LoRALinear`.
+
+    Returns:
+        Full names of the layers that were adapted.
+
+    Raises:
+        ValueError: if a target fits no linear layer, or the rank is below 1. The model is as it
+            was.
+    """
+    if rank < 1:
+        raise ValueError(f"The rank is {rank}; give a whole number of at least 1.")
+    linear = {name: layer for name, layer in model.named_modules() if _is_linear(layer)}
+    ends = {name: name.rpartition(".")[2] for name in linear}
+    chosen = {}
+    for target in targets:
+        found = [name for name, end in ends.items() if re.fullmatch(target, end)]
+        if not found:
+            listed = ", ".join(dict.fromkeys(ends.values()))
+            raise ValueError(
+                f"No linear layer is called {target!r}, so it would be left without an adapter. "
+                f"This model has {listed}."
+            )
+        chosen |= dict.fromkeys(found)
+    model.requires_grad_(False)
+    for name in chosen:
+        parent, _, last = name.rpartition(".")
+        adapted = LoRALinear(linear[name], rank, alpha, dropout, rank_stabilized)
+        setattr(model.get_submodule(parent), last, adapted)
+    return list(chosen)
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
+    """The adapted layers of a model, by full name."""
+    return {name: m for name, m in model.named_modules() if isinstance(m, LoRALinear)}
+
+
+def adapter_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What training changed, and all that has to be kept: A and B of each adapted layer."""
+    layers = lora_layers(model).items()
+    return {
+        f"{name}.{part}": getattr(m, part).detach().clone() for name, m in layers for part in "AB"
+    }
+
+
+@torch.no_grad()
+def load_adapter(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Put another adapter's A and B into the adapted layers; the base is not touched.
+
+    Raises:
+        ValueError: if the adapter belongs to other layers, or to layers of another size; nothing
+            is changed then.
+    """
+    mine = {
+        f"{name}.{part}": getattr(m, part)
+        for name, m in lora_layers(model).items()
+        for part in "AB"
+    }
+    odd = sorted(mine.keys() ^ state.keys())
+    if odd:
+        raise ValueError(
+            f"The adapter and the model differ in {len(odd)} matrices, such as {odd[0]}. It was "
+            "made for another base or other targets: load the base that its card names."
+        )
+    for name, parameter in mine.items():
+        if state[name].shape != parameter.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(state[name].shape)} in the adapter and "
+                f"{tuple(parameter.shape)} in the model: another base, or another rank."
+            )
+    if any(m.merged for m in lora_layers(model).values()):
+        raise ValueError("An adapter is merged into the weights; unmerge(model) first.")
+    for name, parameter in mine.items():
+        parameter.copy_(state[name])
+
+
+@torch.no_grad()
+def merge(model: nn.Module) -> None:
+    """Add each change to its weight, so that predicting costs nothing more; twice is once."""
+    for layer in lora_layers(model).values():
+        if not layer.merged:
+            layer.base.weight += layer.delta().to(layer.base.weight.dtype)
+            layer.merged = True
+
+
+@torch.no_grad()
+def unmerge(model: nn.Module) -> None:
+    """Take the changes out of the weights again, up to rounding."""
+    for layer in lora_layers(model).values():
+        if layer.merged:
+            layer.base.weight -= layer.delta().to(layer.base.weight.dtype)
+            layer.merged = False
+
+
+def _matrices(model: nn.Module) -> dict[str, nn.Parameter]:
+    layers = lora_layers(model).items()
+    return {f"{name}.{part}": getattr(layer, part) for name, layer in layers for part in "AB"}
+
+
+def _is_linear(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear) or type(layer).__name__ == "Conv1D"
