@@ -4,6 +4,12 @@ Both start from the head that answers as zero-shot does (notebook 6), take the s
 same batches, and choose a rate of their own among three.
 """
 
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
 from helpers import evaluation, pretrained, training
 from helpers.experiments import Corpus, Fitted, Method, decoders
 from helpers.experiments.blocks import as_fitted
@@ -11,7 +17,7 @@ from helpers.experiments.kept import kept_rows
 from helpers.experiments.neural import epochs_for
 from helpers.pretrained.adapters import add_adapter
 
-__all__ = ["ALPHA", "METHODS", "RANK", "STEPS", "tune", "tune_adapter", "tune_in_full"]
+__all__ = ["ALPHA", "METHODS", "RANK", "STEPS", "states", "tune", "tune_adapter", "tune_in_full"]
 
 NOTEBOOK = "07_lora"
 RANK, ALPHA = 8, 16.0
@@ -71,6 +77,38 @@ def _fitted(loaded) -> Fitted:
     return as_fitted(loaded, lambda texts: decoders.rows_of(loaded, texts))
 
 
+def states(corpus: Corpus, texts) -> np.ndarray:
+    """The untouched decoder's last state of each review in its prompt, remembered: (texts, H)."""
+    kept = corpus.once("states", dict)
+    unread = [text for text in dict.fromkeys(texts) if text not in kept]
+    if unread:
+        loaded = corpus.once("headless decoder", lambda: _headless(corpus))
+        rows = decoders.rows_of(loaded, unread)
+        kept.update(
+            zip(unread, training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id), strict=True)
+        )
+    return np.stack([kept[text] for text in texts])
+
+
+def _headless(corpus: Corpus) -> pretrained.Pretrained:
+    loaded = decoders.classifier(corpus)
+    loaded.model.head = torch.nn.Identity()
+    return loaded
+
+
+def linear_probe(corpus, labelled, seed, C) -> Fitted:
+    """Logistic regression on the last state, the decoder as it came."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5_000))
+    model.fit(states(corpus, labelled["text"][:]), labelled["label"][:])
+    trained = model[-1].coef_.size + model[-1].intercept_.size
+    total = evaluation.count_parameters(decoders.decoder(corpus).model)[1]
+
+    def predict(texts):
+        return model.predict(states(corpus, texts))
+
+    return Fitted(predict, trained, trained + total, 4 * trained, model)
+
+
 def adapter(corpus, labelled, seed, **settings) -> Fitted:
     """LoRA on the four matrices of attention in every block."""
     return _fitted(tune_adapter(corpus, labelled, seed, **settings)[0])
@@ -100,18 +138,23 @@ def _rates(*rates) -> tuple[dict, ...]:
 def _declare(name, fit, configurations, **options) -> Method:
     return Method(
         "lora", name, configurations, fit, _load, heavy=True, notebook=NOTEBOOK,
-        afterwards=kept_rows, **options,
+        afterwards=kept_rows, chosen_at=CHOSEN_AT, **options,
     )  # fmt: skip
 
 
 METHODS = (
     _declare("decoder, untouched", _untouched, ({},), uses_target=False, afterwards_at=(0,)),
     _declare(
+        "decoder, linear probe",
+        linear_probe,
+        tuple({"C": C} for C in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        only=(320, 100, 32, 1_000),
+    ),
+    _declare(
         "decoder + LoRA",
         adapter,
         _rates(3e-4, 1e-3, 3e-3),
         only=(320, 100, 32, 1_000, "all"),
-        chosen_at=CHOSEN_AT,
         afterwards_at=(320,),
     ),
     _declare(
@@ -119,7 +162,6 @@ METHODS = (
         in_full,
         _rates(3e-5, 1e-4, 3e-4),
         only=(320, 1_000),
-        chosen_at=CHOSEN_AT,
         afterwards_at=(320,),
     ),
 )

@@ -3,6 +3,7 @@
 `adapter_files` keeps them in folders.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -62,7 +63,9 @@ def add_adapter(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=layers,
         use_rslora=rank_stabilized, use_dora=dora, bias="none",
     )  # fmt: skip
-    with seeded(seed):
+    with seeded(seed), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
         model.requires_grad_(False)
         inject_adapter_in_model(config, model, adapter_name=name)
     for parameter, value in model.named_parameters():
@@ -93,14 +96,17 @@ def linear_layers(model) -> list[str]:
 def use_adapter(loaded: Pretrained, name: str) -> None:
     """Let one of the adapters on a model speak, and only that one train.
 
+    A classifier's head goes with its adapter: each has its own, from the first switch on.
+
     Raises:
         ValueError: if there is none of that name.
     """
-    known = adapter_names(loaded.model)
+    model, known = loaded.model, adapter_names(loaded.model)
     if name not in known:
         raise ValueError(f"No adapter {name!r}; there are {', '.join(known) or 'none'}.")
-    for layer in _adapted(loaded.model):
+    for layer in _adapted(model):
         layer.set_adapter(name)
+    _switch_head(model, name)
 
 
 @contextmanager
@@ -144,6 +150,18 @@ def remove_adapter(loaded: Pretrained, name: str) -> None:
                 parent, _, last = key.rpartition(".")
                 setattr(model.get_submodule(parent), last, module.get_base_layer())
     getattr(model, "peft_config", {}).pop(name, None)
+
+
+def _switch_head(model, name: str) -> None:
+    """Put the head of the last adapter aside, and take out that of another, if there is one."""
+    if not hasattr(model, "head"):
+        return
+    before, heads = getattr(model, "adapter_heads", (None, {}))
+    if before is not None:
+        heads[before] = {k: v.detach().clone() for k, v in model.head.state_dict().items()}
+    if name in heads:
+        model.head.load_state_dict(heads[name])
+    model.adapter_heads = (name, heads)
 
 
 def _targets(model, targets: Iterable[str] | None) -> list[str]:

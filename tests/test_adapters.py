@@ -1,0 +1,213 @@
+"""Adapters with peft: put on, kept in folders, found again, switched, merged, refused."""
+
+import json
+
+import pytest
+import torch
+
+from helpers import pretrained, training
+from helpers.evaluation import count_parameters
+from helpers.pretrained import adapter_files, adapters
+from helpers.runtime import PROFILES
+
+IDS = torch.tensor([[5, 6, 7, 8, 9]])
+
+
+def load(task="classification", **options):
+    return pretrained.load_decoder(task, profile=PROFILES["smoke"], echo=None, **options)
+
+
+def answer(loaded) -> torch.Tensor:
+    with torch.no_grad():
+        given = loaded.model(input_ids=IDS, attention_mask=torch.ones_like(IDS))
+    return given["logits"].clone()
+
+
+def speak(loaded, seed=0) -> None:
+    """Give an adapter something to say."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in loaded.model.named_parameters():
+            if "lora_B" in name and parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter))
+
+
+@pytest.fixture(params=["lm", "classification"])
+def task(request):
+    return request.param
+
+
+def test_an_adapter_changes_nothing_before_training(task):
+    loaded = load(task)
+    before = answer(loaded)
+    layers = adapters.add_adapter(loaded, rank=2)
+    assert torch.equal(answer(loaded), before)
+    assert {name.rpartition(".")[2] for name in layers} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+
+
+def test_the_adapter_and_the_head_train_and_nothing_else():
+    loaded = load()
+    adapters.add_adapter(loaded, rank=2)
+    free = [name for name, p in loaded.model.named_parameters() if p.requires_grad]
+    assert all(".lora_" in name or name.startswith("head.") for name in free)
+    assert {"head.weight", "head.bias"} < set(free)
+    rows = pretrained.encode_texts(loaded.tokenizer, ["good film", "bad film"] * 4, [1, 0] * 4)
+    before = {name: p.detach().clone() for name, p in loaded.model.named_parameters()}
+    training.fit(loaded.model, rows, num_epochs=1, learning_rate=1e-2, pad_id=loaded.pad_id)
+    moved = {n for n, p in loaded.model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved and moved <= set(free)
+
+
+def test_the_same_seed_gives_the_same_adapter_whatever_was_drawn_before():
+    states = []
+    for _ in range(2):
+        loaded = load()
+        torch.rand(7)
+        adapters.add_adapter(loaded, rank=2, seed=3)
+        states.append({n: p for n, p in loaded.model.named_parameters() if "lora_A" in n})
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_folder_gives_the_adapter_back(task, tmp_path):
+    first, second = load(task), load(task)
+    adapters.add_adapter(first, rank=2, alpha=7.0)
+    speak(first)
+    if task == "classification":
+        torch.nn.init.normal_(first.model.head.weight)
+    size = adapter_files.save_adapter(first, tmp_path)
+    assert size == sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    adapter_files.load_adapter(second, tmp_path)
+    assert torch.equal(answer(first), answer(second))
+
+
+def test_peft_reads_the_folder_too(tmp_path):
+    from peft import PeftModel
+
+    loaded = load("lm")
+    adapters.add_adapter(loaded, rank=2, rank_stabilized=True)
+    speak(loaded)
+    adapter_files.save_adapter(loaded, tmp_path)
+    read = PeftModel.from_pretrained(load("lm").model, str(tmp_path)).eval()
+    with torch.no_grad():
+        assert torch.allclose(read(input_ids=IDS).logits, answer(loaded), atol=1e-5)
+
+
+def test_an_adapter_of_a_classifier_speaks_in_the_language_model(tmp_path):
+    classifier, spoken = load(), load("lm")
+    before = answer(spoken)
+    adapters.add_adapter(classifier, rank=2)
+    speak(classifier)
+    adapter_files.save_adapter(classifier, tmp_path)
+    adapter_files.load_adapter(spoken, tmp_path)
+    assert not torch.allclose(answer(spoken), before)
+
+
+def test_two_adapters_on_one_base_take_turns_heads_and_all(tmp_path):
+    answers = {}
+    for seed, name in enumerate(("mood", "topic")):
+        loaded = load(seed=seed)
+        adapters.add_adapter(loaded, rank=2 + seed, seed=seed)
+        speak(loaded, seed)
+        adapter_files.save_adapter(loaded, tmp_path / name)
+        answers[name] = answer(loaded)
+    base = load(seed=9)
+    untouched = answer(base)
+    for name in answers:
+        adapter_files.load_adapter(base, tmp_path / name, name)
+    assert adapters.adapter_names(base.model) == ["mood", "topic"]
+    for name in ("mood", "topic", "mood"):
+        adapters.use_adapter(base, name)
+        assert torch.allclose(answer(base), answers[name], atol=1e-6)
+    adapters.remove_adapter(base, "topic")
+    adapters.remove_adapter(base, "mood")
+    assert not any(hasattr(m, "lora_A") for m in base.model.modules())
+    assert answer(base).shape == untouched.shape
+
+
+def test_an_adapter_that_is_off_is_not_heard_and_comes_back():
+    loaded = load("lm")
+    before = answer(loaded)
+    adapters.add_adapter(loaded, rank=2)
+    speak(loaded)
+    after, trained = answer(loaded), count_parameters(loaded.model)
+    with adapters.adapter_off(loaded):
+        assert torch.equal(answer(loaded), before)
+    assert torch.equal(answer(loaded), after) and count_parameters(loaded.model) == trained
+
+
+def test_merging_keeps_the_answers_and_leaves_plain_layers(task):
+    loaded = load(task)
+    adapters.add_adapter(loaded, rank=2, dora=task == "lm")
+    speak(loaded)
+    after = answer(loaded)
+    adapters.merge_adapter(loaded)
+    assert torch.allclose(answer(loaded), after, atol=1e-4)
+    assert not any("lora" in name for name, _ in loaded.model.named_parameters())
+
+
+def test_a_target_that_fits_nothing_is_refused_even_beside_one_that_fits():
+    loaded = load()
+    before = count_parameters(loaded.model)
+    with pytest.raises(ValueError, match="'query'.*This model has q_proj, k_proj"):
+        adapters.add_adapter(loaded, targets=["q_proj", "query"])
+    with pytest.raises(ValueError, match="one text"):
+        adapters.add_adapter(loaded, targets="q_proj")
+    with pytest.raises(ValueError, match="at least 1"):
+        adapters.add_adapter(loaded, rank=0)
+    assert count_parameters(loaded.model) == before
+
+
+def test_a_name_is_not_given_twice_nor_used_before_it_is_given():
+    loaded = load()
+    adapters.add_adapter(loaded, rank=2)
+    with pytest.raises(ValueError, match="another name"):
+        adapters.add_adapter(loaded, rank=2)
+    with pytest.raises(ValueError, match="there are default"):
+        adapters.use_adapter(loaded, "mood")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    loaded = load()
+    adapters.add_adapter(loaded, rank=2)
+    adapter_files.save_adapter(loaded, tmp_path)
+    return tmp_path
+
+
+def refused(folder, match, loaded=None) -> None:
+    loaded = loaded or load()
+    before, names = answer(loaded), [name for name, _ in loaded.model.named_parameters()]
+    with pytest.raises(pretrained.ModelError, match=match):
+        adapter_files.load_adapter(loaded, folder)
+    assert [name for name, _ in loaded.model.named_parameters()] == names
+    assert torch.equal(answer(loaded), before)
+
+
+def test_another_base_is_refused_by_its_shape_or_by_its_weights(folder):
+    other = load(pretrained=False, seed=5)  # the same shape, other numbers
+    refused(folder, "trained on .*differ in word vectors", other)
+    identity = json.loads((folder / "base.json").read_text())
+    (folder / "base.json").write_text(json.dumps(identity | {"hidden_size": 4_096}))
+    refused(folder, "differ in hidden_size")
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "base.json"])
+def test_a_missing_or_damaged_file_is_named(folder, name):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    refused(folder, f"{name} is damaged")
+    (folder / name).unlink()
+    refused(folder, f"no file .*{name}")
+
+
+def test_an_adapter_that_lacks_a_matrix_is_refused(folder):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "adapter_model.safetensors")
+    weights.pop(next(iter(weights)))
+    save_file(weights, folder / "adapter_model.safetensors")
+    refused(folder, "does not fit the rest")
+
+
+def test_a_head_for_other_labels_is_refused(folder):
+    refused(folder, "is for 2 labels, not for 3", load(num_labels=3))
