@@ -4,8 +4,13 @@ Start reading at `runtime` (what a run is), then `assets` (where bytes come from
 reviews and their splits), `evaluation` (a number and its interval) and `ledger` (where it is kept).
 """
 
+import logging
+
 __all__ = ["setup"]
 __version__ = "0.1.0"
+
+# Loaded by peft wherever it is installed, it would ask everyone for faster kernels.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def __getattr__(name: str):

@@ -1,6 +1,7 @@
 """Adapters with peft: put on, kept in folders, found again, switched, merged, refused."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from helpers import pretrained, training
 from helpers.evaluation import count_parameters
 from helpers.pretrained import adapter_files, adapters
+from helpers.pretrained.quantized import nf4_settings
 from helpers.runtime import PROFILES
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
@@ -211,3 +213,54 @@ def test_an_adapter_that_lacks_a_matrix_is_refused(folder):
 
 def test_a_head_for_other_labels_is_refused(folder):
     refused(folder, "is for 2 labels, not for 3", load(num_labels=3))
+
+
+@pytest.fixture(scope="module")
+def four_bit_source(tmp_path_factory):
+    """A small random Llama whose layers are wide enough for blocks of 64 weights."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from helpers.pretrained import smollm2
+
+    folder = tmp_path_factory.mktemp("llama")
+    tokenizer = AutoTokenizer.from_pretrained(smollm2.tokenizer_folder())
+    shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=len(tokenizer), num_attention_heads=2, **shape)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bitsandbytes is installed on Linux alone")
+def test_a_base_in_four_bits_carries_an_adapter_that_trains(four_bit_source):
+    loaded = pretrained.load_decoder(
+        "classification", source=four_bit_source, nf4=True, echo=None, device="cpu"
+    )
+    types = {type(layer).__name__ for layer in loaded.model.modules()}
+    assert "Linear4bit" in types
+    adapters.add_adapter(loaded, rank=2)
+    rows = pretrained.encode_texts(loaded.tokenizer, ["good film", "bad film"] * 8, [1, 0] * 8)
+    result = training.fit(
+        loaded.model, rows, num_epochs=8, learning_rate=1e-2, pad_id=loaded.pad_id
+    )
+    assert result.losses[-1] < 0.5 * result.losses[0]
+    packed = {p.dtype for name, p in loaded.model.named_parameters() if "base_layer" in name}
+    assert packed == {torch.uint8}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bitsandbytes is installed on Linux alone")
+@pytest.mark.parametrize(
+    ("capability", "compute"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16)]
+)
+def test_four_bit_sums_are_taken_in_what_the_gpu_has(monkeypatch, capability, compute):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    settings = nf4_settings("cuda")
+    assert settings.load_in_4bit and settings.bnb_4bit_quant_type == "nf4"
+    assert settings.bnb_4bit_use_double_quant and settings.bnb_4bit_compute_dtype == compute
+
+
+def test_four_bits_without_their_package_are_refused_in_words(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(pretrained.ModelError, match="need the package bitsandbytes"):
+        nf4_settings("cpu")

@@ -70,13 +70,18 @@ def benchmark(
         echo(f"{method.name}: {configuration}")
         for _, budget, seed in cells:
             cell = experiments.run_cell(method, corpus, budget, seed, configuration, "test")
-            rows = [experiments.to_row(run, method, corpus, cell)]
-            if method.afterwards and budget in method.afterwards_at:
-                rows += method.afterwards(run, method, corpus, cell)
-            ledger.append(rows, path)  # together, or not at all
+            ledger.append(_rows(run, method, corpus, budget, cell), path)  # together, or not at all
             value = method.task.figure(cell.correct)
             echo(f"{clock.tick()}  {method.name}, {budget} labels, seed {seed}: {value:.3f}")
     return 0
+
+
+def _rows(run: Run, method: Method, corpus: Corpus, budget: int | str, cell) -> list[dict]:
+    """What a cell adds to the ledger: its own row, and what was looked at afterwards."""
+    rows = [experiments.to_row(run, method, corpus, cell)]
+    if method.afterwards and budget in method.afterwards_at:
+        rows += method.afterwards(run, method, corpus, cell)
+    return rows
 
 
 class _Clock:

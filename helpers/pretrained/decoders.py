@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from helpers.pretrained.loading import (
     Pretrained,
@@ -17,10 +18,25 @@ from helpers.pretrained.loading import (
     seeded,
     settle_labels,
 )
+from helpers.pretrained.quantized import nf4_settings
 from helpers.pretrained.sources import Choice, ModelError, choose_decoder, opened
 from helpers.runtime import Profile
 
 __all__ = ["load_decoder"]
+
+
+class Shape(NamedTuple):
+    """How a model's weights are kept."""
+
+    attention: str
+    quantization: Any
+    device: str
+
+    def storage(self) -> dict:
+        """Further arguments of `from_pretrained`."""
+        settings = {"quantization_config": self.quantization, "device_map": {"": self.device}}
+        return settings if self.quantization else {}
+
 
 FACTORIES = {"lm": "AutoModelForCausalLM", "classification": "AutoModel"}
 OWN_HEAD = "ForSequenceClassification"
@@ -36,7 +52,7 @@ def load_decoder(
     task: str = "lm", num_labels: int = 2, label_names: Sequence[str] | None = None, *,
     profile: Profile | None = None, source: str | Path | None = None, larger: bool = False,
     pretrained: bool = True, device: str | None = None, seed: int = 0, attention: str = "sdpa",
-    echo: Callable[[str], object] | None = print,
+    nf4: bool = False, echo: Callable[[str], object] | None = print,
 ) -> Pretrained:  # fmt: skip
     """Load the decoder of this profile for a task, and say which of its parameters are random.
 
@@ -65,6 +81,8 @@ def load_decoder(
         device: `"cpu"` or `"cuda"`; without it `gpu` takes CUDA if there is any.
         seed: of what is random: the head, or everything. Global generators are left alone.
         attention: `"sdpa"` (fused), or `"eager"` if attention weights are to be looked at.
+        nf4: keep the linear layers in four bits, to train an adapter on them (QLoRA). They cannot
+            be trained themselves. Needs the package bitsandbytes.
         echo: told in one line what was loaded; None for silence.
 
     Returns:
@@ -79,16 +97,17 @@ def load_decoder(
     if task not in FACTORIES:
         raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(FACTORIES)}.")
     names = label_names_of(num_labels, label_names) if task == "classification" else None
-    choice = choose_decoder(profile, source, larger)
+    choice, device = choose_decoder(profile, source, larger), device or device_for(profile)
+    shape = Shape(attention, nf4_settings(device) if nf4 else None, device)
     with quiet(), opened(choice, weights=pretrained) as (folder, tokenizer_folder):
         config = _config(choice, folder)
         if names:
             named = label_names is not None
             settle_labels(config, own_head(config, OWN_HEAD, LAST_TOKEN), names, named, choice)
         tokenizer, borrowed = _tokenizer(choice, tokenizer_folder, task, config)
-        model, new = _build(choice, folder, config, task, pretrained, seed, attention)
+        model, new = _build(choice, folder, config, task, pretrained, seed, shape)
     _settle_padding(model, tokenizer.pad_token_id)
-    model = model.eval().to(device or device_for(profile))
+    model = model.eval() if nf4 else model.eval().to(device)
     name = choice.name if pretrained else f"{choice.name}, random weights"
     loaded = Pretrained(tokenizer, model, name, choice.source, new)
     if echo:
@@ -131,19 +150,27 @@ def _tokenizer(choice: Choice, folder: Path, task: str, config):
     return tokenizer, borrowed
 
 
-def _build(choice, folder, config, task, pretrained, seed, attention):
+def _build(choice, folder, config, task, pretrained, seed, shape):
     """Give the model, and the names of its random parameters."""
     import transformers
 
     if task == "classification" and pretrained and own_head(config, LAST_TOKEN):
         from helpers.pretrained.pooling import LastTokenClassifier
 
-        return LastTokenClassifier.from_pretrained(folder, config=config, attention=attention), ()
+        return LastTokenClassifier.from_pretrained(
+            folder, config=config, attention=shape.attention
+        ), ()
     keeps_head = task == "classification" and own_head(config, OWN_HEAD)
     factory = f"AutoModel{OWN_HEAD}" if keeps_head else FACTORIES[task]
     with seeded(seed), explained(choice):
         model, report = read_weights(
-            getattr(transformers, factory), folder, config, choice, pretrained, attention
+            getattr(transformers, factory),
+            folder,
+            config,
+            choice,
+            pretrained,
+            shape.attention,
+            shape.storage(),
         )
         missing = missing_parameters(model, report, choice) if report else None
         if task == "lm" and missing:
@@ -162,6 +189,7 @@ def _classifier(model, config, keeps_head: bool, missing: list[str] | None):
     from helpers.pretrained.pooling import LastTokenClassifier
 
     classifier = LastTokenClassifier(model.base_model, config.num_labels)
+    classifier.is_loaded_in_4bit = getattr(model, "is_loaded_in_4bit", False)  # peft asks for it
     if keeps_head:
         classifier.head = model.score
         return classifier, missing and [name.replace("score.", "head.") for name in missing]

@@ -176,8 +176,9 @@ def load_tokenizer(choice: Choice, folder, config, **settings):
 
 
 def read_weights(
-    factory, folder, config, choice: Choice, pretrained: bool = True, attention: str = "sdpa"
-):
+    factory, folder, config, choice: Choice, pretrained: bool = True, attention: str = "sdpa",
+    storage: dict | None = None,
+):  # fmt: skip
     """Give (float32 model, transformers' report of what was missing; None if all is random)."""
     import torch
 
@@ -189,7 +190,11 @@ def read_weights(
     shape = {"config": config, "dtype": torch.float32, "attn_implementation": attention}
     if pretrained:
         model, report = factory.from_pretrained(
-            folder, **shape, output_loading_info=True, ignore_mismatched_sizes=True
+            folder,
+            **shape,
+            **(storage or {}),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     else:
         model, report = factory.from_config(**shape), None

@@ -1,0 +1,47 @@
+"""A base in four bits, to put an adapter on: QLoRA's storage (Dettmers et al. 2023)."""
+
+import importlib.util
+import logging
+
+from helpers.pretrained.sources import ModelError
+
+__all__ = ["nf4_settings"]
+
+BFLOAT16_FROM = (8, 0)  # compute capability; a T4 has 7.5 and only imitates bfloat16
+
+
+def nf4_settings(device: str):
+    """Settings with which transformers keeps a model's linear layers in NF4.
+
+    Four bits a weight, in blocks of 64 with a scale each, and the scales rounded to eight bits as
+    well. A weight is unpacked when it is used, so sums are taken in 16 bits on a GPU (in bfloat16
+    where the GPU has it) and in float32 on a CPU.
+
+    Args:
+        device: `"cuda"` or `"cpu"`.
+
+    Returns:
+        A `transformers.BitsAndBytesConfig`.
+
+    Raises:
+        ModelError: if the package bitsandbytes is missing.
+    """
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            "Four bits a weight need the package bitsandbytes, which the course installs on Linux "
+            "alone. Install it, or load the model without nf4=True."
+        )
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it asks for faster kernels
+    compute = torch.float32
+    if device.startswith("cuda"):
+        able = torch.cuda.get_device_capability() >= BFLOAT16_FROM
+        compute = torch.bfloat16 if able else torch.float16
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
