@@ -2,7 +2,8 @@
 
 Every era reads the same reviews through this module, so that a number in one notebook can stand
 beside a number in another. The parts are `reviews` (reviews and news, their splits and budgets),
-`film_ner` (names in sentences of held-out reviews) and `minimal_pairs` (right and wrong sentences).
+`film_ner` (names in sentences of held-out reviews), `instructions` (questions about held-out
+reviews, with answers) and `minimal_pairs` (right and wrong sentences).
 """
 
 from helpers.data.film_ner import (
@@ -13,6 +14,13 @@ from helpers.data.film_ner import (
     iob2_tags,
     load_film_ner,
     tokenise,
+)
+from helpers.data.instructions import (
+    INSTRUCTION_KINDS,
+    check_instructions,
+    instruction_reviews,
+    instruction_rows,
+    load_instructions,
 )
 from helpers.data.minimal_pairs import load_minimal_pairs
 from helpers.data.reviews import (
@@ -32,16 +40,21 @@ from helpers.data.reviews import (
 
 __all__ = [
     "HELD_OUT_PER_LABEL",
+    "INSTRUCTION_KINDS",
     "LABEL_NAMES",
     "NER_TAGS",
     "NER_TYPES",
     "SOURCES",
+    "check_instructions",
     "film_ner_reviews",
     "film_ner_rows",
+    "instruction_reviews",
+    "instruction_rows",
     "iob2_tags",
     "label_budget",
     "load_film_ner",
     "load_imdb",
+    "load_instructions",
     "load_minimal_pairs",
     "load_news",
     "load_reviews",
