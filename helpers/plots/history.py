@@ -1,0 +1,284 @@
+"""The figures of the whole history: its lines, what they cost, and when their ideas came.
+
+Lines carry their names where they end, so that no legend has to be matched; marker, dash and shade
+differ, so that they can be told apart in grey and at half the width.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from helpers.experiments.history import ERA_NAMES, Curve, Option
+from helpers.plots import MARKERS, show
+
+__all__ = [
+    "costs_figure",
+    "history_figure",
+    "line_style",
+    "name_ends",
+    "names_figure",
+    "settle",
+]
+
+LINE_SHADES = ("#7a7a7a", "#c7791a", "#4f9a9a", "#8c2f39", "#4f7a4e", "#10253c")
+"""One an era, in the order of the ledger's; the latest is the darkest."""
+LINE_DASHES = ((0, (1, 1)), "--", "-.", (0, (6, 1.5)), (0, (3, 1, 1, 1, 1, 1)), "-")
+GREY = "#c4c4c4"
+LETTERS = 12.5  # points; half the width still leaves six
+ERAS = tuple(ERA_NAMES)
+
+
+def settle(figure) -> None:
+    """Lay a figure out now, once and for all, so that its caption finds its place."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def history_figure(
+    target: Sequence[Curve],
+    source: Sequence[Curve],
+    *,
+    items: int,
+    source_labels: int,
+    own: Sequence[tuple[int, int, float]] = (),
+    own_name: str = "your own runs",
+) -> None:
+    """Draw the figure of the course: what a label is worth to each era.
+
+    Args:
+        target: lines of the first panel, which use target labels alone, one an era.
+        source: those of the second, which use another corpus's labels as well; there the first
+            panel's other eras repeat in grey.
+        items: test items behind each score.
+        source_labels: labels of the other corpus.
+        own: your results on the lines of the first panel: (line number, labels, value).
+        own_name: how the caption calls them.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, (upper, lower) = plt.subplots(
+        2, 1, figsize=(8, 8.6), sharex=True, height_ratios=(5, 3.4), layout="constrained"
+    )
+    spread = [*target, *source]
+    place = _places(spread)
+    top = max([0.85, *(mean for curve in spread for mean in curve.means.values())]) + 0.03
+    upper.set_ylim(0.48, top)
+    lower.set_ylim(0.56, top)
+    said = _draw_lines(upper, target, place)
+    _draw_own(upper, target, own, place)
+    eras = {curve.line.era for curve in source}
+    _draw_lines(lower, [c for c in target if c.line.era not in eras], place, grey=True)
+    with_source = _draw_lines(lower, source, place)
+    upper.set_title("Film reviews: what a label is worth to each era", fontsize=LETTERS + 2)
+    lower.set_title(
+        f"The same with {source_labels:,} labelled reviews of another site", fontsize=LETTERS + 1
+    )
+    for axes in (upper, lower):
+        _label_axis(axes, place)
+        axes.set_ylabel("accuracy on test", fontsize=LETTERS)
+    upper.axhline(0.5, color="#444444", linewidth=1, linestyle=":", marker="")
+    _mark_asked(upper, target, place)
+    lower.set_xlabel("labelled reviews of the task", fontsize=LETTERS)
+    settle(figure)
+    show(
+        figure,
+        f"Two panels of test accuracy against labelled reviews, from none to all. First: {said}. "
+        f"Second, with labels of another site as well: {with_source}; the other eras in grey.",
+        _history_caption(target, source, items, own_name if own else ""),
+    )
+
+
+def _draw_own(axes, target: Sequence[Curve], own, place: Mapping[int, float]) -> None:
+    """Ring each of your results, in the shade of its line."""
+    for number, labels, value in own:
+        shade = line_style(target[number].line.era)["color"]
+        x = place.get(labels) or labels or min(place.values())
+        axes.plot(
+            x, value, "o", markersize=13, color="none",
+            markeredgecolor=shade, markeredgewidth=2, zorder=6,
+        )  # fmt: skip
+
+
+def _mark_asked(axes, curves: Sequence[Curve], place) -> None:
+    """Say beside a point at no label how it came about."""
+    for curve in curves:
+        if 0 in curve.values:
+            axes.annotate(
+                "asked,\nno label", (place[0], curve.means[0]), xytext=(0, 12), ha="center",
+                textcoords="offset points", fontsize=LETTERS - 2, color="#333333",
+            )  # fmt: skip
+
+
+def _history_caption(target, source, items: int, own: str) -> str:
+    stands = [_stands(curve) for curve in (*target, *source) if curve.values]
+    lines = [f"n = {items:,} test reviews; shade: lowest to highest of {_seeds(target)} seeds."]
+    if own:
+        lines[0] += f" Rings: {own}."
+    lines += ["Each era is represented by what runs on a laptop:"]
+    lines += [" · ".join(stands[i : i + 2]) for i in range(0, len(stands), 2)]
+    return "\n".join(lines)
+
+
+def _stands(curve: Curve) -> str:
+    return f"{curve.line.label.split(': ')[-1]}: {curve.line.stands}"
+
+
+def _seeds(curves: Sequence[Curve]) -> str:
+    counts = {len(values) for curve in curves for n, values in curve.values.items() if n}
+    ends = sorted({min(counts), max(counts)}) if counts else [0]
+    return " to ".join(map(str, ends))
+
+
+def line_style(era: str) -> dict:
+    """How the line of an era is drawn: shade, marker, dash."""
+    number = ERAS.index(era)
+    return {
+        "color": LINE_SHADES[number],
+        "marker": MARKERS[number],
+        "linestyle": LINE_DASHES[number],
+        "linewidth": 2.6 if era == "lora" else 2,
+        "markersize": 7,
+    }
+
+
+def _places(curves: Sequence[Curve]) -> dict[int, float]:
+    """Where budgets stand on the logarithmic axis; none is set apart at the left."""
+    budgets = sorted({n for curve in curves for n in curve.values} | {32, 100, 320, 1_000})
+    least = min(n for n in budgets if n)
+    return {n: n or least / 3 for n in budgets}
+
+
+def _label_axis(axes, place: Mapping[int, float]) -> None:
+    axes.set_xscale("log")
+    most = max(place)
+    names = {n: "all" if n == most and n > 5_000 else f"{n:,}" for n in place}
+    axes.set_xticks(list(place.values()), list(names.values()))
+    axes.minorticks_off()
+    axes.tick_params(labelsize=LETTERS - 1)
+    axes.set_xlim(min(place.values()) * 0.65, max(place.values()) * 1.15)
+
+
+def _draw_lines(axes, curves: Sequence[Curve], place, grey: bool = False) -> str:
+    """Draw lines with their spread, name them at the right; returns them in words.
+
+    A second line of one era has open markers.
+    """
+    ends, words, before = [], [], ""
+    for curve in curves:
+        if not curve.values:
+            continue
+        style = line_style(curve.line.era)
+        style |= {"color": GREY, "linewidth": 1.2, "markersize": 4} if grey else {}
+        style |= {"markerfacecolor": "white", "linestyle": ":"} if curve.line.era == before else {}
+        before = curve.line.era
+        labels = sorted(curve.values)
+        x = [place[n] for n in labels]
+        means = [curve.means[n] for n in labels]
+        axes.plot(x, means, zorder=2 if grey else 4, **style)
+        if not grey:
+            low, high = ([f(curve.values[n]) for n in labels] for f in (np.min, np.max))
+            axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
+        ends.append((x[-1], means[-1], curve.line.label, style["color"]))
+        words.append(
+            f"{curve.line.label} from {means[0]:.3f} with {labels[0]:,} labels to {means[-1]:.3f} "
+            f"with {labels[-1]:,}"
+        )
+    if not grey:
+        name_ends(axes, ends, max(place.values()))
+    return "; ".join(words)
+
+
+def name_ends(axes, ends: list[tuple[float, float, str, str]], right: float) -> None:
+    """Write names beside the right edge, none over another, with a thin line to each end."""
+    bottom, top = axes.get_ylim()
+    inches = axes.get_position().height * axes.figure.get_figheight()
+    gap = (top - bottom) * 1.5 * LETTERS / 72 / inches
+    ends = sorted(ends, key=lambda end: end[1])
+    heights = []
+    for _, y, _, _ in ends:
+        heights.append(max(y, heights[-1] + gap) if heights else y)
+    sink = max(0.0, (sum(heights) - sum(end[1] for end in ends)) / max(len(ends), 1))
+    for (x, y, name, shade), height in zip(ends, heights, strict=True):
+        text = height - sink
+        axes.annotate(
+            name, (x, y), xytext=(right * 1.4, text), va="center", fontsize=LETTERS, color=shade,
+            fontweight="bold", annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-", "color": shade, "linewidth": 0.8, "shrinkB": 4,
+                "relpos": (0, 0.5),
+            },
+        )  # fmt: skip
+
+
+def names_figure(curves: Sequence[Curve], *, items: int) -> None:
+    """Draw span F1 against tagged sentences, one line an era."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    place = {32: 32, 100: 100, 320: 320, 600: 600}
+    place |= {n: n for curve in curves for n in curve.values}
+    axes.set_ylim(0.25, 0.65)
+    said = _draw_lines(axes, curves, place)
+    _label_axis(axes, place)
+    axes.set_xlabel("tagged sentences", fontsize=LETTERS)
+    axes.set_ylabel("span F1 on test", fontsize=LETTERS)
+    axes.set_title("Names in film reviews", fontsize=LETTERS + 2)
+    settle(figure)
+    stands = " · ".join(_stands(curve) for curve in curves[1:])
+    show(
+        figure,
+        f"Span F1 against tagged sentences: {said}.",
+        f"n = {items:,} test sentences; shade: lowest to highest of {_seeds(curves)} seeds; the "
+        f"axis starts at 0.25.\n{stands}.",
+    )
+
+
+PRICES = (
+    ("trained", "numbers trained", 1.0, 100.0),
+    ("train_seconds", "seconds of training", 1.0, 0.1),
+    ("memory_mb", "peak memory of training, MB", 1.0, 1.0),
+    ("ship_mb", "megabytes to ship", 1.0, 0.01),
+)
+
+
+def costs_figure(options: Sequence[tuple[str, Option]], *, labels: int, items: int) -> None:
+    """Draw accuracy against four prices, one point a method, named beside it.
+
+    Args:
+        options: a short name, and what it names.
+        labels: the budget; methods that saw no label are drawn at the left edge.
+        items: test items behind each accuracy.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, grid = plt.subplots(2, 2, figsize=(9, 7), sharey=True, layout="constrained")
+    for axes, (key, title, scale, least) in zip(grid.flat, PRICES, strict=True):
+        values = [scale * getattr(option, key) for _, option in options]
+        _points(axes, options, [max(value, least) for value in values])
+        axes.set(xscale="log", title=title)
+        axes.set_xlim(least / 2, max([*values, least]) * 30)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("accuracy on test")
+    settle(figure)
+    said = "; ".join(
+        f"{name} {option.accuracy:.3f} for {option.trained:,.0f} numbers trained, "
+        f"{option.train_seconds:.1f} s, {option.memory_mb:,.0f} MB and {option.ship_mb:.2f} MB"
+        for name, option in options
+    )
+    show(
+        figure,
+        f"Four panels of accuracy against a price, logarithmic: {said}.",
+        f"{labels:,} labels, or none where it says asked; n = {items:,}; means over seeds.\n"
+        "Memory: what training added to the process; small models fit into what was there, and "
+        "stand at the left edge.\nTo ship: what was trained; the pre-trained model is shared.",
+    )
+
+
+def _points(axes, options, prices: Sequence[float]) -> None:
+    for (name, option), price in zip(options, prices, strict=True):
+        style = line_style(option.era) | {"linestyle": "", "markersize": 9}
+        axes.plot(price, option.accuracy, **style)
+        axes.annotate(
+            name, (price, option.accuracy), xytext=(8, 0), textcoords="offset points",
+            va="center", fontsize=10,
+        )  # fmt: skip

@@ -1,0 +1,136 @@
+"""Figures that sum up: when the ideas came, what was claimed and what came out, what to use."""
+
+import textwrap
+from collections.abc import Sequence
+
+from helpers.experiments.history import SHORT, SPANS, WORKS, Advice, Verdict
+from helpers.plots import SHADES, show
+from helpers.plots.history import settle
+
+__all__ = ["decisions_figure", "timeline_figure", "verdicts_figure"]
+
+TITLES = {
+    "classical": "before 2010: counted words",
+    "pretraining": "2006-2015: pre-training",
+    "embeddings": "2013-2015: word vectors",
+    "bert": "2018: BERT",
+    "gpt": "2018-2020: the GPT series",
+    "lora": "since 2021: LoRA and instructions",
+}
+YEARS = (1992.5, 2025)
+SIDES = {"whole": ("o", "-", "black"), "mean": ("D", "--", "#555555"), "no": ("s", ":", "#888888")}
+
+
+def timeline_figure() -> None:
+    """Draw the eras over the years, with the works that made them."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 7.8))
+    for row, (era, (first, last)) in enumerate(SPANS.items()):
+        works = [work for work in WORKS if work.era == era]
+        axes.plot([first, last], [-row, -row], color=SHADES[3], linewidth=9, zorder=1,
+                  marker="", linestyle="-", solid_capstyle="round")  # fmt: skip
+        axes.plot([w.year for w in works], [-row] * len(works), "o", color=SHADES[0], markersize=8)
+        said = textwrap.fill("; ".join(f"{w.who} {w.year}: {w.what}" for w in works), 98)
+        axes.text(1993, 0.17 - row, TITLES[era], fontsize=12, fontweight="bold")
+        axes.text(1993, -0.17 - row, said, va="top", fontsize=10, linespacing=1.3)
+        axes.axhline(0.48 - row, color="#dddddd", linewidth=0.8, linestyle="-", marker="")
+    axes.set(xlim=YEARS, ylim=(0.4 - len(SPANS), 0.6), yticks=[])
+    axes.set_title("Thirty years of starting from what is already known")
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", visible=False)
+    show(
+        figure,
+        "A timeline in six rows. "
+        + " ".join(f"{TITLES[era]}, {a} to {b}." for era, (a, b) in SPANS.items())
+        + " Eras overlap: word vectors and pre-trained networks grew up side by side.",
+        "Dots: the works named below each bar, by year of publication.",
+    )
+
+
+def verdicts_figure(verdicts: Sequence[Verdict]) -> None:
+    """Draw the interval of every comparison that decides a claim, against the claim's border."""
+    import matplotlib.pyplot as plt
+
+    found = [
+        (v.claim.id, each) for v in verdicts for each in v.deciding if each.measured is not None
+    ]
+    rows = max(len(found), 1)
+    figure, axes = plt.subplots(figsize=(8.6, 1.2 + 0.46 * rows), layout="constrained")
+    said = []
+    for row, (name, each) in enumerate(found):
+        interval, border = each.measured.interval, each.test.above
+        border = each.test.below if border is None else border
+        marker, line, shade = SIDES[each.side]
+        ends = [100 * interval.low, 100 * interval.high]
+        axes.plot(ends, [-row, -row], color=shade, linestyle=line, marker="|", linewidth=2.5)
+        axes.plot(100 * interval.value, -row, marker=marker, color=shade, markersize=7)
+        axes.plot(100 * border, -row, marker="|", color=SHADES[2], markersize=22, markeredgewidth=3)
+        side = "right of" if each.test.below is None else "left of"
+        said.append(f"{name} {each}, claimed {side} {100 * border:+.0f}: {each.side}")
+    names = [textwrap.fill(f"{name}  {each.test.what}", 46) for name, each in found]
+    axes.set_yticks([-row for row in range(len(found))], names, fontsize=9.5)
+    axes.set_ylim(0.4 - rows, 0.6)
+    axes.axvline(0, color="#444444", linewidth=0.8)
+    axes.set_xlabel("points; for perplexity, percent")
+    axes.set_title("What decided the claims")
+    settle(figure)
+    show(
+        figure,
+        f"Intervals of {len(found)} comparisons, and the border of each claim: {'; '.join(said)}.",
+        "95 % paired intervals; the tall bar is the border. Disc: all of the interval on the "
+        "claim's side; diamond: its mean only; square: not.\nC1 and C11, perplexity: the claim is "
+        "left of the bar; all others: right of it.",
+    )
+
+
+def decisions_figure(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cells: Sequence[Sequence[Advice]],
+    *,
+    items: int,
+) -> None:
+    """Draw a chart of advice: labels down, conditions across, in each cell what the ledger says.
+
+    Args:
+        rows: budgets of labels, in words.
+        columns: conditions, in words.
+        cells: the advice of each row and column.
+        items: test items behind each accuracy.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(2.0 * len(columns), 0.72 * len(rows)))
+    best = [[cell.best.accuracy if cell.best else float("nan") for cell in row] for row in cells]
+    axes.pcolormesh(best, cmap="Greys", vmin=0.55, vmax=1.2, edgecolor="white", linewidth=3)
+    said = []
+    for i, row in enumerate(cells):
+        for j, advice in enumerate(row):
+            text = _advice(advice)
+            axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=10)
+            said.append(f"{rows[i]}, {columns[j]}: {text}".replace("\n", ", "))
+    axes.set_xticks([j + 0.5 for j in range(len(columns))], columns, fontsize=10.5)
+    axes.set_yticks([i + 0.5 for i in range(len(rows))], rows, fontsize=10.5)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    show(
+        figure,
+        f"A chart of advice. {'; '.join(said)}.",
+        "First line: best mean accuracy on test of what fits the column (darker is better).\n"
+        "Second: where that takes more than seconds to train, the fastest that is not clearly "
+        f"worse (paired, n = {items:,}).\nReference ledger, on its machine; what was learned from "
+        "another task's labels before is not counted as training.",
+    )
+
+
+def _advice(advice: Advice) -> str:
+    if advice.best is None:
+        return "nothing fits"
+    lines = [
+        f"{SHORT.get(option.method, option.method)} {option.accuracy:.2f}"
+        for option in dict.fromkeys((advice.best, advice.enough))
+    ]
+    return "\nor ".join(lines)
