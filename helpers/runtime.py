@@ -23,6 +23,7 @@ __all__ = [
     "Cost",
     "Profile",
     "Run",
+    "choose_profile",
     "measure",
     "results_dir",
     "revision",
@@ -158,7 +159,7 @@ def setup(notebook: int | str, seed: int = 0) -> Run:
     import torch
 
     name = _notebook_name(notebook)
-    profile = _choose_profile()
+    profile = choose_profile()
     device = "cuda" if profile.name == "gpu" and torch.cuda.is_available() else "cpu"
     for seeder in (random.seed, np.random.seed, torch.manual_seed):
         seeder(seed)
@@ -233,7 +234,12 @@ def _cuda_in_use():
     )
 
 
-def _choose_profile() -> Profile:
+def choose_profile() -> Profile:
+    """The profile that `COURSE_PROFILE` names; without it `gpu` when CUDA offers 14 GB, else `cpu`.
+
+    Raises:
+        ValueError: if `COURSE_PROFILE` is unknown; the message lists what there is.
+    """
     wanted = os.environ.get("COURSE_PROFILE", "")
     if wanted:
         if wanted not in PROFILES:

@@ -46,7 +46,7 @@ def test_without_a_wish_the_profile_follows_the_gpus_memory(monkeypatch, availab
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     device = type("Device", (), {"total_memory": memory})
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
-    assert runtime._choose_profile().name == chosen
+    assert runtime.choose_profile().name == chosen
 
 
 @pytest.mark.parametrize(

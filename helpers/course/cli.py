@@ -7,6 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from helpers.course.cli_finetune import add_finetune
+
 __all__ = ["main"]
 
 
@@ -56,7 +58,19 @@ def _doctor(options) -> int:
 def _prefetch(options) -> int:
     from helpers import assets
 
+    target = None
+    if options.wheels:
+        from helpers.course import wheelhouse
+
+        if options.to is None:
+            raise ValueError("--wheels needs --to DIR, the folder to carry to another machine.")
+        target = wheelhouse.Target(options.python, options.platform)
+    elif options.python or options.platform:
+        raise ValueError("--python and --platform choose packages: give --wheels as well.")
     assets.prefetch(options.assets or None, to=options.to)
+    if target:
+        wheelhouse.fetch_packages(options.to, target)
+        print("\n".join(wheelhouse.commands(options.to, options.platform)))
     return 0
 
 
@@ -79,6 +93,11 @@ def _benchmark(options) -> int:
 
 
 def _benchmark_speed(options) -> int:
+    if options.lora:
+        from helpers.course.speed_lora import lora_speed
+
+        lora_speed(options.profile)
+        return 0
     from helpers.course.speed_benchmark import speed_benchmark
 
     return speed_benchmark(options.profile, options.labels, options.seconds, options.accuracy)
@@ -125,15 +144,23 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", _doctor, "check this machine; a report to paste when asking for help"
     )
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
-    prefetch = command("prefetch", _prefetch, "fetch all data and models now, to work offline")
-    prefetch.add_argument("assets", nargs="*", help="names; all of them without")
-    prefetch.add_argument("--to", type=Path, help="a folder to carry to another machine")
+    _add_prefetch(command)
     _add_trainings(command)
+    add_finetune(command)
     sync = command("sync", _sync, "write address, badges and measured minutes where they are shown")
     sync.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 if something would"
     )
     return parser
+
+
+def _add_prefetch(command) -> None:
+    prefetch = command("prefetch", _prefetch, "fetch all data and models now, to work offline")
+    prefetch.add_argument("assets", nargs="*", help="names; all of them without")
+    prefetch.add_argument("--to", type=Path, help="a folder to carry to another machine")
+    prefetch.add_argument("--wheels", action="store_true", help="fetch the Python packages as well")
+    prefetch.add_argument("--python", help="version there, such as 3.12; this one without")
+    prefetch.add_argument("--platform", help="linux, macos or windows; this system without")
 
 
 def _add_trainings(command) -> None:
@@ -150,12 +177,13 @@ def _add_trainings(command) -> None:
 
 
 def _add_speed(grid: argparse.ArgumentParser) -> None:
-    text = "measure how fast the encoder is fine-tuned here, against a plain Trainer"
+    text = "measure how fast the encoder is fine-tuned here, against a plain Trainer, or an adapter"
     kinds = grid.add_subparsers(title="another measurement", metavar="")
     speed = kinds.add_parser("speed", help=text, description=text)
     speed.set_defaults(function=_benchmark_speed)
     speed.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
     speed.add_argument("--labels", type=int, default=1_000, help="snippets to train on")
+    speed.add_argument("--lora", action="store_true", help="an adapter, against TRL's SFTTrainer")
     speed.add_argument("--seconds", type=float, help="end each of the measurements early")
     speed.add_argument(
         "--accuracy", action="store_true", help="compare what is learned, too (minutes)"

@@ -117,7 +117,8 @@ def lint(
         An exit code: 0 if no rule that fails is broken, else 1. Warnings do not fail.
     """
     if paths is None:
-        paths = [*notebooks.find(root), *root.glob("README.md")]
+        pages = (root / name for name in ("README.md", "INSTRUCTORS.md"))
+        paths = [*notebooks.find(root), *(page for page in pages if page.exists())]
     files = [Path(path) for path in paths]
     if not files:
         echo(f"Nothing to check: there is no notebook under {root / 'notebooks'}.")

@@ -2,19 +2,27 @@
 
 The repository's address comes from `pyproject.toml`; minutes and memory from the stamps of the
 stored runs; reading and exercise minutes from each notebook's metadata; the README's picture from a
-notebook's stored output. They are shown in Colab cells, badges, notebook heads and the README, and
-a test finds none that differs.
+notebook's stored output. They are shown in Colab cells, badges, notebook heads, the README and
+INSTRUCTORS.md, and a test finds none that differs.
 """
 
 import base64
 import re
 from pathlib import Path
 
-from helpers.course import notebooks, template
+from helpers.course import notebooks, t4, template
+from helpers.course.timetable import DAYS, PLAN_KEY, timetable
 from helpers.files import write_text
 from helpers.runtime import ROOT
 
-__all__ = ["front_picture", "minutes_line", "sync", "synced_notebook", "synced_readme"]
+__all__ = [
+    "front_picture",
+    "minutes_line",
+    "sync",
+    "synced_instructors",
+    "synced_notebook",
+    "synced_readme",
+]
 
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
 MINUTES = re.compile(r"(<!-- minutes -->).*?(<!-- /minutes -->)", re.DOTALL)
@@ -22,10 +30,12 @@ TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 CLONE = re.compile(r"(git clone (?:--?\S+ )*)[^\s`<>)\"']+")
 CITE = re.compile(r"(url\s*=\s*\{)[^}]*(\})")
 PICTURE = re.compile(r"!\[[^\]]*\]\(notebooks/front\.png\)")
-FRONT = ("00_start_here", "plots.learning_curve(")
+FRONT = ("09_whole_history", "history_figure(")
 """The README's picture: the notebook, and a piece of the cell that draws it."""
-PLAN_KEY = "course_plan"
-"""Notebook metadata: `reading` and `exercises` in minutes, `t4_factor` (T4 over CPU compute)."""
+BLOCK = re.compile(
+    r"(<!-- (minutes|notebooks) -->\n<!-- ([\w-]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL
+)
+"""A table of INSTRUCTORS.md; its second comment names it."""
 
 
 def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
@@ -54,12 +64,13 @@ def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
         stale.append(front)
         if not check:
             front.write_bytes(picture)
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    if (fresh := synced_readme(text, alt, root)) != text:
-        stale.append(readme)
-        if not check:
-            write_text(readme, fresh)
+    for name, refresh in PAGES.items():
+        page = root / name
+        text = page.read_text(encoding="utf-8") if page.exists() else ""
+        if (fresh := refresh(text, alt, root)) != text:
+            stale.append(page)
+            if not check:
+                write_text(page, fresh)
     for path in stale:
         echo(f"{'differs' if check else 'written'}: {path.relative_to(root).as_posix()}")
     if check and stale:
@@ -110,6 +121,25 @@ def synced_readme(text: str, alt: str, root: Path = ROOT) -> str:
     text = TABLE.sub(lambda m: m[1] + _table(root) + m[2], text)
     text = CLONE.sub(lambda m: m[1] + template.address(root), text)
     return CITE.sub(lambda m: m[1] + template.address(root) + m[2], text)
+
+
+def synced_instructors(text: str, alt: str = "", root: Path = ROOT) -> str:
+    """Put timetables, the memory of a T4 and the address into INSTRUCTORS.md.
+
+    Raises:
+        ValueError: if a table there has a name that nothing is known about.
+    """
+
+    def fill(block: re.Match) -> str:
+        name = block[3]
+        if name != "t4" and name not in DAYS:
+            raise ValueError(f"INSTRUCTORS.md has a table {name!r}; known: t4, {', '.join(DAYS)}.")
+        return block[1] + (t4.tables(root) if name == "t4" else timetable(name, root)) + block[4]
+
+    return CLONE.sub(lambda m: m[1] + template.address(root), BLOCK.sub(fill, text))
+
+
+PAGES = {"README.md": synced_readme, "INSTRUCTORS.md": synced_instructors}
 
 
 def _compute_minutes(notebook) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 from helpers.files import write_text
 from helpers.runtime import shows_progress
 from helpers.training.batches import IGNORED, Rows, epoch_order
+from helpers.training.shards import Shards, place, summed, wait_for_all
 
 __all__ = ["PROGRESS_FILE", "Job", "build_trainer", "device_of", "evaluated", "validate"]
 
@@ -28,9 +29,14 @@ class Job:
         self.total_steps = math.ceil(settings["num_epochs"] * self.epoch_steps)
         self.losses, self.history, self.pending = [], [], []
         self.epoch = self.first_step = 0
+        self.rank, self.world = place()
+        self.shards = Shards(self, self.batch_size) if self.world > 1 else None
+        if self.shards and len(stages) > 1:
+            raise ValueError("Gradual unfreezing works in one process only: do without torchrun.")
         # Asking a GPU for a number makes it wait; on a CPU it is free.
         self.patience = 1 if device_of(model) == "cpu" else 50
         self.progress = shows_progress() if progress is None else progress
+        self.progress = self.progress and self.rank == 0
 
     def __enter__(self):
         from tqdm.auto import tqdm
@@ -57,6 +63,19 @@ class Job:
     def __iter__(self) -> Iterator[int]:  # as the sampler of the data loader
         order = (self.rows.lengths, self.batch_size, self.settings["seed"], self.epoch)
         return iter(epoch_order(*order, self.length_grouped))
+
+    def loader(self):
+        """Give Trainer the batches of this process."""
+        import torch
+
+        # A generator of its own: shuffling leaves the random numbers of dropout alone. Not
+        # wrapped by accelerate, whose copies and look-ahead cost a small network its time.
+        batches = {"batch_size": self.batch_size, "sampler": self}
+        if self.shards:
+            batches = {"batch_sampler": self.shards}
+        return torch.utils.data.DataLoader(
+            self.rows, collate_fn=self.collate, generator=torch.Generator(), **batches
+        )
 
     def begin_epoch(self, epoch: int) -> None:
         """Let the parameters train whose turn it is; `epoch` counts from 0."""
@@ -92,6 +111,9 @@ class Job:
     def save(self, checkpoint: Path) -> None:
         """Add to a checkpoint what Trainer's own files lack."""
         self.drain()
+        wait_for_all()  # the mark of a whole checkpoint comes after everybody's files
+        if self.rank:
+            return
         state = {"settings": self.settings, "losses": self.losses, "validation": self.history}
         write_text(checkpoint / PROGRESS_FILE, json.dumps(state))
 
@@ -117,18 +139,23 @@ def _trainer_classes():
         job: Job
 
         def get_train_dataloader(self):
-            import torch
+            return self.job.loader()
 
-            # A generator of its own: shuffling leaves the random numbers of dropout alone. Not
-            # wrapped by accelerate, whose copies and look-ahead cost a small network its time.
-            job = self.job
-            return torch.utils.data.DataLoader(
-                job.rows, job.batch_size, sampler=job, collate_fn=job.collate,
-                generator=torch.Generator(),
-            )  # fmt: skip
+        def create_optimizer(self, model=None):
+            self.optimizer = self.optimizer or self.job.optimizer
+            return self.optimizer
+
+        def compute_loss(self, model, inputs, *args, **kwargs):
+            result = super().compute_loss(model, inputs, *args, **kwargs)
+            if not self.job.shards:
+                return result
+            weight = self.job.shards.weight(inputs, self.state.global_step)
+            return result * weight  # Trainer asks for outputs only when it evaluates, as we do not
 
         def training_step(self, *args, **kwargs):
             loss = super().training_step(*args, **kwargs)
+            if self.job.shards:
+                loss = loss.new_tensor(summed(float(loss))[0] / self.job.world)
             self.job.record(loss)
             return loss
 
@@ -161,35 +188,42 @@ def build_trainer(job: Job, optimizer, callbacks, folder: Path, precision: str, 
     if precision not in ("float32", "bfloat16", "float16"):
         raise ValueError(f"Unknown precision {precision!r}; use float32, bfloat16 or float16.")
     arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=job.batch_size,
+        output_dir=str(folder), per_device_train_batch_size=-(-job.batch_size // job.world),
         use_cpu=device_of(job.model) == "cpu", bf16=precision == "bfloat16",
         fp16=precision == "float16", save_total_limit=2, logging_strategy="no",
-        logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, **arguments,
+        logging_nan_inf_filter=False, report_to="none", disable_tqdm=True,
+        ddp_find_unused_parameters=False, **arguments,
     )  # fmt: skip
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # else Trainer splits every batch over all cards
     trainer_class, callback_class = _trainer_classes()
     trainer = trainer_class(
         job.model, arguments, data_collator=job.collate, train_dataset=job.rows,
-        callbacks=[callback_class(job), *callbacks], optimizers=(optimizer, None),
+        callbacks=[callback_class(job), *callbacks],
     )  # fmt: skip
-    trainer.job = job
+    # Given to Trainer beforehand, an optimizer is refused where FSDP spreads the parameters.
+    trainer.job, job.optimizer = job, optimizer
     # Otherwise Trainer has transformers' models divide by its own count of labels, which for some
     # language models includes the first token, that nothing predicts.
     trainer.model_accepts_loss_kwargs = False
     # Trainer begins by collecting garbage, which takes longer than to train on 32 labels.
     trainer.accelerator.free_memory = lambda *objects: list(objects)
     trainer.remove_callback(PrinterCallback)
-    set_seed(job.settings["seed"])
+    set_seed(job.settings["seed"] + job.rank)  # every process draws dropout of its own
     return trainer
 
 
-def evaluated(model, rows: Rows, collate, batch_size: int) -> Iterator[tuple]:
-    """Run a model in evaluation mode over rows by length: (row numbers, batch, output)."""
+def evaluated(
+    model, rows: Rows, collate, batch_size: int, rank: int = 0, world: int = 1
+) -> Iterator[tuple]:
+    """Run a model in evaluation mode over rows by length: (row numbers, batch, output).
+
+    With `world` processes each runs over every so-manieth row, from its `rank` on.
+    """
     import torch
 
     was_training, device = model.training, device_of(model)
-    order = np.argsort(rows.lengths, kind="stable").tolist()
+    order = np.argsort(rows.lengths, kind="stable").tolist()[rank::world]
     model.eval()
     try:
         with torch.no_grad():
@@ -205,18 +239,20 @@ def validate(job: Job) -> dict[str, float]:
     """Mean loss over the labels held out, and accuracy where a row has one class label."""
     import torch
 
-    total, counted, correct = 0.0, 0, None
+    total, counted, correct, judged = 0.0, 0, 0, 0
+    rows = (job.model, job.held_out, job.collate, job.batch_size, job.rank, job.world)
     # A collate function may draw random numbers; those of training must not depend on it.
     with torch.random.fork_rng():
-        for _, batch, output in evaluated(job.model, job.held_out, job.collate, job.batch_size):
+        for _, batch, output in evaluated(*rows):
             labels = batch["labels"]
             n = int((labels != IGNORED).sum())
             total, counted = total + float(output["loss"]) * n, counted + n
             if labels.ndim == 1 and not labels.is_floating_point():
-                right = int((output["logits"].argmax(dim=1) == labels).sum())
-                correct = (correct or 0) + right
+                correct += int((output["logits"].argmax(dim=1) == labels).sum())
+                judged += n
+    total, counted, correct, judged = summed(total, counted, correct, judged)
     measured = {"loss": total / counted}
-    return measured if correct is None else measured | {"accuracy": correct / counted}
+    return measured | {"accuracy": correct / judged} if judged else measured
 
 
 def device_of(model) -> str:

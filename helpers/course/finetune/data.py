@@ -1,0 +1,162 @@
+"""What a file is for, and what is in it: one form for labelled texts, names, prose and chats."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from helpers.data import normalise, text_hash
+from helpers.tables import TableError, load_chat, load_ner, load_table
+from helpers.tables.iob import TAG
+from helpers.tables.text import read_text
+
+__all__ = ["TASKS", "Data", "guess_task", "passages", "read"]
+
+TASKS = ("classification", "ner", "text", "chat")
+FEWEST = 5  # rows of a class: one for test, one for validation, and folds of the rest
+FEWEST_ITEMS = 20  # of the other tasks
+FEW_BLOCKS = 10  # a text with fewer blank lines is read line by line
+CHAT_KEYS = {"messages", "conversations", "instruction", "prompt"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Examples of one task, in the order of the file.
+
+    Attributes:
+        task: one of `TASKS`.
+        items: texts; for `ner` lists of words, for `chat` lists of messages.
+        labels: class numbers; for `ner` lists of IOB2 tags; None for `text` and `chat`.
+        label_names: of the classes, or of the tags, `O` first; none for `text` and `chat`.
+        warnings: what may mislead a training.
+        source: the file's name.
+        summary: what the reader of the file had to say.
+    """
+
+    task: str
+    items: list
+    labels: list | None = None
+    label_names: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    source: str = "data"
+    summary: str = ""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def take(self, indices: Sequence[int]) -> "Data":
+        """The examples at some places, in that order."""
+        labels = self.labels and [self.labels[i] for i in indices]
+        return replace(self, items=[self.items[i] for i in indices], labels=labels)
+
+    def text_of(self, index: int) -> str:
+        """An example as one string, by which copies are found and splits are made."""
+        item = self.items[index]
+        if self.task == "chat":
+            return "\n".join(message["content"] for message in item)
+        return " ".join(item) if self.task == "ner" else item
+
+    def key(self, index: int) -> str:
+        """Sha256 of an example up to case and spaces: equal for copies."""
+        return text_hash(normalise(self.text_of(index)))
+
+    def counts(self) -> dict[str, int]:
+        """Examples of each class, the largest first; of `ner` the entities of each type."""
+        if self.task == "classification":
+            found = Counter(self.labels)
+            return {self.label_names[label]: n for label, n in found.most_common()}
+        tags = (tag for row in self.labels or () for tag in row)
+        return dict(Counter(tag[2:] for tag in tags if tag.startswith("B-")).most_common())
+
+    @property
+    def most_common_share(self) -> float:
+        """Share of the largest class: what answering it always would score."""
+        return max(self.counts().values()) / len(self)
+
+
+def guess_task(path: str | Path) -> str:
+    """Tell from a file's name and beginning what it is for.
+
+    Returns:
+        `"ner"` for lines that end in entity tags, `"chat"` for JSON lines of messages, `"text"`
+        for other .txt and .md files, else `"classification"`.
+
+    Raises:
+        TableError: if the file cannot be read.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return "classification"
+    if suffix in (".jsonl", ".ndjson"):
+        first = next((line for line in read_text(path).split("\n") if line.strip()), "")
+        try:
+            keys = set(json.loads(first))
+        except (ValueError, TypeError):
+            keys = set()
+        return "chat" if keys & CHAT_KEYS and not {"text", "label"} <= keys else "classification"
+    lines = [line.split() for line in read_text(path).splitlines()[:400] if line.strip()]
+    tagged = sum(len(columns) > 1 and bool(TAG.fullmatch(columns[-1])) for columns in lines)
+    if tagged > 0.8 * len(lines):
+        return "ner"
+    return "text" if suffix in (".txt", ".md", "") else "classification"
+
+
+def read(
+    path: str | Path, task: str | None = None, *, text: str = "text", label: str = "label",
+    encoding: str = "utf-8",
+) -> Data:  # fmt: skip
+    """Read a file for fine-tuning, or say exactly what to mend in it.
+
+    Args:
+        path: .csv, .tsv or .jsonl with texts and labels; CoNLL with tagged words; .txt with prose;
+            .jsonl with chats.
+        task: one of `TASKS`; without it, what `guess_task` says.
+        text, label: columns of a table of texts and labels.
+        encoding: how the file's bytes spell characters.
+
+    Raises:
+        TableError: naming the places in the file and the remedy; also for too few examples.
+        ValueError: for an unknown task.
+    """
+    task = task or guess_task(path)
+    if task not in TASKS:
+        raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
+    if task == "classification":
+        table = load_table(path, text, label, min_per_class=FEWEST, encoding=encoding)
+        columns = (table.dataset["text"][:], table.dataset["label"][:], table.label_names)
+        return Data(task, *columns, table.warnings, table.source, table.report())
+    if task == "ner":
+        table = load_ner(path, encoding=encoding)
+        names = ["O", *(f"{p}-{kind}" for kind in table.entity_types for p in "BI")]
+        columns = (table.dataset["tokens"][:], table.dataset["tags"][:], names)
+        data = Data(task, *columns, table.warnings, table.source, table.report())
+    elif task == "chat":
+        table = load_chat(path, encoding=encoding)
+        chats = table.dataset["messages"][:]
+        data = Data(task, chats, None, [], table.warnings, table.source, table.report())
+    else:
+        data = _prose(Path(path), encoding)
+    if len(data) < FEWEST_ITEMS:
+        raise TableError(
+            f"{data.source} holds {len(data)} examples for {task!r}; to train, validate and test "
+            f"it needs {FEWEST_ITEMS} or more. Add some, or choose another --task."
+        )
+    return data
+
+
+def passages(content: str) -> list[str]:
+    """Cut running text where lines are blank; a text with few blank lines, at every line."""
+    blocks = [block.strip() for block in re.split(r"\n[ \t\r]*\n", content) if block.strip()]
+    if len(blocks) < FEW_BLOCKS:
+        blocks = [line.strip() for line in content.splitlines() if line.strip()]
+    return blocks
+
+
+def _prose(path: Path, encoding: str) -> Data:
+    blocks = passages(read_text(path, encoding))
+    words = sum(len(block.split()) for block in blocks)
+    summary = f"{path.name}: {len(blocks):,} passages, {words:,} words"
+    return Data("text", blocks, source=path.name, summary=summary)

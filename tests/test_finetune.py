@@ -1,0 +1,278 @@
+"""`course finetune` and `course predict` from file to folder, and what they refuse."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from finetune_files import FILES, course, write_files
+from interrupted import Stop
+from safetensors.numpy import load_file
+
+from helpers import training
+from helpers.course import finetune
+from helpers.course.finetune.folder import UNPACKING
+from helpers.runtime import PROFILES
+
+SMOKE = PROFILES["smoke"]
+
+
+@pytest.fixture(autouse=True)
+def smoke(monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "smoke")
+    for name in ("COURSE_ENCODER", "COURSE_DECODER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_files(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def finished(files, tmp_path_factory):
+    """Name of a run -> its folder, made when it is first asked for."""
+    folder, made = tmp_path_factory.mktemp("out"), {}
+
+    def get(name):
+        if name not in made:
+            file, options = FILES[name]
+            made[name] = folder / name
+            assert course("finetune", files / file, "--output", made[name], *options) == 0
+        return made[name]
+
+    return get
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """Have the next training stop before a step, as if it were killed."""
+    fit = training.fit
+
+    def at(step):
+        monkeypatch.setattr(training, "fit", lambda *a, **k: fit(*a, callbacks=[Stop(step)], **k))
+
+    yield at
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_becomes_a_folder_with_a_model_and_an_honest_card(name, finished):
+    folder = finished(name)
+    card = json.loads((folder / "course.json").read_text())
+    numbers = json.loads((folder / "metrics.json").read_text())
+    page = (folder / "README.md").read_text()
+    assert numbers["test"]["times"] == 1
+    assert numbers["test"]["examples"] == numbers["split"]["test"]
+    assert numbers["test"]["low"] <= numbers["test"]["value"] <= numbers["test"]["high"]
+    assert f"{numbers['test']['value']:.3f}" in page
+    assert f"{numbers['baseline']['value']:.3f}" in page
+    assert set(card["files"]) | {"README.md", "course.json"} == {p.name for p in folder.iterdir()}
+    assert not [p for p in folder.rglob("*") if p.suffix in UNPACKING]
+    assert any(p.suffix == ".safetensors" for p in folder.iterdir())
+
+
+def test_a_linear_model_learns_what_one_word_tells(finished):
+    numbers = json.loads((finished("linear") / "metrics.json").read_text())
+    assert numbers["test"]["value"] > 0.9
+    assert numbers["test"]["most_common_share"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["linear", "encoder", "lora"])
+def test_predict_gives_a_label_and_a_probability(name, finished, capsys):
+    folder = finished(name)
+    capsys.readouterr()
+    assert course("predict", folder, "the film was superb") == 0
+    label, probability = capsys.readouterr().out.split()
+    assert label in json.loads((folder / "course.json").read_text())["label_names"]
+    assert 0 < float(probability) <= 1
+
+
+def test_predict_prints_names_and_where_they_stand(finished, tmp_path):
+    text = "we saw Anna Smith in Rome ."
+    (tmp_path / "in.txt").write_text(f"{text}\n")
+    out = tmp_path / "out.jsonl"
+    assert course("predict", finished("ner"), "--file", tmp_path / "in.txt", "--output", out) == 0
+    found = json.loads(out.read_text())
+    assert all(text[e["start"] : e["end"]] == e["text"] for e in found["entities"])
+    assert {e["type"] for e in found["entities"]} <= {"PER", "LOC"}
+
+
+@pytest.mark.parametrize("name", ["text", "chat"])
+def test_predict_writes_where_the_model_writes(name, finished, capsys):
+    finished(name)
+    capsys.readouterr()
+    assert course("predict", finished(name), "the film was") == 0
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("name", ["linear", "encoder", "lora", "ner", "text", "chat"])
+def test_a_saved_model_answers_exactly_as_before(name, files, tmp_path):
+    file, options = FILES[name]
+    columns = {"text": "review", "label": "stars"} if "stars" in options else {}
+    data = finetune.read(files / file, **columns)
+    parts = finetune.split(data)
+    method = {"linear": "linear", "encoder": "encoder", "ner": "encoder"}.get(name, "lora")
+    trained = finetune.train(parts, method, profile=SMOKE)
+    tested = finetune.test_once(trained, parts, profile=SMOKE)
+    model = finetune.load(finetune.save(trained, parts, tested, tmp_path / "out", data))
+    items = parts.validation.items
+    if data.task == "classification":
+        np.testing.assert_array_equal(
+            model.probabilities(items), trained.model.probabilities(items)
+        )
+    elif data.task == "ner":
+        assert model.tags(items) == trained.model.tags(items)
+    else:
+        np.testing.assert_array_equal(model.losses(items), trained.model.losses(items))
+
+
+def test_a_file_of_texts_becomes_a_file_of_answers(finished, files, tmp_path):
+    out = tmp_path / "answers.csv"
+    assert course("predict", finished("linear"), "--file", files / "two.csv", "--output", out) == 0
+    with open(out, encoding="utf-8", newline="") as file:
+        answers = list(csv.DictReader(file))
+    with open(files / "two.csv", encoding="utf-8", newline="") as file:
+        asked = list(csv.DictReader(file))
+    assert [row["text"] for row in answers] == [row["text"] for row in asked]
+    right = np.mean([a["label"] == b["label"] for a, b in zip(answers, asked, strict=True)])
+    assert right > 0.9
+
+
+@pytest.mark.parametrize("method", ["encoder", "lora"])
+def test_a_killed_run_goes_on_to_the_same_model(method, files, tmp_path, killed_at, monkeypatch,
+                                                capsys):  # fmt: skip
+    order = ("finetune", files / "two.csv", "--method", method, "--batch-size", 16)
+    assert course(*order, "--output", tmp_path / "whole") == 0
+    with monkeypatch.context():
+        killed_at(5)
+        assert course(*order, "--output", tmp_path / "cut") == 130
+    monkeypatch.undo()
+    monkeypatch.setenv("COURSE_PROFILE", "smoke")
+    assert not (tmp_path / "cut" / "course.json").exists()
+    assert course("predict", tmp_path / "cut", "a text") == 2
+    assert course(*order, "--output", tmp_path / "cut") == 2
+    assert "--resume" in capsys.readouterr().err
+    assert course(*order, "--output", tmp_path / "cut", "--seed", 1, "--resume") == 2
+    assert "another seed" in capsys.readouterr().err
+    assert course(*order, "--output", tmp_path / "cut", "--resume") == 0
+    for path in (tmp_path / "whole").glob("*.safetensors"):
+        mended = load_file(tmp_path / "cut" / path.name)
+        for name, value in load_file(path).items():
+            np.testing.assert_array_equal(mended[name], value)
+    assert course(*order, "--output", tmp_path / "cut", "--resume") == 0
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_it_would_cost_and_trains_nothing(files, tmp_path, monkeypatch, capsys):
+    def never(*arguments, **settings):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(training, "fit", never)
+    for method in ("linear", "encoder", "lora"):
+        order = ("finetune", files / "two.csv", "--method", method, "--dry-run")
+        assert course(*order, "--output", tmp_path / "out") == 0
+        said = capsys.readouterr().out
+        assert "minutes and" in said and "GB" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_finished_is_not_written_over(finished, files, capsys):
+    folder = finished("linear")
+    before = (folder / "course.json").read_bytes()
+    assert course("finetune", files / "two.csv", "--output", folder) == 2
+    assert "finished model" in capsys.readouterr().err
+    assert (folder / "course.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "options", "words"),
+    [
+        ("a.csv", "text,label\nfine,good\n", ["--text", "body"], ["no column 'body'", "text"]),
+        ("a.csv", "text,label\nfine,good\n,bad\n", [], ["line 3", "empty"]),
+        ("a.csv", "text,label\n" + "fine {},good\n" * 9, [], ["nothing to tell apart"]),
+        ("a.csv", "text,label\n" + "".join(f"t {i},{'ab'[i > 5]}\n" for i in range(9)), [],
+         ["class 'b' has 3 of the 5"]),
+        ("a.jsonl", '{"prompt": "x", "completion": "y"}\n', [], ["messages"]),
+        ("a.conll", "Rome B-LOC\nis X-LOC\n", ["--task", "ner"], ["X-LOC"]),
+        ("a.txt", "one line\nand another\n", [], ["2 examples", "20 or more"]),
+        ("a.xlsx", "text,label\n", [], [".xlsx"]),
+        ("a.csv", "text,label\n" + "".join(f"t {i},{'ab'[i % 2]}\n" for i in range(40)),
+         ["--test-size", "0.6"], ["test_size"]),
+        ("a.txt", "\n".join(f"line {i}" for i in range(40)), ["--method", "linear"],
+         ["--method lora"]),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_says_what_to_mend(
+    file, content, options, words, tmp_path, capsys
+):
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    assert course("finetune", tmp_path / file, "--output", tmp_path / "out", *options) == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words), said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_whole_is_refused(finished, tmp_path, capsys):
+    def said(folder):
+        assert course("predict", folder, "a text") == 2
+        return capsys.readouterr().err
+
+    good = finished("linear")
+    capsys.readouterr()
+    assert "There is no folder" in said(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "did not write it" in said(tmp_path / "empty")
+    cut = shutil.copytree(good, tmp_path / "cut")
+    (cut / "linear.safetensors").write_bytes(b"half")
+    assert "linear.safetensors is not what was saved" in said(cut)
+    (cut / "linear.safetensors").unlink()
+    assert "linear.safetensors is missing" in said(cut)
+    (cut / "course.json").write_text('{"format": 1')
+    assert "damaged" in said(cut)
+
+
+def test_a_folder_that_names_a_pickle_is_refused(finished, tmp_path, capsys):
+    folder = shutil.copytree(finished("linear"), tmp_path / "pickled")
+    card = json.loads((folder / "course.json").read_text())
+    (folder / "model.pkl").write_bytes(b"")
+    card["files"]["model.pkl"] = "0"
+    (folder / "course.json").write_text(json.dumps(card))
+    assert course("predict", folder, "a text") == 2
+    assert "never writes" in capsys.readouterr().err
+
+
+def test_an_adapter_is_not_put_on_another_base(finished, tmp_path, capsys):
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = finished("lora")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "other")
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=49_152, num_hidden_layers=2, **shape)).save_pretrained(
+        tmp_path / "other"
+    )
+    assert course("predict", folder, "a text", "--base", tmp_path / "other") == 2
+    assert "was trained on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["  "], "Text 1 is empty"),
+        ([], "Give a text"),
+        (["a text", "--file", "a.txt"], "not both"),
+        (["--file", "missing.csv"], "There is no such file"),
+        (["a text", "--output", "a.xml"], "neither .csv nor .jsonl"),
+    ],
+)
+def test_predict_says_what_it_lacks(arguments, words, finished, capsys):
+    finished("linear")
+    capsys.readouterr()
+    assert course("predict", finished("linear"), *arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_predict_names_the_columns_of_a_file_without_texts(finished, tmp_path, capsys):
+    (tmp_path / "in.csv").write_text("body,id\nfine,1\n")
+    assert course("predict", finished("linear"), "--file", tmp_path / "in.csv") == 2
+    assert "no column 'text'; it has body, id" in capsys.readouterr().err

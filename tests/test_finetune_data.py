@@ -1,0 +1,186 @@
+"""What `finetune` does with data: cutting, looking, choosing, and opening the test once."""
+
+import numpy as np
+import pytest
+from finetune_files import texts_and_labels, write_files
+
+from helpers.course import finetune
+from helpers.course.finetune.linear import CrossValidated, LinearModel, fit_linear
+from helpers.course.finetune.looking import doubtful_rows
+from helpers.course.finetune.splitting import split
+from helpers.course.finetune.trying import subset
+from helpers.data import normalise, text_hash
+from helpers.runtime import PROFILES
+
+SMOKE = PROFILES["smoke"]
+
+
+def labelled(rows, **columns):
+    names = sorted({label for _, label in rows})
+    labels = [names.index(label) for _, label in rows]
+    return finetune.Data("classification", [t for t, _ in rows], labels, names, **columns)
+
+
+def parts_of(parts):
+    return parts.train.items, parts.validation.items, parts._test.items
+
+
+def test_the_cut_is_the_same_in_every_order_of_the_rows():
+    rows = texts_and_labels(60)
+    cuts = [parts_of(split(labelled(list(order)))) for order in (rows, rows[::-1], sorted(rows))]
+    assert cuts[0] == cuts[1] == cuts[2]
+
+
+def test_the_test_is_the_first_of_each_class_by_hash():
+    rows = texts_and_labels(60)
+    expected = set()
+    for name in ("good", "bad"):
+        ordered = sorted((t for t, y in rows if y == name), key=lambda t: text_hash(normalise(t)))
+        expected |= set(ordered[:6])
+    train, validation, test = parts_of(split(labelled(rows)))
+    assert set(test) == expected
+    assert len(validation) == 12 and len(train) == 36
+    assert not {*train} & {*validation, *test}
+
+
+def test_copies_are_left_out_and_texts_with_two_labels_too():
+    rows = texts_and_labels(60)
+    spoiled = [*rows, (f"  {rows[0][0].upper()} ", rows[0][1]), (rows[1][0], "good")]
+    parts = split(labelled(spoiled))
+    everything = [normalise(t) for part in parts_of(parts) for t in part]
+    assert len(everything) == len(set(everything)) == 59
+    assert normalise(rows[1][0]) not in everything
+    assert any("two answers left out: 1" in note for note in parts.notes)
+
+
+def test_near_copies_of_held_out_texts_leave_train():
+    rows = [(f"{' '.join(f'w{i}{k}' for k in range(30))}", ("a", "b")[i % 2]) for i in range(40)]
+    _, _, test = parts_of(split(labelled(rows)))
+    twin = next((t, y) for t, y in rows if t in test)
+    parts = split(labelled([*rows, (f"{twin[0]} indeed", twin[1])]))
+    kept = parts_of(parts)
+    both = {twin[0], f"{twin[0]} indeed"}
+    assert sum(bool(both & set(part)) for part in kept) == 1
+    assert any("near copies" in note for note in parts.notes)
+
+
+def test_the_test_is_shown_to_one_model_only():
+    parts = split(labelled(texts_and_labels(60)))
+    first = finetune.train(parts, "linear", profile=SMOKE)
+    tested = finetune.test_once(first, parts, profile=SMOKE)
+    assert len(tested.score.outcomes) == parts.test_size
+    first.method = "another"
+    with pytest.raises(ValueError, match="opened for 'linear' already"):
+        finetune.test_once(first, parts, first, SMOKE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "task"),
+    [
+        ("a.csv", "text,label\n", "classification"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n', "classification"),
+        ("a.jsonl", '{"messages": []}\n', "chat"),
+        ("a.txt", "Rome B-LOC\nis O\nbig O\n", "ner"),
+        ("a.txt", "Rome is big.\n", "text"),
+        ("a.conll", "-DOCSTART- O\n\nRome NNP B-LOC\nis VBZ O\n", "ner"),
+    ],
+)
+def test_the_file_tells_what_it_is_for(name, content, task, tmp_path):
+    (tmp_path / name).write_text(content)
+    assert finetune.guess_task(tmp_path / name) == task
+
+
+def test_looking_finds_planted_copies_leaks_and_wrong_labels():
+    rows = texts_and_labels(200)
+    wrong = {10: "bad", 31: "good"}
+    spoiled = [(t, wrong.get(i, y)) for i, (t, y) in enumerate(rows)]
+    spoiled += [(t.upper(), y) for i, (t, y) in enumerate(spoiled[:40]) if i not in wrong]
+    look = finetune.inspect(labelled(spoiled, summary="planted"))
+    assert look.copies == 38
+    assert look.leaks > 0
+    trained_on = {normalise(t) for t in split(labelled(spoiled)).train.items}
+    findable = {i for i in wrong if normalise(rows[i][0]) in trained_on}
+    assert findable <= {row for row, *_ in look.doubtful}
+    assert "copies of earlier examples: 38" in look.report()
+
+
+def test_a_label_is_doubted_by_the_thresholds_of_confident_learning():
+    p = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.45, 0.55]])
+    data = finetune.Data("classification", list("abcd"), [0, 0, 1, 1], ["x", "y"])
+    validated = CrossValidated(("words",), 1.0, 0.0, p, np.arange(4), {})
+    # Thresholds: x (0.9 + 0.8) / 2 = 0.85, y (0.3 + 0.55) / 2 = 0.425: nothing is doubted.
+    assert doubtful_rows(data, validated, [0, 1, 2, 3]) == []
+    validated = CrossValidated(("words",), 1.0, 0.0, p[[0, 0, 0, 3]], np.arange(4), {})
+    # x 0.9, y (0.1 + 0.55) / 2: the third reaches 0.9 for x.
+    assert [row for row, *_ in doubtful_rows(data, validated, [0, 1, 2, 3])] == [2]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_linear_model_is_that_of_scikit_learn_and_survives_its_files(classes, tmp_path):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    texts = [t for t, _ in texts_and_labels(60)]
+    labels = [i % classes for i in range(60)]
+    model = fit_linear(texts, labels, ("words",), 3.0)
+    library = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(C=3.0, max_iter=1_000, tol=1e-3),
+    ).fit(texts, labels)
+    new = ["the film was superb", "zzz", *texts[:5]]
+    np.testing.assert_allclose(model.probabilities(new), library.predict_proba(new), atol=1e-5)
+    model.save(tmp_path)
+    again = LinearModel.load(tmp_path)
+    np.testing.assert_array_equal(model.probabilities(new), again.probabilities(new))
+
+
+def test_subsets_are_nested_and_keep_the_classes():
+    parts = split(labelled(texts_and_labels(120)))
+    small, large = (subset(parts, n, seed=0).train for n in (12, 36))
+    assert set(small.items) < set(large.items) < set(parts.train.items)
+    assert sorted(np.bincount(small.labels)) == [6, 6]
+    assert set(subset(parts, 12, seed=1).train.items) != set(small.items)
+
+
+def test_a_dearer_method_is_chosen_only_when_it_is_better_for_certain():
+    parts = split(labelled(texts_and_labels(200)))
+    cheap, dear = (finetune.train(parts, "linear", profile=SMOKE) for _ in range(2))
+    assert finetune.best([cheap, dear]) is cheap
+    n = len(parts.validation)
+    worse = finetune.Score("accuracy", cheap.validation.interval, np.arange(n) % 2 == 0)
+    cheap.validation = worse
+    assert finetune.best([cheap, dear]) is dear
+
+
+def test_the_curve_says_that_more_labels_pay_only_when_they_did():
+    right = np.ones((1, 200))
+    wrong = right.copy()
+    wrong[:, ::4] = 0
+    climbing = finetune.Curve("linear", {50: wrong, 100: right})
+    flat = finetune.Curve("encoder", {50: right.repeat(2, axis=0), 100: right.repeat(2, axis=0)})
+    said = finetune.advise([climbing, flat]).splitlines()
+    assert "more labels pay" in said[0]
+    assert "hardly pay" in said[1]
+    assert "has not shown" in said[2]
+
+
+def test_the_loss_of_a_chat_is_that_of_its_answers(tmp_path):
+    data = finetune.read(write_files(tmp_path) / "chat.jsonl")
+    from helpers.course.finetune.language import ChatModel
+
+    settings = {"rank": 2, "alpha": 4.0, "max_length": 256}
+    model = ChatModel.start([], settings, SMOKE, 0)
+    chat = [*data.items[0], {"role": "user", "content": "and?"},
+            {"role": "assistant", "content": "Dull."}]  # fmt: skip
+    row = model._row(chat)
+    learned = [i for i, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100]
+    text = model.loaded.tokenizer.decode(learned)
+    assert chat[1]["content"] in text and "Dull." in text
+    assert "how was film" not in text and "and?" not in text
+
+
+def test_an_unknown_setting_is_named(tmp_path):
+    parts = split(labelled(texts_and_labels(60)))
+    with pytest.raises(ValueError, match="no setting 'epochs'"):
+        finetune.train(parts, "encoder", profile=SMOKE, epochs=3)
