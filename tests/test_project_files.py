@@ -20,7 +20,7 @@ FILES = ("pyproject.toml", "environment.yml", "requirements.lock")
 MODULES = sorted((ROOT / "helpers").rglob("*.py"))
 ORDER = (
     "files runtime assets data tables features embeddings networks pretrained lora training "
-    "prompting evaluation ledger experiments plots"
+    "prompting evaluation instructing ledger experiments plots"
 ).split()
 OUTSIDE = ("course", "exercises")  # may use every lesson module
 

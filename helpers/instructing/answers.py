@@ -1,0 +1,136 @@
+"""Is an answer of the film assistant right? What a program can judge, it judges here.
+
+Nothing is repaired before it is judged: an answer that is meant for a program must be readable to
+one.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers import evaluation
+from helpers.prompting import parse_label
+
+__all__ = ["FIELDS", "Report", "judge", "read_names", "refuses", "report"]
+
+FIELDS = ("people", "titles")
+POLARITIES = ("Positive", "Negative")
+# "does not say", "isn't mentioned", "no information", "cannot tell": the usual ways to decline.
+REFUSAL = re.compile(
+    r"\b(do|does|did|is|are|was|were)(n['’]t| not) "
+    r"(\w+ )?(say|tell|mention|state|specif|provide|give|name|include|contain|describe|reveal)"
+    r"|\b(no|not enough) (information|mention)\b|\b(cannot|can['’]t|unable to) (say|tell|answer)",
+    re.IGNORECASE,
+)
+
+
+def read_names(answer: str) -> dict[str, list[str]] | None:
+    """Read an answer as the JSON that was asked for.
+
+    Returns:
+        {"people": names, "titles": names}, or None if it is anything else: no JSON, text around
+        it, other keys, or values that are not lists of strings.
+    """
+    try:
+        names = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(names, dict) or set(names) != set(FIELDS):
+        return None
+    lists = all(isinstance(names[field], list) for field in FIELDS)
+    if not lists or not all(isinstance(name, str) for field in FIELDS for name in names[field]):
+        return None
+    return {field: names[field] for field in FIELDS}
+
+
+def refuses(answer: str) -> bool:
+    """Tell whether an answer says that it cannot be given, in one of the usual wordings."""
+    return bool(REFUSAL.search(answer))
+
+
+def judge(kind: str, answer: str, wanted: str) -> dict:
+    """Judge one answer beside the one wanted.
+
+    Args:
+        kind: of the instruction.
+        answer: what the model wrote.
+        wanted: the answer in the data.
+
+    Returns:
+        For `json`: `valid`, `exact` (share of the two fields with exactly the names wanted, in any
+        order) and `counts` ([found, invented, missed] names, each with its field; of an invalid
+        answer all are missed). For `refuse` and `question`: `right`, whether it refuses as the one
+        wanted does. For `sentiment`: `right`, the same verdict.
+
+    Raises:
+        ValueError: for a kind that no program can judge.
+    """
+    if kind == "json":
+        names, truth = read_names(answer), read_names(wanted)
+        pairs, expected = (
+            {(field, name) for field in FIELDS for name in (each or {}).get(field, ())}
+            for each in (names, truth)
+        )
+        exact = [names is not None and set(names[f]) == set(truth[f]) for f in FIELDS]
+        groups = (pairs & expected, pairs - expected, expected - pairs)
+        counts = [len(group) for group in groups]
+        return {"valid": names is not None, "exact": float(np.mean(exact)), "counts": counts}
+    if kind in ("refuse", "question"):
+        return {"right": refuses(answer) == refuses(wanted)}
+    if kind == "sentiment":
+        return {"right": parse_label(answer, POLARITIES) == parse_label(wanted, POLARITIES)}
+    raise ValueError(f"No program can judge an answer of kind {kind!r}; read it.")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the answers to one kind of instruction came to.
+
+    Attributes:
+        kind: of the instructions.
+        judged: what `judge` gave, one a row.
+        measures: name -> value with its 95 % interval.
+    """
+
+    kind: str
+    judged: list[dict]
+    measures: dict[str, evaluation.Interval]
+
+
+def report(
+    kind: str, answers: Sequence[str], wanted: Sequence[str], draws: int = evaluation.DRAWS
+) -> Report:
+    """Judge the answers to instructions of one kind.
+
+    Shares have Wilson's interval: with two dozen rows, of which all or none are right, a bootstrap
+    would give an interval of no width. Names are counted over all rows, rows are drawn.
+
+    Args:
+        kind: `"json"`, `"refuse"`, `"question"` or `"sentiment"`.
+        answers: what the model wrote.
+        wanted: the answers in the data, in the same order.
+        draws: of the bootstrap.
+
+    Raises:
+        ValueError: if the numbers of answers differ or there are none, or the kind is unknown.
+    """
+    if len(answers) != len(wanted) or not len(answers):
+        raise ValueError(f"{len(answers)} answers for {len(wanted)} wanted ones; give as many.")
+    judged = [judge(kind, *pair) for pair in zip(answers, wanted, strict=True)]
+
+    def share(key: str) -> evaluation.Interval:
+        return evaluation.wilson_interval(sum(each[key] for each in judged), len(judged))
+
+    if kind != "json":
+        return Report(kind, judged, {"right": share("right")})
+    exact = [each["exact"] for each in judged]
+    counts = [each["counts"] for each in judged]
+    measures = {
+        "valid": share("valid"),
+        "exact": evaluation.bootstrap_interval(exact, draws),
+        "span F1": evaluation.bootstrap_f1(counts, draws),
+    }
+    return Report(kind, judged, measures)
