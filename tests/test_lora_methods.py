@@ -129,4 +129,4 @@ def test_other_budgets_are_not_looked_at_afterwards(corpus):
 def test_a_method_with_budgets_of_its_own_chooses_at_its_own():
     method, profile = METHODS["decoder + LoRA"], PROFILES["cpu"]
     assert method.choice_budgets(profile) == (320,)
-    assert set(method.budgets(PROFILES["smoke"])) == {32, 100}
+    assert method.budgets(PROFILES["smoke"]) == (100,)  # none of its own is that small

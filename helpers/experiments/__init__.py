@@ -138,7 +138,8 @@ class Method:
         budgets = self.task.budgets_in(profile)
         if self.only:
             least = self.task.size(budgets[0])  # examples in a prompt are fewer than any budget
-            budgets = tuple(b for b in self.only if b in budgets or self.task.size(b) < least)
+            own = tuple(b for b in self.only if b in budgets or self.task.size(b) < least)
+            budgets = own or budgets[-1:]  # a small profile runs none of them
         return tuple(b for b in budgets if lowest <= self.task.size(b) <= highest)
 
     def choice_budgets(self, profile: Profile) -> tuple[int | str, ...]:

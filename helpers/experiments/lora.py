@@ -148,20 +148,20 @@ METHODS = (
         "decoder, linear probe",
         linear_probe,
         tuple({"C": C} for C in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
-        only=(320, 100, 32, 1_000),
+        only=(320,),
     ),
     _declare(
         "decoder + LoRA",
         adapter,
         _rates(3e-4, 1e-3, 3e-3),
-        only=(320, 100, 32, 1_000, "all"),
+        only=(320,),
         afterwards_at=(320,),
     ),
     _declare(
         "decoder, full fine-tuning",
         in_full,
         _rates(3e-5, 1e-4, 3e-4),
-        only=(320, 1_000),
+        only=(320,),
         afterwards_at=(320,),
     ),
 )
