@@ -15,6 +15,7 @@ METRICS = {
     FILM_NER: "span_f1",
     "news": "perplexity",
     "imdb_text": "perplexity",
+    "news_text": "perplexity",
     "minimal_pairs": "minimal_pairs",
     "film_ner_types": "accuracy",
 }
