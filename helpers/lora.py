@@ -87,8 +87,10 @@ def add_lora(
         ValueError: if a target fits no linear layer, or the rank is below 1. The model is as it
             was.
     """
-    if rank < 1:
+    if rank < 1 or int(rank) != rank:
         raise ValueError(f"The rank is {rank}; give a whole number of at least 1.")
+    if isinstance(targets, str):
+        raise ValueError(f"targets={targets!r} is one text; give a list, such as [{targets!r}].")
     linear = {name: layer for name, layer in model.named_modules() if _is_linear(layer)}
     ends = {name: name.rpartition(".")[2] for name in linear}
     chosen = {}
@@ -116,10 +118,7 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
 
 def adapter_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """What training changed, and all that has to be kept: A and B of each adapted layer."""
-    layers = lora_layers(model).items()
-    return {
-        f"{name}.{part}": getattr(m, part).detach().clone() for name, m in layers for part in "AB"
-    }
+    return {name: matrix.detach().clone() for name, matrix in _matrices(model).items()}
 
 
 @torch.no_grad()
@@ -130,11 +129,7 @@ def load_adapter(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
         ValueError: if the adapter belongs to other layers, or to layers of another size; nothing
             is changed then.
     """
-    mine = {
-        f"{name}.{part}": getattr(m, part)
-        for name, m in lora_layers(model).items()
-        for part in "AB"
-    }
+    mine = _matrices(model)
     odd = sorted(mine.keys() ^ state.keys())
     if odd:
         raise ValueError(

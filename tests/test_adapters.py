@@ -1,5 +1,6 @@
 """Adapters with peft: put on, kept in folders, found again, switched, merged, refused."""
 
+import hashlib
 import json
 import sys
 
@@ -113,17 +114,54 @@ def test_two_adapters_on_one_base_take_turns_heads_and_all(tmp_path):
         adapter_files.save_adapter(loaded, tmp_path / name)
         answers[name] = answer(loaded)
     base = load(seed=9)
-    untouched = answer(base)
     for name in answers:
         adapter_files.load_adapter(base, tmp_path / name, name)
     assert adapters.adapter_names(base.model) == ["mood", "topic"]
     for name in ("mood", "topic", "mood"):
         adapters.use_adapter(base, name)
         assert torch.allclose(answer(base), answers[name], atol=1e-6)
-    adapters.remove_adapter(base, "topic")
     adapters.remove_adapter(base, "mood")
+    assert torch.allclose(answer(base), answers["topic"], atol=1e-6)  # the other one speaks now
+    adapters.remove_adapter(base, "topic")
     assert not any(hasattr(m, "lora_A") for m in base.model.modules())
-    assert answer(base).shape == untouched.shape
+    with pytest.raises(ValueError, match="No adapter 'topic'; there are none"):
+        adapters.remove_adapter(base, "topic")
+
+
+def test_the_head_that_is_saved_is_that_of_the_adapter_asked_for(tmp_path):
+    loaded = load()
+    for seed, name in enumerate(("film", "films")):  # one name begins as the other
+        adapters.add_adapter(loaded, rank=2, name=name)
+        speak(loaded, seed)
+        torch.nn.init.constant_(loaded.model.head.bias, seed + 1.0)
+    spoken = {}
+    for name in ("films", "film"):
+        adapters.use_adapter(loaded, name)
+        spoken[name] = answer(loaded)
+    adapters.use_adapter(loaded, "films")
+    adapter_files.save_adapter(loaded, tmp_path, "film")
+    fresh = load()
+    adapter_files.load_adapter(fresh, tmp_path)
+    assert torch.allclose(answer(fresh), spoken["film"], atol=1e-6)
+
+
+def test_adapters_on_different_layers_know_of_each_other():
+    loaded = load("lm")
+    adapters.add_adapter(loaded, targets=["q_proj"], name="a")
+    adapters.add_adapter(loaded, targets=["v_proj"], name="b")
+    assert adapters.adapter_names(loaded.model) == ["a", "b"]
+    speak(loaded)
+    heard = answer(loaded)
+    adapters.use_adapter(loaded, "a")
+    assert not torch.allclose(answer(loaded), heard)
+
+
+def test_an_adapter_of_a_language_model_keeps_no_head_of_an_earlier_one(tmp_path):
+    for task in ("classification", "lm"):
+        loaded = load(task)
+        adapters.add_adapter(loaded, rank=2)
+        adapter_files.save_adapter(loaded, tmp_path)
+    assert not (tmp_path / "head.safetensors").exists()
 
 
 def test_an_adapter_that_is_off_is_not_heard_and_comes_back():
@@ -178,10 +216,15 @@ def folder(tmp_path):
 
 def refused(folder, match, loaded=None) -> None:
     loaded = loaded or load()
-    before, names = answer(loaded), [name for name, _ in loaded.model.named_parameters()]
+
+    def standing():
+        free = {name: p.requires_grad for name, p in loaded.model.named_parameters()}
+        return free, adapters.adapter_names(loaded.model)
+
+    before, stood = answer(loaded), standing()
     with pytest.raises(pretrained.ModelError, match=match):
-        adapter_files.load_adapter(loaded, folder)
-    assert [name for name, _ in loaded.model.named_parameters()] == names
+        adapter_files.load_adapter(loaded, folder, "other")
+    assert standing() == stood
     assert torch.equal(answer(loaded), before)
 
 
@@ -208,7 +251,34 @@ def test_an_adapter_that_lacks_a_matrix_is_refused(folder):
     weights = load_file(folder / "adapter_model.safetensors")
     weights.pop(next(iter(weights)))
     save_file(weights, folder / "adapter_model.safetensors")
+    refused(folder, "adapter_model.safetensors is damaged .*sha256")
+    identity = json.loads((folder / "base.json").read_text())
+    content = (folder / "adapter_model.safetensors").read_bytes()
+    identity["sha256"]["adapter_model.safetensors"] = hashlib.sha256(content).hexdigest()
+    (folder / "base.json").write_text(json.dumps(identity))
     refused(folder, "does not fit the rest")
+    talking = load()
+    adapters.add_adapter(talking, rank=3, name="mine")
+    speak(talking)
+    refused(folder, "does not fit the rest", talking)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"numbers": []}'])
+def test_a_file_of_another_form_is_named(folder, content):
+    for name in ("base.json", "adapter_config.json"):
+        whole = (folder / name).read_text()
+        (folder / name).write_text(content)
+        refused(folder, f"{name} is damaged")
+        (folder / name).write_text(whole)
+
+
+def test_a_base_that_was_tuned_on_is_another_base(folder):
+    tuned = load()
+    adapters.add_adapter(tuned, rank=2)
+    speak(tuned)
+    adapters.merge_adapter(tuned)
+    with pytest.raises(pretrained.ModelError, match="differ in its first layer"):
+        adapter_files.load_adapter(tuned, folder)
 
 
 def test_a_head_for_other_labels_is_refused(folder):
@@ -247,6 +317,19 @@ def test_a_base_in_four_bits_carries_an_adapter_that_trains(four_bit_source):
     assert result.losses[-1] < 0.5 * result.losses[0]
     packed = {p.dtype for name, p in loaded.model.named_parameters() if "base_layer" in name}
     assert packed == {torch.uint8}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bitsandbytes is installed on Linux alone")
+def test_four_bits_are_said_and_refused_where_nothing_would_be_packed(four_bit_source):
+    said = []
+    pretrained.load_decoder("classification", source=four_bit_source, echo=said.append)
+    pretrained.load_decoder(
+        "classification", source=four_bit_source, nf4=True, echo=said.append, device="cpu"
+    )
+    plain, packed = (text.partition(": ")[2].partition(".")[0] for text in said)
+    assert packed == plain and "NF4" in said[1]  # as many parameters, in other form
+    with pytest.raises(pretrained.ModelError, match="cannot be kept in four bits"):
+        pretrained.load_decoder(source=four_bit_source, nf4=True, pretrained=False, echo=None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bitsandbytes is installed on Linux alone")

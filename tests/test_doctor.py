@@ -118,7 +118,7 @@ def test_a_full_disk_is_fixable_by_moving_the_cache(root, monkeypatch):
     monkeypatch.setattr(doctor_machine, "free_bytes", lambda path: free.get(path.name, int(50e9)))
     code, lines = examine(root)
     assert code == 1
-    assert "set COURSE_CACHE to a folder" in lines[-1] and "COURSE_RESULTS" not in lines[-1]
+    assert "set COURSE_CACHE to another disk" in lines[-1] and "COURSE_RESULTS" not in lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+from data_statements import table
 
 from helpers import data
 from helpers.runtime import PROFILES, ROOT
@@ -252,19 +253,8 @@ def test_a_hash_of_each_review_decides_its_split(rows):
 # --- the data statement
 
 
-def table(head: str) -> dict[str, list[str]]:
-    """Read a table of the data statement: first cell -> the others."""
-    lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {head} |"))
-    found = {}
-    for line in lines[start : lines.index("", start)]:
-        first, *others = (cell.strip() for cell in line.strip("|").split("|"))
-        found[first] = others
-    return found
-
-
 def test_the_counts_in_the_data_statement_are_those_of_the_files(rows):
-    stated = table("split")
+    stated = table(FOLDER, "split")
     kinds = stated["split"][4:]
     assert sorted(kinds) == list(data.NER_TYPES)
     for name, part in rows.items():
@@ -290,7 +280,7 @@ def test_the_consistency_in_the_data_statement_follows_from_the_two_passes():
         {(row["review"], *span) for row in data.film_ner_rows(name) for span in row["spans"]}
         for name in PASSES
     )
-    stated = table("type")
+    stated = table(FOLDER, "type")
     for kind in (*data.NER_TYPES, "all"):
         a, b = ({s for s in each if kind in ("all", s[-1])} for each in (first, second))
         f1 = 2 * len(a & b) / (len(a) + len(b))

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from helpers import training
 from helpers.course import finetune
+from helpers.course.finetune import classifiers
 from helpers.course.finetune.folder import UNPACKING
 from helpers.runtime import PROFILES
 
@@ -145,6 +146,7 @@ def test_a_killed_run_goes_on_to_the_same_model(method, files, tmp_path, killed_
     order = ("finetune", files / "two.csv", "--method", method, "--batch-size", 16)
     assert course(*order, "--output", tmp_path / "whole") == 0
     with monkeypatch.context():
+        monkeypatch.setattr(classifiers, "FEW_STEPS", 1)
         killed_at(5)
         assert course(*order, "--output", tmp_path / "cut") == 130
     monkeypatch.undo()
@@ -276,3 +278,64 @@ def test_predict_names_the_columns_of_a_file_without_texts(finished, tmp_path, c
     (tmp_path / "in.csv").write_text("body,id\nfine,1\n")
     assert course("predict", finished("linear"), "--file", tmp_path / "in.csv") == 2
     assert "no column 'text'; it has body, id" in capsys.readouterr().err
+
+
+def test_a_file_of_answers_is_not_written_over(finished, files, tmp_path, capsys):
+    table = shutil.copy(files / "two.csv", tmp_path / "two.csv")
+    before = (tmp_path / "two.csv").read_bytes()
+    assert course("predict", finished("linear"), "--file", table, "--output", table) == 2
+    assert "Choose another --output" in capsys.readouterr().err
+    assert (tmp_path / "two.csv").read_bytes() == before
+
+
+def test_chats_that_wait_for_an_answer_get_one(finished, tmp_path):
+    chat = {"id": 7, "messages": [{"role": "user", "content": "how was film 3?"}]}
+    (tmp_path / "ask.jsonl").write_text(json.dumps(chat) + "\n", encoding="utf-8")
+    out = tmp_path / "out.jsonl"
+    asked = ("--file", tmp_path / "ask.jsonl", "--output", out, "--max-new-tokens", "3")
+    assert course("predict", finished("chat"), *asked) == 0
+    assert json.loads(out.read_text())["text"] == "how was film 3?"
+
+
+def test_a_stranger_in_the_folder_is_refused_even_if_the_card_is_silent(finished, tmp_path, capsys):
+    folder = shutil.copytree(finished("encoder"), tmp_path / "more")
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    assert course("predict", folder, "a text") == 2
+    assert "could run code" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--method", "linear", "--epochs", "3"], "'linear' has no setting 'num_epochs'"),
+        (["--method", "encoder", "--rank", "8"], "'encoder' has no setting 'rank'"),
+        (["--method", "encoder", "--epochs", "0"], "num_epochs is 0; give at least 1"),
+        (["--method", "lora", "--batch-size", "-1"], "batch_size is -1"),
+        (["--method", "lora", "--learning-rate", "0"], "give more than 0"),
+        (["--method", "linear", "--base", "minilm"], "Leave out --base"),
+    ],
+)
+def test_a_setting_is_refused_before_anything_is_trained(files, tmp_path, options, words, capsys):
+    for dry in ([], ["--dry-run"]):
+        out = tmp_path / "out"
+        assert course("finetune", files / "two.csv", "--output", out, *options, *dry) == 2
+        assert words in capsys.readouterr().err
+        assert not out.exists()
+
+
+def test_the_card_has_the_rate_that_was_used(files, tmp_path):
+    used = []
+    fit = training.fit
+
+    def watched(*arguments, **options):
+        used.append(options["learning_rate"])
+        return fit(*arguments, **options)
+
+    for given in (None, 3e-5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "fit", watched)
+            data = finetune.read(files / "two.csv")
+            parts = finetune.split(data)
+            trained = finetune.train(parts, "encoder", profile=SMOKE, learning_rate=given)
+        assert trained.settings["learning_rate"] == used[-1]
+    assert used[-1] == 3e-5

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from finetune_files import texts_and_labels, write_files
 
+from helpers import evaluation
 from helpers.course import finetune
 from helpers.course.finetune.linear import CrossValidated, LinearModel, fit_linear
 from helpers.course.finetune.looking import doubtful_rows
@@ -184,3 +185,53 @@ def test_an_unknown_setting_is_named(tmp_path):
     parts = split(labelled(texts_and_labels(60)))
     with pytest.raises(ValueError, match="no setting 'epochs'"):
         finetune.train(parts, "encoder", profile=SMOKE, epochs=3)
+
+
+def test_a_class_whose_texts_are_all_near_copies_is_named_and_no_label_moves():
+    rows = texts_and_labels(60)
+    marks = "! !! !!! . .. ... ? ??".split()
+    rows += [(f"all of this is simply ok and no more than ok {mark}", "alike") for mark in marks]
+    with pytest.raises(ValueError, match="Of 'alike' [01] texts would be left"):
+        split(labelled(rows))
+
+
+def test_a_rare_class_stays_in_the_sample_of_a_cross_validation(monkeypatch):
+    from helpers.course.finetune import linear
+
+    monkeypatch.setattr(linear, "MOST_ROWS", 40)
+    rows = texts_and_labels(300)
+    texts = [t for t, _ in rows] + [f"strange and seldom {i} {'xyz'[i % 3]}" for i in range(6)]
+    labels = [int(y == "good") for _, y in rows] + [2] * 6
+    found = linear.cross_validate(texts, labels)
+    drawn = np.bincount(np.array(labels)[found.rows])
+    assert drawn[2] == 5 and 40 <= len(found.rows) <= 50
+
+
+def test_the_better_perplexity_is_the_lower_one():
+    def tried(name, nll):
+        counts = np.array([[nll + i / 10, 10] for i in range(30)])
+        score = finetune.Score("perplexity", evaluation.perplexity_interval(counts, 200), counts)
+        return finetune.Trained("text", name, None, {}, [], score, 1.0, 0, (0, 0))
+
+    cheap, dear = tried("cheap", 30.0), tried("dear", 20.0)
+    assert finetune.best([cheap, dear]) is dear
+    assert finetune.best([tried("cheap", 20.0), tried("dear", 30.0)]).method == "cheap"
+
+
+def test_a_file_in_another_encoding_is_guessed_as_it_is_read(tmp_path):
+    (tmp_path / "prose.txt").write_bytes("Ein schöner Film.\n".encode("cp1252") * 30)
+    assert finetune.guess_task(tmp_path / "prose.txt", encoding="cp1252") == "text"
+
+
+def test_columns_that_are_named_make_a_table_of_a_file_of_prompts(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "kind": "y"}\n', encoding="utf-8")
+    assert finetune.guess_task(tmp_path / "a.jsonl") == "chat"
+    assert finetune.guess_task(tmp_path / "a.jsonl", "prompt", "kind") == "classification"
+
+
+def test_the_page_shows_the_memory_that_is_computed():
+    from helpers.course.finetune.planning import memory_table
+    from helpers.runtime import ROOT
+
+    assert memory_table() in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "| 7 billion | 112.0 | 28.8 | 14.8 |" in memory_table()

@@ -1,5 +1,7 @@
 """The history is looked up, never invented: missing rows are said, verdicts follow one rule."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -87,7 +89,12 @@ def test_the_lines_of_the_first_panel_use_no_label_of_another_corpus_and_the_sec
     for lines, borrows in ((history.LINES, False), (history.SOURCE_LINES, True)):
         for line in lines:
             assert experiments.methods_of(line.era)[line.method].uses_source is borrows
-    assert [line.era for line in history.LINES] == list(history.ERA_NAMES) == list(experiments.ERAS)
+    assert {line.era for line in history.LINES} == set(history.ERA_NAMES) == set(experiments.ERAS)
+
+
+def test_the_lines_stand_in_the_order_of_their_years():
+    years = [int(re.search(r"\d{4}", line.label)[0]) for line in history.LINES]
+    assert years == sorted(years)
 
 
 @pytest.mark.parametrize("line", history.NAMES, ids=lambda line: line.method)
@@ -287,6 +294,7 @@ def supported_rows():
     rows += [row(history.LORA, 320, s, share(0.8, 120), task="minimal_pairs") for s in (0, 1)]
     rows += [row(history.ASKED, 0, 0, share(0.8, 120), task="minimal_pairs")]
     rows += [row(history.ADAPTED, 0, 0, losses(200), task="imdb_text")]
+    rows += [row(history.ELSEWHERE, 0, 0, losses(250), task="imdb_text")]
     return [*rows, row(history.ASKED, 0, 0, losses(300), task="imdb_text")]
 
 
@@ -432,3 +440,9 @@ def test_every_work_of_the_timeline_lies_in_the_span_of_its_era():
         first, last = history.SPANS[work.era]
         assert first <= work.year <= last
     assert list(history.SPANS) == list(history.ERA_NAMES)
+
+
+def test_one_disturbed_run_does_not_set_a_price():
+    rows = [row("a", 32, seed, share(0.5), train_seconds=s) for seed, s in enumerate((1, 2, 90))]
+    option = history.option_at(Results(rows), At("a", 32))
+    assert option.train_seconds == 2

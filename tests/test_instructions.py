@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+from data_statements import table
 
 from helpers import data
 from helpers.runtime import PROFILES, ROOT
@@ -216,6 +217,16 @@ def test_a_line_that_is_no_object_is_named(tmp_path, line, said):
         data.load_instructions(folder=tmp_path)
 
 
+def test_a_review_in_two_splits_is_refused(tmp_path, rows):
+    for name in SPLITS:
+        write_rows = [json.dumps(row, ensure_ascii=False) for row in rows[name]]
+        if name == "test":
+            write_rows.append(json.dumps(rows["train"][0], ensure_ascii=False))
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(write_rows), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"test\.jsonl: the review .* is in train, too"):
+        data.load_instructions(folder=tmp_path)
+
+
 def test_a_missing_file_says_how_to_get_it_back(tmp_path):
     with pytest.raises(FileNotFoundError, match="git checkout data/instructions"):
         data.load_instructions(folder=tmp_path)
@@ -224,19 +235,8 @@ def test_a_missing_file_says_how_to_get_it_back(tmp_path):
 # --- the data statement
 
 
-def table(head: str) -> dict[str, list[str]]:
-    """Read a table of the data statement: first cell -> the others."""
-    lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {head} |"))
-    found = {}
-    for line in lines[start : lines.index("", start)]:
-        first, *others = (cell.strip() for cell in line.strip("|").split("|"))
-        found[first] = others
-    return found
-
-
 def test_the_counts_in_the_data_statement_are_those_of_the_files(rows, texts):
-    stated = table("split")
+    stated = table(FOLDER, "split")
     assert stated["split"][2:7] == list(data.INSTRUCTION_KINDS)
     for name, part in rows.items():
         reviews = {row["review"] for row in part}

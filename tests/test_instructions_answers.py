@@ -3,7 +3,7 @@
 import pytest
 
 from helpers import data, evaluation, instructing
-from helpers.instructing import judge
+from helpers.instructing import judge, refuses
 
 WANTED = '{"people": ["Ann Lee", "Bo Ek"], "titles": ["Dawn"]}'
 
@@ -31,6 +31,8 @@ def test_names_are_read_from_the_json_that_was_asked_for_and_from_nothing_else(a
 def test_names_are_judged_by_field_whatever_their_order():
     right = judge("json", '{"people": ["Bo Ek", "Ann Lee"], "titles": ["Dawn"]}', WANTED)
     assert right == {"valid": True, "exact": 1.0, "counts": [3, 0, 0]}
+    twice = judge("json", '{"people": ["Bo Ek", "Bo Ek", "Ann Lee"], "titles": ["Dawn"]}', WANTED)
+    assert twice["exact"] == 0.5
     # Ann is found, Bo missed, Dawn is in the wrong field: invented as a person, missed as a title.
     half = judge("json", '{"people": ["Ann Lee", "Dawn"], "titles": []}', WANTED)
     assert half == {"valid": True, "exact": 0.0, "counts": [1, 1, 2]}
@@ -52,10 +54,13 @@ def test_every_stored_answer_is_right_beside_itself():
         for row in split:
             if row["kind"] == "rewrite":
                 continue
+            assert refuses(row["answer"]) == (row["kind"] == "refuse"), row["answer"]
             found = judge(row["kind"], row["answer"], row["answer"])
-            assert found.get("right", True) and found.get("exact", 1.0) == 1.0, row["answer"]
+            found.pop("counts", None)
+            assert all(value == 1 for value in found.values()), row["answer"]
             if row["rejected"]:
-                assert judge(row["kind"], row["rejected"], row["answer"]) == {"right": False}
+                [right] = judge(row["kind"], row["rejected"], row["answer"]).values()
+                assert not right, row["rejected"]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,9 @@ def test_every_stored_answer_is_right_beside_itself():
         ("I cannot tell from this review.", True),
         ("It was directed by Martin Hale.", False),
         ("The writer did not like the ending.", False),
+        ("The writer did not give it a high mark.", False),
+        ("The film does not contain violence.", False),
+        ("The review does not name the director.", True),
         ("He says that nothing happens.", False),
         ("", False),
     ],

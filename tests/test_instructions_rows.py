@@ -209,10 +209,10 @@ def test_the_loss_by_hand(loaded):
 def test_only_positions_with_a_label_get_logits(loaded):
     """The last layer sees as many rows as there are labels, and not one more."""
     rows = instructing.chat_rows(loaded.tokenizer, CHATS)
-    seen = []
+    seen, wrapped = [], instructing.LossAtLabels(loaded.model)
     head = loaded.model.get_output_embeddings()
     hook = head.register_forward_hook(lambda _, inputs, output: seen.append(len(inputs[0])))
-    instructing.LossAtLabels(loaded.model)(**batch_of(rows, loaded.pad_id))
+    wrapped(**batch_of(rows, loaded.pad_id))
     hook.remove()
     assert seen == [sum(label != IGNORED for row in rows for label in row["labels"])]
 
@@ -257,9 +257,19 @@ def test_losses_of_texts_are_those_a_perplexity_is_made_of(loaded):
 
 
 def test_a_model_whose_logits_are_more_than_its_last_layer_is_refused(loaded):
-    loaded.model.config.final_logit_softcapping = 30.0
-    with pytest.raises(ValueError, match="not those of an output layer alone"):
+    spoken = loaded.model.forward
+
+    def scaled(*args, **options):
+        given = spoken(*args, **options)
+        given.logits = given.logits / 8  # as Granite does
+        return given
+
+    loaded.model.forward = scaled
+    with pytest.raises(ValueError, match="not its output layer's alone"):
         instructing.LossAtLabels(loaded.model)
+    with pytest.raises(ValueError, match="not its output layer's alone"):
+        instructing.answer_losses(loaded, instructing.text_rows(loaded.tokenizer, TEXTS, 6))
+    del loaded.model.forward
     classifier = dataclasses.replace(loaded, model=loaded.model.base_model)
     assert isinstance(classifier, Pretrained)
     with pytest.raises(ValueError, match="load_decoder"):

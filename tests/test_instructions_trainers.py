@@ -177,6 +177,36 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(loaded, tmp_path):
         torch.testing.assert_close(weights(again)[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_a_folder_of_another_run_is_not_gone_on_with(loaded, tmp_path):
+    def begin(rows=8, resume=False, **settings):
+        fresh = load_decoder(source=loaded.source, echo=None)
+        trainer = instructing.sft_trainer(fresh, chats(rows), tmp_path, save_steps=1, **settings)
+        return instructing.train(trainer, resume)
+
+    assert begin().steps == 1
+    with pytest.raises(ValueError, match="Pass resume=True"):
+        begin()
+    for other in ({"learning_rate": 0.5}, {"rows": 6}):
+        with pytest.raises(ValueError, match="other settings or rows"):
+            begin(resume=True, **other)
+
+
+def test_one_trainer_is_interrupted_and_goes_on(loaded, tmp_path):
+    trainer = instructing.sft_trainer(
+        loaded, chats(), tmp_path, num_epochs=4, batch_size=4, save_steps=1
+    )
+    kill = Killed(5)
+    trainer.add_callback(kill)
+    with pytest.raises(KeyboardInterrupt):
+        instructing.train(trainer)
+    callbacks = len(trainer.callback_handler.callbacks)
+    trainer.remove_callback(kill)
+    result = instructing.train(trainer, resume=True)
+    assert len(trainer.callback_handler.callbacks) == callbacks - 1
+    rows = instructing.chat_rows(loaded.tokenizer, chats()["messages"][:])["input_ids"][:]
+    assert result.steps == 3 and result.tokens < 2 * sum(map(len, rows))
+
+
 def test_resume_without_a_checkpoint_begins_at_the_start(loaded, tmp_path):
     trainer = instructing.sft_trainer(loaded, chats(), tmp_path / "new", batch_size=4)
     assert instructing.train(trainer, resume=True).steps == 2

@@ -135,7 +135,7 @@ def test_a_missing_file_is_named_with_the_remedy(tmp_path):
     ("line", "said"),
     [
         ("{", "not JSON"),
-        ("[1, 2]", "needs exactly the keys phenomenon, good, bad; it has list"),
+        ("[1, 2]", "no JSON object"),
         (json.dumps({"good": "a", "bad": "b"}), "it has good, bad"),
         (json.dumps(GOOD | {"note": "x"}), "it has phenomenon, good, bad, note"),
         (json.dumps(GOOD | {"good": 3}), "good is 3; give a text"),

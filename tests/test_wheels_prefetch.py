@@ -81,6 +81,15 @@ def test_what_a_wheel_asks_for_beyond_the_lock_comes_too_and_so_on(index):
     assert index.fetch("net==1.0", "tool==1.0") == pure("net", "cuda_runtime", "cuda_base", "tool")
 
 
+def test_extras_that_a_wheel_asks_for_come_with_what_stands_behind_them(index):
+    # As torch asks for cuda-toolkit[cublas,...]; behind each extra stands a library.
+    index.add("net", needs=["toolkit[blas,fft]==1.0"])
+    index.add("toolkit", needs=["blas ; extra == 'blas'", "fft ; extra == 'fft'",
+                                "solver ; extra == 'solver'"])  # fmt: skip
+    index.add("blas", needs=["toolkit[nvcc]==1.0"]), index.add("fft")
+    assert index.fetch("net==1.0") == pure("net", "toolkit", "blas", "fft")
+
+
 def test_a_local_build_is_preferred_and_satisfies_the_pin(index):
     index.add("net"), index.add("net", version="1.0+cpu")
     assert index.fetch("net==1.0") == {"net-1.0+cpu-py3-none-any.whl"}

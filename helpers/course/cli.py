@@ -197,11 +197,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.function(options)
-    except (AssetError, FileNotFoundError, ValueError) as error:
+    except (AssetError, OSError, ValueError, FloatingPointError) as error:
         print(f"course {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\ncourse {options.command}: stopped.", file=sys.stderr)
+        remedy = " Go on with --resume." if options.command == "finetune" else ""
+        print(f"\ncourse {options.command}: stopped.{remedy}", file=sys.stderr)
         return 130
 
 

@@ -44,6 +44,10 @@ def add_finetune(command) -> None:
     ask.add_argument("--file", type=Path, help=".csv, .tsv, .jsonl, or .txt with a text a line")
     ask.add_argument("--output", type=Path, help=".csv or .jsonl for the answers")
     ask.add_argument("--text", default="text", help="column with the texts")
+    ask.add_argument("--encoding", default="utf-8", help="of the file")
+    ask.add_argument(
+        "--max-new-tokens", type=int, default=60, help="where a written answer is cut; default 60"
+    )
     ask.add_argument("--base", help="where the base of an adapter lies, if it was moved")
 
 
@@ -79,5 +83,5 @@ def _predict(options) -> int:
 
     return predict(
         options.folder, options.input, options.file, options.output, column=options.text,
-        base=options.base,
+        base=options.base, encoding=options.encoding, max_new_tokens=options.max_new_tokens,
     )  # fmt: skip

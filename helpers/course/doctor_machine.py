@@ -65,7 +65,8 @@ def disk(root: Path = ROOT) -> list[Finding]:
         free = free_bytes(path)
         text = f"disk: {free / 1e9:.1f} GB free for the {what} ({path})"
         if free < NEEDED_DISK:
-            remedy = f"free 2 GB, or set {variable} to a folder on a disk that has them"
+            needed = f"{NEEDED_DISK / 1e9:.0f} GB"
+            remedy = f"free some until there are {needed}, or set {variable} to another disk"
             findings.append(Finding(text, "fix", remedy))
         else:
             findings.append(Finding(text))

@@ -156,12 +156,24 @@ JOBS = (
     Job("04_bert", "random twin, every weight", BERT, "all", 32, 128),
     Job("bonus/inside_bert", "all blocks", BERT, 12, 16, 128),
     Job("05_named_entities", "all blocks, a tag a word", CASED, 12, 16, 128),
-    Job("06_gpt", "asked, beside GPT-2", LARGER, 0, 16, 256, beside=(GPT2,)),
-    Job("06_gpt", "top four blocks, beside the larger", GPT2, 4, 32, 128, beside=(GPT2, LARGER)),
-    Job("07_lora", "all blocks, beside another", GPT2, 12, 8, 128, beside=(GPT2,)),
-    Job("07_lora", "LoRA, beside two others", GPT2, "adapter", 8, 128, beside=(GPT2,) * 2),
+    Job("06_gpt", "asked, GPT-2 in memory", LARGER, 0, 16, 256, beside=(GPT2,)),
+    Job("06_gpt", "top four blocks, the larger in memory", GPT2, 4, 32, 128, beside=(GPT2, LARGER)),
+    Job("07_lora", "all blocks, one other model in memory", GPT2, 12, 8, 128, beside=(GPT2,)),
+    Job("07_lora", "LoRA, two other models in memory", GPT2, "adapter", 8, 128, beside=(GPT2,) * 2),
     Job(
-        "07_lora", "QLoRA, beside four GPT-2", LARGER, "adapter", 8, 128, "nf4", beside=(GPT2,) * 4
+        "07_lora",
+        "QLoRA, four GPT-2 in memory",
+        LARGER,
+        "adapter",
+        8,
+        128,
+        "nf4",
+        beside=(GPT2,) * 4,
+    ),
+    Job("08_domain_llm", "LoRA on text", LARGER, "adapter", 2, 257, language_model=True),
+    Job("08_domain_llm", "LoRA on preferences", LARGER, "adapter", 4, 142, language_model=True),
+    Job(
+        "bonus/lora_choices", "top eight blocks, another in memory", GPT2, 8, 8, 128, beside=(GPT2,)
     ),
 )
 """What the notebooks do in `gpu` with a model of the Hub; the largest of each kind."""

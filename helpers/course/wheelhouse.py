@@ -8,111 +8,22 @@ hash that the index gives, so that whatever is there stays there when the networ
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from email.parser import HeaderParser
-from functools import cached_property
 from pathlib import Path
 
 from helpers.assets import AssetError
 from helpers.assets.sources import NO_SPACE
 from helpers.assets.wheels import PipError, download
+from helpers.course.wheel_target import PLATFORMS, Target
 from helpers.runtime import ROOT
 
 __all__ = ["PLATFORMS", "Target", "commands", "fetch_packages"]
 
 BATCH = 10  # packages asked of pip at once: a start of pip costs a second, a lost batch its bytes
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-MANYLINUX = [f"manylinux_2_{minor}_x86_64" for minor in range(35, 4, -1)]
-MANYLINUX += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64"]
-MACOS = [f"macosx_{n}_0_{cpu}" for n in range(15, 10, -1) for cpu in ("arm64", "universal2")]
-PLATFORMS = {
-    "linux": (
-        MANYLINUX,
-        {"os_name": "posix", "sys_platform": "linux", "platform_system": "Linux",
-         "platform_machine": "x86_64"},
-    ),
-    "macos": (
-        [*MACOS, "macosx_10_9_universal2"],
-        {"os_name": "posix", "sys_platform": "darwin", "platform_system": "Darwin",
-         "platform_machine": "arm64"},
-    ),
-    "windows": (
-        ["win_amd64"],
-        {"os_name": "nt", "sys_platform": "win32", "platform_system": "Windows",
-         "platform_machine": "AMD64"},
-    ),
-}  # fmt: skip
-"""Name -> the tags of wheels that run there, best first, and what requirements may ask about it.
-
-Linux and Windows on x86-64, macOS on Apple's own processors.
-"""
-
-
-@dataclass(frozen=True)
-class Target:
-    """The machine that the packages are for; without arguments, this one.
-
-    Attributes:
-        python: such as `"3.12"`; of an exact version, such as `"3.11.4"`, the last number counts
-            too. None for the Python that runs.
-        platform: a key of `PLATFORMS`; None for this system.
-    """
-
-    python: str | None = None
-    platform: str | None = None
-
-    def __post_init__(self):
-        if self.platform is not None and self.platform not in PLATFORMS:
-            raise ValueError(f"No platform {self.platform!r}; choose of {', '.join(PLATFORMS)}.")
-        numbers = (self.python or "3.11").split(".")
-        if not all(part.isdecimal() for part in numbers) or len(numbers) not in (2, 3):
-            raise ValueError(f"--python is {self.python!r}; give a version such as 3.12.")
-
-    def __str__(self) -> str:
-        python = self.python or ".".join(map(str, sys.version_info[:2]))
-        return f"Python {python} on {self.platform or sys.platform}"
-
-    @property
-    def is_this_machine(self) -> bool:
-        """Whether pip may be left to choose for itself."""
-        return self.python is None and self.platform is None
-
-    @cached_property
-    def environment(self) -> dict[str, str]:
-        """What the markers of requirements are evaluated against."""
-        from packaging.markers import default_environment
-
-        found = {**default_environment(), "extra": ""}
-        if self.python:
-            short = ".".join(self.python.split(".")[:2])
-            full = self.python if self.python != short else f"{short}.20"  # a late patch release
-            found |= {"python_version": short, "python_full_version": full}
-        return found | (PLATFORMS[self.platform][1] if self.platform else {})
-
-    @cached_property
-    def tags(self) -> frozenset:
-        """The tags of the wheels that run there."""
-        from packaging import tags
-
-        if self.is_this_machine:
-            return frozenset(tags.sys_tags())
-        here = sys.version_info[:2]
-        version = tuple(map(int, self.python.split(".")[:2])) if self.python else here
-        platforms = PLATFORMS[self.platform][0] if self.platform else list(tags.platform_tags())
-        own = tags.cpython_tags(version, platforms=platforms)
-        name = f"cp{version[0]}{version[1]}"
-        return frozenset([*own, *tags.compatible_tags(version, name, platforms)])
-
-    def flags(self) -> list[str]:
-        """The same for `pip download`."""
-        chosen = ["--python-version", self.python] if self.python else []
-        for tag in PLATFORMS[self.platform][0] if self.platform else ():
-            chosen += ["--platform", tag]
-        return chosen
 
 
 def fetch_packages(
@@ -195,8 +106,9 @@ def _locked(lock: Path, target: Target) -> list[str]:
     return [_plain(each) for each in found if _applies(each, target)]
 
 
-def _applies(requirement, target: Target) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate(target.environment)
+def _applies(requirement, target: Target, extra: str = "") -> bool:
+    environment = target.environment | {"extra": extra}
+    return requirement.marker is None or requirement.marker.evaluate(environment)
 
 
 def _plain(requirement) -> str:
@@ -256,18 +168,34 @@ def _usable(folder: Path, target: Target) -> Iterator[tuple]:
 
 def _unmet(folder: Path, target: Target) -> list[str]:
     """Requirements of the wheels in a folder that no wheel in it satisfies."""
+    from packaging.utils import canonicalize_name
+
+    wheels = [(name, _requirements(wheel)) for name, _, wheel in _usable(folder, target)]
+    asked: dict[str, None] = {}
+    # A wheel may ask for another with extras (torch does, for CUDA's libraries), and those ask for
+    # more: round after round, until no new extra is asked for.
+    extras, before = {}, None
+    while extras != before:
+        before = {name: set(found) for name, found in extras.items()}
+        for name, requirements in wheels:
+            for requirement in requirements:
+                if any(_applies(requirement, target, e) for e in ("", *before.get(name, ()))):
+                    asked[_plain(requirement)] = None
+                    key = canonicalize_name(requirement.name)
+                    extras.setdefault(key, set()).update(requirement.extras)
+    return _missing(asked, folder, target)
+
+
+def _requirements(wheel: Path) -> list:
+    """What a wheel says that it needs, whatever the markers."""
     from packaging.requirements import Requirement
 
-    asked = {}
-    for _, _, wheel in _usable(folder, target):
-        with zipfile.ZipFile(wheel) as package:
-            inside = [n for n in package.namelist() if n.endswith(".dist-info/METADATA")]
-            text = package.read(min(inside, key=len)).decode("utf-8")
-        for line in HeaderParser().parsestr(text).get_all("Requires-Dist", []):
-            requirement = Requirement(line)
-            if _applies(requirement, target):
-                asked[_plain(requirement)] = None
-    return _missing(asked, folder, target)
+    with zipfile.ZipFile(wheel) as package:
+        inside = [n for n in package.namelist() if n.endswith(".dist-info/METADATA")]
+        text = package.read(min(inside, key=len)).decode("utf-8")
+    return [
+        Requirement(line) for line in HeaderParser().parsestr(text).get_all("Requires-Dist", [])
+    ]
 
 
 def _unobtainable(batch: list[str], folder: Path, target: Target, error: PipError) -> str:

@@ -5,12 +5,11 @@ text) and where the names lie in it. This module reads the reviews, cuts the sen
 them into tokens and writes one tag for each. `data/film_ner/README.md` says how they were made.
 """
 
-import json
 import re
-from functools import cache
 from pathlib import Path
 
-from helpers.data.reviews import splits_of, text_hash
+from helpers.data.reviews import held_out_texts
+from helpers.data.stored import json_object, stored_lines
 from helpers.runtime import ROOT, Profile
 
 __all__ = [
@@ -57,14 +56,11 @@ def film_ner_rows(name: str, folder: Path = FOLDER) -> list[dict]:
 
     Raises:
         FileNotFoundError: if there is no such file; the message names it.
+        ValueError: if a line is no JSON object; the message names file and line.
     """
     path = folder / f"{name}.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no {path}. It is part of the repository: `git checkout data/film_ner` "
-            "brings it back; in an unpacked zip, unpack it again."
-        )
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = stored_lines(path, "film_ner")
+    return [json_object(line, f"{path}, line {number}") for number, line in lines]
 
 
 def film_ner_reviews() -> frozenset[str]:
@@ -159,14 +155,14 @@ def load_film_ner(profile: Profile | None = None):
 
 
 def _example(row: dict) -> dict:
-    texts = _held_out_texts()
+    texts = held_out_texts()
     if row["review"] not in texts:
         raise ValueError(
             f"No held-out IMDB review has the sha256 {row['review']}. The reviews and the files in "
             f"{FOLDER} do not belong together: fetch both again."
         )
     offset = row["start"]
-    text = texts[row["review"]][offset : row["end"]]
+    text = texts[row["review"]][0][offset : row["end"]]
     spans = [(start - offset, end - offset, kind) for start, end, kind in row["spans"]]
     tokens = tokenise(text)
     return {
@@ -176,9 +172,3 @@ def _example(row: dict) -> dict:
         "spans": [{"start": s, "end": e, "type": kind} for s, e, kind in spans],
         "review": row["review"],
     }
-
-
-@cache
-def _held_out_texts() -> dict[str, str]:
-    splits = splits_of("imdb")
-    return {text_hash(text): text for name in SPLITS[1:] for text, _ in splits[name]}

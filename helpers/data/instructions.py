@@ -8,10 +8,10 @@ its text. This module checks every row against its review and joins the two.
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
-from helpers.data.reviews import LABEL_NAMES, splits_of, text_hash
+from helpers.data.reviews import LABEL_NAMES, held_out_texts
+from helpers.data.stored import json_object, stored_lines
 from helpers.runtime import ROOT, Profile
 
 __all__ = [
@@ -49,23 +49,8 @@ def instruction_rows(name: str, folder: Path = FOLDER) -> list[dict]:
         ValueError: if a line is not a JSON object; the message names file and line.
     """
     path = folder / f"{name}.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no {path}. It is part of the repository: `git checkout data/instructions` "
-            "brings it back; in an unpacked zip, unpack it again."
-        )
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}, line {number}: not JSON ({error}). Write one object a line."
-            ) from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number}: no JSON object. Write one object a line.")
-        rows.append(row)
-    return rows
+    lines = stored_lines(path, "instructions")
+    return [json_object(line, f"{path}, line {number}") for number, line in lines]
 
 
 def instruction_reviews() -> frozenset[str]:
@@ -124,10 +109,17 @@ def load_instructions(profile: Profile | None = None, folder: Path = FOLDER):
 
     message = {"role": Value("string"), "content": Value("string")}
     features = Features(dict.fromkeys(COLUMNS, Value("string")) | {"messages": List(message)})
-    texts, loaded = _held_out_reviews(), DatasetDict()
+    texts, loaded, owner = held_out_texts(), DatasetDict(), {}
     for split in SPLITS:
         rows = instruction_rows(split, folder)
         check_instructions(rows, texts, str(folder / f"{split}.jsonl"))
+        for row in rows:
+            first = owner.setdefault(row["review"], split)
+            if first != split:
+                raise ValueError(
+                    f"{folder / f'{split}.jsonl'}: the review {row['review']} is in {first}, too; "
+                    "keep it in one of them, or the test has been read before."
+                )
         if profile:
             rows = rows[: profile.train_rows if split == "train" else profile.heldout_rows]
         examples = [_example(row, texts[row["review"]][0]) for row in rows]
@@ -142,12 +134,6 @@ def _example(row: dict, text: str) -> dict:
         {"role": "assistant", "content": row["answer"]},
     ]
     return {"rejected": "", **row, "text": text, "messages": messages}
-
-
-@cache
-def _held_out_reviews() -> dict[str, tuple[str, int]]:
-    splits = splits_of("imdb")
-    return {text_hash(text): (text, label) for name in SPLITS[1:] for text, label in splits[name]}
 
 
 def _wrong_in(row: dict, texts: Mapping[str, tuple[str, int]]) -> str | None:

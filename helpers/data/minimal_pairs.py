@@ -4,9 +4,9 @@ A model that gives the right sentence the higher probability knows the rule, whe
 ever taught to follow instructions. `data/minimal_pairs/README.md` says how the pairs were made.
 """
 
-import json
 from pathlib import Path
 
+from helpers.data.stored import json_object, stored_lines
 from helpers.runtime import ROOT, Profile
 
 __all__ = ["load_minimal_pairs"]
@@ -33,13 +33,8 @@ def load_minimal_pairs(profile: Profile | None = None, path: Path = FILE):
     """
     from datasets import Dataset, Features, Value
 
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no {path}. It is part of the repository: `git checkout data/minimal_pairs` "
-            "brings it back; in an unpacked zip, unpack it again."
-        )
-    lines = path.read_text(encoding="utf-8").splitlines()
-    pairs = [_pair(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    lines = stored_lines(path, "minimal_pairs")
+    pairs = [_pair(line, f"{path}, line {n}") for n, line in lines if line.strip()]
     if not pairs:
         raise ValueError(f"{path} holds no pair. `git checkout data/minimal_pairs` brings it back.")
     if profile and profile.heldout_rows is not None:
@@ -49,12 +44,9 @@ def load_minimal_pairs(profile: Profile | None = None, path: Path = FILE):
 
 def _pair(line: str, place: str) -> dict[str, str]:
     """Read one line, or say where and in what it is no pair."""
-    try:
-        pair = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: not JSON ({error}). Write one object a line.") from error
-    if not isinstance(pair, dict) or set(pair) != set(COLUMNS):
-        found = ", ".join(map(str, pair)) if isinstance(pair, dict) else type(pair).__name__
+    pair = json_object(line, place)
+    if set(pair) != set(COLUMNS):
+        found = ", ".join(map(str, pair))
         raise ValueError(f"{place}: needs exactly the keys {', '.join(COLUMNS)}; it has {found}.")
     for key in COLUMNS:
         if not isinstance(pair[key], str) or not pair[key].strip():

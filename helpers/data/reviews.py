@@ -16,6 +16,7 @@ __all__ = [
     "HELD_OUT_PER_LABEL",
     "LABEL_NAMES",
     "SOURCES",
+    "held_out_texts",
     "label_budget",
     "load_imdb",
     "load_news",
@@ -116,6 +117,18 @@ def splits_of(source: str) -> dict[str, list[tuple[str, int]]]:
         assets.AssetError: if the file is not cached and cannot be fetched.
     """
     return split_rows(raw_rows(source), HELD_OUT_PER_LABEL.get(source, 0))
+
+
+@cache
+def held_out_texts() -> dict[str, tuple[str, int]]:
+    """IMDB's validation and test reviews by the sha256 of their text: (text, label) each.
+
+    Raises:
+        assets.AssetError: if the file is not cached and cannot be fetched.
+    """
+    splits = splits_of("imdb")
+    held_out = [*splits["validation"], *splits["test"]]
+    return {text_hash(text): (text, label) for text, label in held_out}
 
 
 def load_reviews(profile: Profile | None = None):

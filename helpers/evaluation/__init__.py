@@ -15,6 +15,7 @@ from helpers.evaluation.intervals import (
     hex_to_bits,
     mcnemar,
     paired_difference,
+    paired_relative_change,
     wilson_interval,
 )
 from helpers.evaluation.language import document_losses, prefers_good
@@ -38,6 +39,7 @@ __all__ = [
     "paired_difference",
     "paired_f1_difference",
     "paired_perplexity_change",
+    "paired_relative_change",
     "perplexity",
     "perplexity_interval",
     "prefers_good",

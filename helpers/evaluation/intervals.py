@@ -11,10 +11,13 @@ __all__ = [
     "Interval",
     "bits_to_hex",
     "bootstrap_interval",
+    "counts_table",
     "hex_to_bits",
     "mcnemar",
+    "mean_of_drawn_seeds",
     "middle",
     "paired_difference",
+    "paired_relative_change",
     "resampled_means",
     "wilson_interval",
 ]
@@ -107,13 +110,77 @@ def paired_difference(
     gap = a - b  # (seeds, items); a single row is broadcast over the other's seeds
     num_seeds, num_items = gap.shape
     rng = np.random.default_rng(seed)
-    by_seed = resampled_means(gap, draws, rng)  # (draws, seeds)
-    if num_seeds > 1:
-        picked = rng.integers(0, num_seeds, size=(draws, num_seeds))
-        means = np.take_along_axis(by_seed, picked, axis=1).mean(axis=1)
-    else:
-        means = by_seed[:, 0]
+    means = mean_of_drawn_seeds(resampled_means(gap, draws, rng), rng)
     return Difference(float(gap.mean()), *middle(means, level), num_seeds, num_items)
+
+
+def paired_relative_change(
+    first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """First method's mean over the second's, minus one: 0.1 is a tenth more.
+
+    For errors, give outcomes that are 1 where the answer is wrong.
+
+    Args:
+        first, second: as for `paired_difference`.
+        draws: resampled worlds.
+        seed: of the draws.
+        level: coverage aimed at.
+
+    Raises:
+        ValueError: if the shapes do not fit, or the second has nothing to be a share of.
+    """
+    a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
+    if a.shape[1] != b.shape[1] or (len(a) != len(b) and 1 not in (len(a), len(b))) or not b.any():
+        raise ValueError(
+            f"Outcomes of shape {a.shape} and {b.shape}, with a mean of {b.mean():.3f} in the "
+            "second, give no ratio: give both methods the same test items and the same seeds."
+        )
+    seeds, rng = max(len(a), len(b)), np.random.default_rng(seed)
+    a, b = (np.broadcast_to(side, (seeds, side.shape[1])) for side in (a, b))
+    means = resampled_means(np.concatenate([a, b]), draws, rng)  # (draws, 2 x seeds)
+    picked = rng.integers(0, seeds, size=(draws, seeds))
+    above, below = (
+        np.take_along_axis(part, picked, axis=1).mean(axis=1)
+        for part in (means[:, :seeds], means[:, seeds:])
+    )
+    changes = above / np.maximum(below, 1e-9) - 1
+    return Interval(float(a.mean() / b.mean() - 1), *middle(changes, level))
+
+
+def mean_of_drawn_seeds(by_seed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Average each draw over seeds drawn with replacement; a lone seed stays: (draws,).
+
+    Args:
+        by_seed: a figure of each draw and seed, (draws, seeds).
+        rng: draws the seeds.
+    """
+    if by_seed.shape[1] > 1:
+        picked = rng.integers(0, by_seed.shape[1], size=by_seed.shape)
+        by_seed = np.take_along_axis(by_seed, picked, axis=1)
+    return by_seed.mean(axis=1)
+
+
+def counts_table(counts, form: tuple[str, ...], items: str) -> np.ndarray:
+    """Give counts as (seeds, items, columns).
+
+    Args:
+        counts: a table of that shape, or of one seed without the first axis.
+        form: names of the columns.
+        items: what a row is, in the plural, for the message.
+
+    Raises:
+        ValueError: if they are anything else.
+    """
+    table = np.asarray(counts, dtype=float)
+    if table.ndim == 2:
+        table = table[None]
+    if table.ndim != 3 or table.shape[2] != len(form) or table.size == 0:
+        raise ValueError(
+            f"Counts of shape {np.shape(counts)}: give [{', '.join(form)}] for each of one or more "
+            f"{items}."
+        )
+    return table
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from helpers.pretrained import Pretrained
+from helpers.pretrained.parts import body_and_output, check_body_and_output
 from helpers.runtime import shows_progress
 
-__all__ = ["document_losses", "prefers_good"]
+__all__ = ["document_losses", "document_rows", "prefers_good"]
 
 POSITIONS = 512  # logits of so many places at once: 100 MB with 49,152 words
-REMEDY = 'Load a language model with load_decoder("lm"): GPT-2, Llama, Qwen.'
 
 
 def document_losses(
@@ -42,7 +42,7 @@ def document_losses(
     for name, number in (("max_tokens", max_tokens), ("batch_size", batch_size)):
         if number is not None and number < 1:
             raise ValueError(f"{name} is {number}; give at least 1.")
-    rows = _rows(loaded.tokenizer, list(texts), max_tokens)
+    rows = document_rows(loaded.tokenizer, list(texts), max_tokens)
     counts = np.array([[0.0, len(row) - 1] for row in rows])
     order = np.argsort([len(row) for row in rows], kind="stable")
     counts[order, 0] = _losses(loaded.model, [rows[i] for i in order], batch_size)
@@ -72,8 +72,13 @@ def prefers_good(loaded: Pretrained, pairs, batch_size: int = 32) -> np.ndarray:
     return losses[: len(good)] < losses[len(good) :]
 
 
-def _rows(tokenizer, texts: list[str], max_tokens: int | None) -> list[list[int]]:
-    """Turn texts into tokens behind a start token: lists of 1 + at most `max_tokens` ids."""
+def document_rows(tokenizer, texts: list[str], max_tokens: int | None) -> list[list[int]]:
+    """Turn texts into tokens behind a start token: lists of 1 + at most `max_tokens` ids.
+
+    Raises:
+        ValueError: if a text has no token or is longer than the model reads, or the tokenizer has
+            no token to begin with.
+    """
     # Without a token in front, the first word would have no prediction. Decoders that have no start
     # token saw the end token of one text before the first word of the next.
     start = tokenizer.bos_token_id
@@ -104,7 +109,8 @@ def _losses(model, rows: list[list[int]], batch_size: int) -> np.ndarray:
     losses = np.empty(len(rows))
     bar = tqdm(total=len(rows), disable=not shows_progress(), desc="reading", leave=False)
     with bar, _reading(model):
-        body, head = _parts(model, rows[0])
+        check_body_and_output(model, rows[0][:8])
+        body, head = body_and_output(model)
         for start in range(0, len(rows), batch_size):
             chosen = rows[start : start + batch_size]
             losses[start : start + len(chosen)] = _batch_losses(body, head, chosen)
@@ -148,28 +154,3 @@ def _reading(model) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def _parts(model, row: list[int]):
-    """Give the body and the layer that predicts words, after a look whether they are all there is.
-
-    Logits are taken from the two apart, so that they are computed in slices. Some models do more
-    after the last layer (Gemma 2 bends its logits) or before the first (prompt tuning): a few
-    tokens are read in both ways to see it.
-    """
-    import torch
-
-    from helpers.training.loop import device_of
-
-    kind = type(model).__name__
-    body = getattr(model, "get_decoder", lambda: None)()
-    head = getattr(model, "get_output_embeddings", lambda: None)()
-    if body is None or head is None:
-        raise ValueError(f"A {kind} predicts no words, so a text has no loss. {REMEDY}")
-    ids = torch.tensor([row[:8]], device=device_of(head))
-    whole = model(input_ids=ids, use_cache=False).logits[:, -1]
-    apart = head(body(input_ids=ids, use_cache=False).last_hidden_state[:, -1])
-    # A training that failed gives no numbers both ways; what sums the losses will say so.
-    if not torch.allclose(whole.float(), apart.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
-        raise ValueError(f"The logits of a {kind} are not its output layer's alone. {REMEDY}")
-    return body, head

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.evaluation.intervals import DRAWS, Interval, middle, resampled_means
+from helpers.evaluation.intervals import (
+    DRAWS,
+    Interval,
+    counts_table,
+    mean_of_drawn_seeds,
+    middle,
+    resampled_means,
+)
 from helpers.evaluation.scores import perplexity
 
 __all__ = ["paired_perplexity_change", "perplexity_interval"]
@@ -76,23 +83,13 @@ def paired_perplexity_change(
     rng = np.random.default_rng(seed)
     means = resampled_means(np.concatenate([gap, tokens[None]]), draws, rng)
     change = np.expm1(means[:, :-1] / means[:, -1:])  # (draws, seeds)
-    if len(gap) > 1:
-        picked = rng.integers(0, len(gap), size=change.shape)
-        change = np.take_along_axis(change, picked, axis=1)
-    low, high = middle(change.mean(axis=1), level)
+    low, high = middle(mean_of_drawn_seeds(change, rng), level)
     return Interval(float(np.expm1(gap.sum(axis=1) / tokens.sum()).mean()), low, high)
 
 
 def _checked(counts) -> np.ndarray:
     """Counts as (seeds, documents, 2), or an error that says what they are."""
-    table = np.asarray(counts, dtype=float)
-    if table.ndim == 2:
-        table = table[None]
-    if table.ndim != 3 or table.shape[2] != 2 or table.size == 0:
-        raise ValueError(
-            f"Counts of shape {np.shape(counts)}: give [nll, tokens] for each of one or more "
-            "documents."
-        )
+    table = counts_table(counts, ("nll", "tokens"), "documents")
     wrong = ~(np.isfinite(table).all(axis=2) & (table[:, :, 1] >= 1))
     if wrong.any():
         row, document = np.argwhere(wrong)[0]

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.evaluation.intervals import DRAWS, Difference, Interval, middle, resampled_means
+from helpers.evaluation.intervals import (
+    DRAWS,
+    Difference,
+    Interval,
+    counts_table,
+    mean_of_drawn_seeds,
+    middle,
+    resampled_means,
+)
 
 __all__ = ["bootstrap_f1", "paired_f1_difference", "span_counts", "span_f1"]
 
@@ -108,25 +116,14 @@ def paired_f1_difference(
     means = resampled_means(both.reshape(-1, num_items), draws, rng)
     by_seed = _f1(means.reshape(draws, -1, 3))  # F1 of means is F1 of sums
     gap = by_seed[:, : len(a)] - by_seed[:, len(a) :]  # (draws, seeds)
-    if num_seeds > 1:
-        picked = rng.integers(0, num_seeds, size=(draws, num_seeds))
-        gap = np.take_along_axis(gap, picked, axis=1)
-    low, high = middle(gap.mean(axis=1), level)
+    low, high = middle(mean_of_drawn_seeds(gap, rng), level)
     value = float((_f1(a.sum(axis=1)) - _f1(b.sum(axis=1))).mean())
     return Difference(value, low, high, num_seeds, num_items)
 
 
 def _checked(counts) -> np.ndarray:
     """Counts as (seeds, sentences, 3), or an error that says what they are."""
-    table = np.asarray(counts, dtype=float)
-    if table.ndim == 2:
-        table = table[None]
-    if table.ndim != 3 or table.shape[2] != 3 or table.size == 0:
-        raise ValueError(
-            f"Counts of shape {np.shape(counts)}: give [tp, fp, fn] for each of one or more "
-            "sentences."
-        )
-    return table
+    return counts_table(counts, ("tp", "fp", "fn"), "sentences")
 
 
 def _f1(counts: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ def same_scale(answer) -> str:
         raise Hint("that is plain LoRA's; rsLoRA divides by the root of the rank")
     if not math.isclose(alpha, 16):
         raise Hint("alpha over the root of 64 should be 2")
-    return "The same alpha as at rank 8: the root of eight times the rank, times the root of eight."
+    return "The same number as plain LoRA's at rank 8, since the root of 64 is 8."
 
 
 def rank_for(function) -> str:

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers import evaluation
+from helpers.data.instructions import FIELDS
 from helpers.prompting import parse_label
 
 __all__ = ["FIELDS", "Report", "judge", "read_names", "refuses", "report"]
 
-FIELDS = ("people", "titles")
 POLARITIES = ("Positive", "Negative")
 # "does not say", "isn't mentioned", "no information", "cannot tell": the usual ways to decline.
 REFUSAL = re.compile(
-    r"\b(do|does|did|is|are|was|were)(n['’]t| not) "
-    r"(\w+ )?(say|tell|mention|state|specif|provide|give|name|include|contain|describe|reveal)"
+    r"\b(do|does|did)(n['’]t| not) (\w+ )?(say|tell|mention|state|specif|describe|reveal)"
+    r"|\b(review|text|passage) (does|did)(n['’]t| not) (\w+ )?(provide|give|name|include|contain)"
+    r"|\b(is|are|was|were)(n['’]t| not) (\w+ )?(said|told|mention|state|specif|provided|named)"
     r"|\b(no|not enough) (information|mention)\b|\b(cannot|can['’]t|unable to) (say|tell|answer)",
     re.IGNORECASE,
 )
@@ -60,10 +61,11 @@ def judge(kind: str, answer: str, wanted: str) -> dict:
         wanted: the answer in the data.
 
     Returns:
-        For `json`: `valid`, `exact` (share of the two fields with exactly the names wanted, in any
-        order) and `counts` ([found, invented, missed] names, each with its field; of an invalid
-        answer all are missed). For `refuse` and `question`: `right`, whether it refuses as the one
-        wanted does. For `sentiment`: `right`, the same verdict.
+        For `json`: `valid`, `exact` (share of the two fields with exactly the names wanted, each
+        once, in any order) and `counts` ([found, invented, missed] names, each with its field; of
+        an invalid answer all are missed). For `refuse`: `right`, whether it refuses. For
+        `question`: `answered`, whether it does not; what it says is for reading. For `sentiment`:
+        `right`, the same verdict.
 
     Raises:
         ValueError: for a kind that no program can judge.
@@ -74,12 +76,14 @@ def judge(kind: str, answer: str, wanted: str) -> dict:
             {(field, name) for field in FIELDS for name in (each or {}).get(field, ())}
             for each in (names, truth)
         )
-        exact = [names is not None and set(names[f]) == set(truth[f]) for f in FIELDS]
+        exact = [names is not None and sorted(names[f]) == sorted(truth[f]) for f in FIELDS]
         groups = (pairs & expected, pairs - expected, expected - pairs)
         counts = [len(group) for group in groups]
         return {"valid": names is not None, "exact": float(np.mean(exact)), "counts": counts}
-    if kind in ("refuse", "question"):
-        return {"right": refuses(answer) == refuses(wanted)}
+    if kind == "refuse":
+        return {"right": refuses(answer)}
+    if kind == "question":
+        return {"answered": not refuses(answer)}
     if kind == "sentiment":
         return {"right": parse_label(answer, POLARITIES) == parse_label(wanted, POLARITIES)}
     raise ValueError(f"No program can judge an answer of kind {kind!r}; read it.")
@@ -125,7 +129,8 @@ def report(
         return evaluation.wilson_interval(sum(each[key] for each in judged), len(judged))
 
     if kind != "json":
-        return Report(kind, judged, {"right": share("right")})
+        [name] = judged[0]
+        return Report(kind, judged, {name: share(name)})
     exact = [each["exact"] for each in judged]
     counts = [each["counts"] for each in judged]
     measures = {

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.pretrained import Pretrained
+from helpers.pretrained.parts import body_and_output, check_body_and_output
 from helpers.training import pad_batch
 from helpers.training.batches import IGNORED
 from helpers.training.loop import device_of
@@ -31,7 +32,7 @@ class LossAtLabels(nn.Module):
     def __init__(self, model):
         super().__init__()
         self.model = model
-        _parts(model)
+        check_body_and_output(model)
 
     def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
         """Give the mean loss over all labels; tokens (B, T), labels (B, T) with -100 elsewhere."""
@@ -51,6 +52,7 @@ def answer_losses(loaded: Pretrained, rows, batch_size: int = 8) -> np.ndarray:
     Returns:
         [summed loss in nats, labels] of each row, in the order given: floats (rows, 2).
     """
+    check_body_and_output(loaded.model)
     model, device = loaded.model, device_of(loaded.model)
     columns = {name: rows[name][:] for name in ("input_ids", "labels")}
     order = np.argsort([len(ids) for ids in columns["input_ids"]], kind="stable").tolist()
@@ -73,7 +75,7 @@ def answer_losses(loaded: Pretrained, rows, batch_size: int = 8) -> np.ndarray:
 
 def token_losses(model, input_ids, attention_mask, labels):
     """Give the loss of each label, row by row: (N,); the arguments are those of `LossAtLabels`."""
-    body, head = _parts(model)
+    body, head = body_and_output(model)
     states = body(
         input_ids=input_ids, attention_mask=attention_mask, use_cache=False
     ).last_hidden_state  # (B, T, H)
@@ -81,16 +83,3 @@ def token_losses(model, input_ids, attention_mask, labels):
     counts = targets != IGNORED  # (B, T - 1)
     logits = head(states[:, :-1][counts]).float()  # (N, V)
     return F.cross_entropy(logits, targets[counts], reduction="none")
-
-
-def _parts(model):
-    """Give the body and the layer that predicts words."""
-    body = getattr(model, "get_decoder", lambda: None)()
-    head = getattr(model, "get_output_embeddings", lambda: None)()
-    bent = getattr(model.config, "final_logit_softcapping", None)
-    if body is None or head is None or bent:
-        raise ValueError(
-            f"The logits of a {type(model).__name__} are not those of an output layer alone. Load "
-            'a language model with load_decoder("lm"): GPT-2, Llama, Qwen.'
-        )
-    return body, head

@@ -6,6 +6,7 @@ the model expected one place before.
 
 from collections.abc import Iterable, Sequence
 
+from helpers.evaluation.language import document_rows
 from helpers.training.batches import IGNORED
 
 __all__ = ["chat_prompts", "chat_rows", "preference_pairs", "text_rows"]
@@ -26,21 +27,18 @@ def text_rows(tokenizer, texts: Sequence[str], max_tokens: int):
         A Dataset with `input_ids` and `labels`, the first label -100.
 
     Raises:
-        ValueError: if there is no text, or one without a token.
+        ValueError: if there is no text, one without a token, or one that is longer than the model
+            reads; if the tokenizer has no token to begin with, or `max_tokens` is below 1.
     """
     from datasets import Dataset
 
-    start = tokenizer.bos_token_id
-    start = tokenizer.eos_token_id if start is None else start
     if not len(texts):
         raise ValueError("There is no text; give at least one.")
-    ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    if not all(ids):
-        raise ValueError(f"Text {ids.index([])} has no token; leave it out.")
-    cut = [row[:max_tokens] for row in ids]
-    return Dataset.from_dict(
-        {"input_ids": [[start, *row] for row in cut], "labels": [[IGNORED, *row] for row in cut]}
-    )
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens is {max_tokens}; give at least 1.")
+    rows = document_rows(tokenizer, list(texts), max_tokens)
+    labels = [[IGNORED, *row[1:]] for row in rows]
+    return Dataset.from_dict({"input_ids": rows, "labels": labels})
 
 
 def chat_rows(tokenizer, chats: Iterable[Sequence[dict]], prompt_loss: bool = False):

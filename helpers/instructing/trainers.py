@@ -4,24 +4,22 @@ TRL's own defaults are those of a large model on a large card: numbers in bfloat
 thrown away and computed again. Here both are off; what is trained stays float32.
 """
 
-import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 from helpers.instructing.positions import token_losses
+from helpers.instructing.runs import bar, check_run, last_checkpoint, silence
 from helpers.pretrained import Pretrained
-from helpers.pretrained.adapters import ATTENTION, adapter_names, linear_layers
-from helpers.pretrained.loading import quiet
-from helpers.runtime import measure, shows_progress
+from helpers.pretrained.adapters import adapter_names, check_rank, target_layers
+from helpers.runtime import measure
 from helpers.training import FitResult, epoch_order
 from helpers.training.loop import device_of
 from helpers.training.shards import place
 
 __all__ = ["dpo_trainer", "sft_trainer", "train"]
 
-STATE = "trainer_state.json"  # written last: a checkpoint without it was cut off
 FORMS = ({"input_ids", "labels"}, {"prompt", "completion"})  # besides messages
 REFERENCE = "ref"  # the frozen copy of an adapter that DPO compares with
 
@@ -106,6 +104,8 @@ def dpo_trainer(
         loaded, output_dir, num_epochs, learning_rate, batch_size, save_steps, seed, precision
     )
     common |= {"beta": beta}
+    if policy is not None and REFERENCE in adapter_names(policy.get_base_model()):
+        policy.delete_adapter(REFERENCE)  # of a run that was interrupted
     adapter = None if policy is not None else _adapter(loaded, rank, alpha, targets)
     model = loaded.model if policy is None else policy
     return _built(DPOTrainer, DPOConfig, common | settings, loaded, pairs, model, adapter)
@@ -124,10 +124,14 @@ def train(trainer, resume: bool = False) -> FitResult:
 
     Raises:
         FloatingPointError: if the loss stops being a number; the message names the step.
+        ValueError: if `output_dir` holds checkpoints and `resume` is not asked for, or they are of
+            a run with other settings or rows.
     """
-    checkpoint = _last_checkpoint(Path(trainer.args.output_dir)) if resume else None
+    check_run(trainer, resume)
+    trainer.real_tokens = 0
+    checkpoint = last_checkpoint(Path(trainer.args.output_dir)) if resume else None
     first = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    with _silence(), _bar(trainer, first), measure() as cost:
+    with silence(), bar(trainer, first), measure() as cost:
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     losses = [entry["loss"] for entry in history]
@@ -175,6 +179,8 @@ def _adapter(loaded: Pretrained, rank: int, alpha: float, targets):
     """Settings of a new adapter, on the layers that `add_adapter` takes."""
     from peft import LoraConfig
 
+    check_rank(rank)
+    layers = target_layers(loaded.model, targets)
     if adapter_names(loaded.model):
         raise ValueError(
             f"The model has the adapter {adapter_names(loaded.model)[0]!r} already. Take it off "
@@ -182,20 +188,9 @@ def _adapter(loaded: Pretrained, rank: int, alpha: float, targets):
         )
     if hasattr(loaded.model, "peft_config"):
         del loaded.model.peft_config  # of adapters that were taken off; peft would warn of them
-    layers = linear_layers(loaded.model)
-    kind = getattr(loaded.model.config, "model_type", "")
-    ends = tuple(targets or ATTENTION.get(kind, layers))
-    chosen = [layer for layer in layers if any(_ends_in(layer, end) for end in ends)]
-    lost = [end for end in ends if not any(_ends_in(layer, end) for layer in layers)]
-    if lost:
-        raise ValueError(f"No linear layer in the blocks is called {lost[0]!r}.")
     return LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=chosen, bias="none", task_type="CAUSAL_LM"
+        r=rank, lora_alpha=alpha, target_modules=layers, bias="none", task_type="CAUSAL_LM"
     )
-
-
-def _ends_in(layer: str, end: str) -> bool:
-    return layer == end or layer.endswith(f".{end}")
 
 
 class _Order:
@@ -243,55 +238,10 @@ def _where_it_counts():
 def _built(kind, config_class, settings: dict, loaded: Pretrained, rows, model, adapter):
     from transformers import PrinterCallback
 
-    with _silence():
+    with silence():
         trainer = kind(
             model, args=config_class(**settings), train_dataset=rows,
             processing_class=loaded.tokenizer, peft_config=adapter,
         )  # fmt: skip
     trainer.remove_callback(PrinterCallback)  # it would print every step
     return trainer
-
-
-@contextlib.contextmanager
-def _silence():
-    """Switch off the bars and remarks of three libraries for a while."""
-    import warnings
-
-    from datasets.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _bar(trainer, first: int):
-    """Draw a bar of steps while a trainer runs."""
-    from tqdm.auto import tqdm
-    from transformers import TrainerCallback
-
-    bar = tqdm(disable=not shows_progress(), initial=first, desc="training", leave=False)
-
-    class Steps(TrainerCallback):
-        def on_train_begin(self, args, state, control, **_):
-            bar.total = state.max_steps
-
-        def on_step_end(self, args, state, control, **_):
-            bar.update()
-
-    callback = Steps()
-    trainer.add_callback(callback)
-    with bar:
-        yield
-    trainer.remove_callback(callback)
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE}")]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -114,6 +114,7 @@ def _history_caption(target, source, items: int, own: str) -> str:
     lines = [f"n = {items:,} test reviews; shade: lowest to highest of {_seeds(target)} seeds."]
     if own:
         lines[0] += f" Rings: {own}."
+    lines[0] += " Lower panel, grey: the other eras, without those labels."
     lines += ["Each era is represented by what runs on a laptop:"]
     lines += [" · ".join(stands[i : i + 2]) for i in range(0, len(stands), 2)]
     return "\n".join(lines)
@@ -268,7 +269,8 @@ def costs_figure(options: Sequence[tuple[str, Option]], *, labels: int, items: i
     show(
         figure,
         f"Four panels of accuracy against a price, logarithmic: {said}.",
-        f"{labels:,} labels, or none where it says asked; n = {items:,}; means over seeds.\n"
+        f"{labels:,} labels, or none where it says asked; n = {items:,}. Accuracy: mean over "
+        "seeds; prices: median; what is zero stands at the left edge.\n"
         "Memory: what training added to the process; small models fit into what was there, and "
         "stand at the left edge.\nTo ship: what was trained; the pre-trained model is shared.",
     )

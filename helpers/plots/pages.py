@@ -119,7 +119,8 @@ def decisions_figure(
     show(
         figure,
         f"A chart of advice. {'; '.join(said)}.",
-        "First line: best mean accuracy on test of what fits the column (darker is better).\n"
+        "First line: best mean accuracy on test of what fits the column (darker is better), each "
+        "method at the largest budget\nit was measured at, up to the row's.\n"
         "Second: where that takes more than seconds to train, the fastest that is not clearly "
         f"worse (paired, n = {items:,}).\nReference ledger, on its machine; what was learned from "
         "another task's labels before is not counted as training.",

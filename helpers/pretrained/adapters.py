@@ -14,9 +14,11 @@ __all__ = [
     "adapter_names",
     "adapter_off",
     "add_adapter",
+    "check_rank",
     "linear_layers",
     "merge_adapter",
     "remove_adapter",
+    "target_layers",
     "use_adapter",
 ]
 
@@ -53,11 +55,10 @@ def add_adapter(
     from peft import LoraConfig, inject_adapter_in_model
 
     model = loaded.model
-    if rank < 1 or int(rank) != rank:
-        raise ValueError(f"The rank is {rank}; give a whole number of at least 1.")
+    check_rank(rank)
     if name in adapter_names(model):
         raise ValueError(f"There is an adapter {name!r} already; give another name.")
-    layers = _targets(model, targets)
+    layers = target_layers(model, targets)
     heads = {n for n, p in model.named_parameters() if p.requires_grad and n.startswith("head.")}
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=layers,
@@ -76,8 +77,14 @@ def add_adapter(
 
 
 def adapter_names(model) -> list[str]:
-    """Names of the adapters on a model."""
-    return list(next((layer.lora_A.keys() for layer in _adapted(model)), ()))
+    """Names of the adapters on a model, whichever of its layers they sit on."""
+    return list(dict.fromkeys(name for layer in _adapted(model) for name in layer.lora_A))
+
+
+def check_rank(rank: int) -> None:
+    """Refuse a rank that is none, with a `ValueError`."""
+    if rank < 1 or int(rank) != rank:
+        raise ValueError(f"The rank is {rank}; give a whole number of at least 1.")
 
 
 def linear_layers(model) -> list[str]:
@@ -101,12 +108,10 @@ def use_adapter(loaded: Pretrained, name: str) -> None:
     Raises:
         ValueError: if there is none of that name.
     """
-    model, known = loaded.model, adapter_names(loaded.model)
-    if name not in known:
-        raise ValueError(f"No adapter {name!r}; there are {', '.join(known) or 'none'}.")
-    for layer in _adapted(model):
+    _check_known(loaded.model, name)
+    for layer in _adapted(loaded.model):
         layer.set_adapter(name)
-    _switch_head(model, name)
+    _switch_head(loaded.model, name)
 
 
 @contextmanager
@@ -141,8 +146,16 @@ def merge_adapter(loaded: Pretrained) -> None:
 
 
 def remove_adapter(loaded: Pretrained, name: str) -> None:
-    """Take one adapter off; layers that have no other become plain again."""
+    """Take one adapter off, its head with it; layers that have no other become plain again.
+
+    If it spoke, the first of the others speaks from now on. The body stays frozen.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
     model = loaded.model
+    _check_known(model, name)
+    spoke = _adapted(model)[0].active_adapters == [name]
     for key, module in list(model.named_modules()):
         if _is_adapted(module):
             module.delete_adapter(name)
@@ -150,6 +163,15 @@ def remove_adapter(loaded: Pretrained, name: str) -> None:
                 parent, _, last = key.rpartition(".")
                 setattr(model.get_submodule(parent), last, module.get_base_layer())
     getattr(model, "peft_config", {}).pop(name, None)
+    others = adapter_names(model)
+    if hasattr(model, "adapter_heads"):
+        owner, heads = model.adapter_heads
+        heads.pop(name, None)
+        model.adapter_heads = (None if owner == name else owner, heads)
+        if not others:
+            del model.adapter_heads
+    if spoke and others:
+        use_adapter(loaded, others[0])
 
 
 def _switch_head(model, name: str) -> None:
@@ -164,7 +186,22 @@ def _switch_head(model, name: str) -> None:
     model.adapter_heads = (name, heads)
 
 
-def _targets(model, targets: Iterable[str] | None) -> list[str]:
+def _check_known(model, name: str) -> None:
+    known = adapter_names(model)
+    if name not in known:
+        raise ValueError(f"No adapter {name!r}; there are {', '.join(known) or 'none'}.")
+
+
+def target_layers(model, targets: Iterable[str] | None = None) -> list[str]:
+    """Full names of the layers that an adapter with these targets sits on.
+
+    Args:
+        model: of `load_decoder` or `load_encoder`.
+        targets: as for `add_adapter`.
+
+    Raises:
+        ValueError: if the targets are one text, or one of them fits no layer of the blocks.
+    """
     if isinstance(targets, str):
         raise ValueError(f"targets={targets!r} is one text; give a list, such as [{targets!r}].")
     layers = linear_layers(model)

@@ -101,6 +101,11 @@ def load_decoder(
     shape = Shape(attention, nf4_settings(device) if nf4 else None, device)
     with quiet(), opened(choice, weights=pretrained) as (folder, tokenizer_folder):
         config = _config(choice, folder)
+        if nf4 and (not pretrained or own_head(config, LAST_TOKEN)):
+            raise ModelError(
+                f"{choice.source} cannot be kept in four bits: only the weights of a pre-trained "
+                "body are packed. Load it without nf4=True."
+            )
         if names:
             named = label_names is not None
             settle_labels(config, own_head(config, OWN_HEAD, LAST_TOKEN), names, named, choice)
@@ -108,6 +113,8 @@ def load_decoder(
         model, new = _build(choice, folder, config, task, pretrained, seed, shape)
     _settle_padding(model, tokenizer.pad_token_id)
     model = model.eval() if nf4 else model.eval().to(device)
+    if nf4 and names:
+        model.head.to(device)  # the body was packed where it is
     name = choice.name if pretrained else f"{choice.name}, random weights"
     loaded = Pretrained(tokenizer, model, name, choice.source, new)
     if echo:

@@ -194,6 +194,7 @@ def read_weights(
             **shape,
             **(storage or {}),
             output_loading_info=True,
+            use_safetensors=True,  # older forms of weights are unpacked, which could run code
             ignore_mismatched_sizes=True,
         )
     else:
@@ -212,8 +213,11 @@ def announcement(loaded: Pretrained, choice: Choice, pretrained: bool, labelled:
         labelled: whether the model has a head whose labels have names.
     """
     first = next(loaded.model.parameters())
-    size = sum(p.numel() for p in loaded.model.parameters())
-    kind = f"{loaded.name}: {size / 1e6:.1f} million parameters, float32, {first.device.type}."
+    packed = [p for p in loaded.model.parameters() if not p.is_floating_point()]
+    # In four bits, a number on the disk holds two parameters.
+    size = sum(p.numel() for p in loaded.model.parameters()) + sum(p.numel() for p in packed)
+    form = "NF4 and float32" if packed else "float32"
+    kind = f"{loaded.name}: {size / 1e6:.1f} million parameters, {form}, {first.device.type}."
     new = loaded.new_parameters
     if not pretrained:
         return f"{kind} All are random: this is the control."

@@ -1,6 +1,8 @@
 """The parts of a model by name, bottom to top, for `training.fit(freeze=...)`."""
 
-__all__ = ["blocks", "body_and_head", "freeze_below"]
+__all__ = ["blocks", "body_and_head", "body_and_output", "check_body_and_output", "freeze_below"]
+
+REMEDY = 'Load a language model with load_decoder("lm"): GPT-2, Llama, Qwen.'
 
 
 def blocks(model) -> list[str]:
@@ -49,6 +51,53 @@ def body_and_head(model) -> tuple[list[str], list[str]]:
         else:
             head[name.partition(".")[0]] = True
     return list(body), list(head)
+
+
+def body_and_output(model):
+    """Give the body of a language model and the layer that predicts words, as modules.
+
+    Logits can be taken from the two apart, in slices or where they are wanted. Whether they are
+    the model's own is for `check_body_and_output`.
+
+    Raises:
+        ValueError: if the model predicts no words.
+    """
+    body = getattr(model, "get_decoder", lambda: None)()
+    output = getattr(model, "get_output_embeddings", lambda: None)()
+    if body is None or output is None:
+        raise ValueError(
+            f"A {type(model).__name__} predicts no words, so a text has no loss. {REMEDY}"
+        )
+    return body, output
+
+
+def check_body_and_output(model, ids=(1, 2, 3)) -> None:
+    """Refuse a language model that does more than its body and its output layer.
+
+    Some bend or scale their logits after the last layer (Gemma 2, Granite) or put something before
+    the first (prompt tuning): a few tokens are read in both ways to see it.
+
+    Args:
+        model: of `load_decoder()`.
+        ids: the tokens to read.
+
+    Raises:
+        ValueError: if the two ways differ, or the model predicts no words.
+    """
+    import torch
+
+    body, output = body_and_output(model)
+    was_training, tokens = model.training, {"use_cache": False}
+    tokens["input_ids"] = torch.tensor([list(ids)], device=output.weight.device)
+    model.eval()
+    with torch.no_grad():
+        whole = model(**tokens).logits[:, -1]
+        apart = output(body(**tokens).last_hidden_state[:, -1])
+    model.train(was_training)
+    # A training that failed gives no numbers both ways; what sums the losses will say so.
+    if not torch.allclose(whole.float(), apart.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
+        kind = type(model).__name__
+        raise ValueError(f"The logits of a {kind} are not its output layer's alone. {REMEDY}")
 
 
 def freeze_below(model, trained_blocks: int | str | None) -> list[str]:

@@ -10,17 +10,25 @@ from helpers.course.finetune.data import passages
 from helpers.course.finetune.folder import load, open_folder
 from helpers.data import tokenise
 from helpers.files import write_text
-from helpers.tables import TableError, load_chat, spans
+from helpers.tables import TableError, spans
 from helpers.tables.rows import read_delimited, read_json_lines
 from helpers.tables.text import read_text
 
 __all__ = ["answer", "predict", "read_inputs"]
 
-AT_ONCE = 256  # inputs; memory stays small however long the file is
+AT_ONCE = 256  # inputs; what is computed for them is let go before the next
 
 
-def answer(folder: Path | str, inputs: list, base: str | None = None) -> list[dict]:
+def answer(
+    folder: Path | str, inputs: list, base: str | None = None, max_new_tokens: int = 60
+) -> list[dict]:
     """Answer texts (or chats) with the model in a folder.
+
+    Args:
+        folder: the `--output` of `course finetune`.
+        inputs: texts; for a chat model also lists of messages.
+        base: as for `load`.
+        max_new_tokens: where a written answer is cut.
 
     Returns:
         One dict an input: `label` and `probability`; `entities` (dicts of `text`, `type`, `start`,
@@ -36,13 +44,15 @@ def answer(folder: Path | str, inputs: list, base: str | None = None) -> list[di
             raise ValueError(f"Text {i + 1} is empty; give it words, or take it out.")
     model, answers = load(folder, base), []
     for start in range(0, len(inputs), AT_ONCE):
-        answers += _answers(model, card, inputs[start : start + AT_ONCE])
+        chunk = inputs[start : start + AT_ONCE]
+        answers += _answers(model, card, chunk, max_new_tokens)
     return answers
 
 
 def predict(
     folder: Path | str, text: str | None = None, file: Path | str | None = None,
     output: Path | str | None = None, *, column: str = "text", base: str | None = None,
+    encoding: str = "utf-8", max_new_tokens: int = 60,
     echo: Callable[[str], object] = print,
 ) -> int:  # fmt: skip
     """Answer one text or a file, and print or write the answers; returns an exit code.
@@ -54,19 +64,24 @@ def predict(
         output: where to write: .csv or .jsonl; without it answers are printed.
         column: of the texts.
         base: as for `load`.
+        encoding: of the file.
+        max_new_tokens: where a written answer is cut.
         echo: told each answer.
 
     Raises:
-        ValueError: if neither or both of text and file are given, or the output has another suffix.
+        ValueError: if neither or both of text and file are given, the output has another suffix, or
+            it exists.
         TableError: if the file cannot be read or lacks the column.
     """
     if (text is None) == (file is None):
         raise ValueError('Give a text, as in `course predict out "a text"`, or --file, not both.')
     if output and Path(output).suffix.lower() not in (".csv", ".jsonl"):
         raise ValueError(f"The output {output} is neither .csv nor .jsonl; name it so.")
+    if output and Path(output).exists():
+        raise ValueError(f"There is a file {output} already. Choose another --output.")
     task = open_folder(folder)["task"]
-    inputs = [text] if file is None else read_inputs(file, column, task)
-    answers = answer(folder, inputs, base)
+    inputs = [text] if file is None else read_inputs(file, column, task, encoding)
+    answers = answer(folder, inputs, base, max_new_tokens)
     if output:
         write_text(Path(output), _as_table(answers, Path(output).suffix.lower()))
         echo(f"{len(answers):,} answers written to {output}.")
@@ -76,14 +91,16 @@ def predict(
     return 0
 
 
-def read_inputs(path: Path | str, column: str = "text", task: str = "classification") -> list:
+def read_inputs(
+    path: Path | str, column: str = "text", task: str = "classification", encoding: str = "utf-8"
+) -> list:
     """Read the texts of a file: a column of a table, or the lines (`text`: passages) of a .txt.
 
     Raises:
         TableError: if the file cannot be read, or has no such column.
     """
     path = Path(path)
-    content, suffix = read_text(path), path.suffix.lower()
+    content, suffix = read_text(path, encoding), path.suffix.lower()
     if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson"):
         if task == "text":
             return passages(content)
@@ -93,8 +110,8 @@ def read_inputs(path: Path | str, column: str = "text", task: str = "classificat
     else:
         rows = read_json_lines(path, content)
         columns = list(dict.fromkeys(key for row in rows for key in row.values))
-        if task == "chat" and columns == ["messages"]:
-            return [_question(chat) for chat in load_chat(path).dataset["messages"][:]]
+        if task == "chat" and "messages" in columns:
+            return [_question(row, f"{path.name}, {row.place}") for row in rows]
     if column not in columns:
         raise TableError(
             f"{path.name} has no column {column!r}; it has {', '.join(columns)}. Name the one with "
@@ -108,11 +125,21 @@ def read_inputs(path: Path | str, column: str = "text", task: str = "classificat
     return texts
 
 
-def _question(chat: list[dict]) -> list[dict]:
+def _question(row, place: str) -> list[dict]:
+    """A chat up to where the assistant's turn is; an answer that is there is not shown."""
+    chat = row.values.get("messages")
+    said = isinstance(chat, list) and [m for m in chat if isinstance(m, dict)]
+    if not said or not all(
+        isinstance(m.get(key), str) for m in chat for key in ("role", "content")
+    ):
+        raise TableError(
+            f'{place}: "messages" is no list of messages with "role" and "content". Write it as in '
+            "the file that the model was trained on."
+        )
     return chat[:-1] if chat[-1]["role"] == "assistant" else chat
 
 
-def _answers(model, card: dict, inputs: list) -> list[dict]:
+def _answers(model, card: dict, inputs: list, max_new_tokens: int) -> list[dict]:
     if card["task"] == "classification":
         table = model.probabilities(inputs)
         return [
@@ -129,7 +156,7 @@ def _answers(model, card: dict, inputs: list) -> list[dict]:
             for text, row, found in zip(inputs, places, tags, strict=True)
         ]
     shown = [item if isinstance(item, str) else item[-1]["content"] for item in inputs]
-    written = model.write(inputs)
+    written = model.write(inputs, max_new_tokens)
     return [{"text": t, "generated": w} for t, w in zip(shown, written, strict=True)]
 
 

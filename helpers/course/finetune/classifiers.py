@@ -2,28 +2,29 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from helpers import evaluation, pretrained, training
 from helpers.course.finetune.parallel import shared_logits
 from helpers.course.finetune.settings import num_epochs_for
-from helpers.experiments.bert import rate_for
 from helpers.pretrained.adapter_files import load_adapter, save_adapter
 from helpers.pretrained.adapters import add_adapter
 from helpers.runtime import Profile, usable_precision
 from helpers.training.loop import device_of
 
-__all__ = ["AdaptedClassifier", "EncoderClassifier", "Tagger", "fit_rows"]
+__all__ = ["AdaptedClassifier", "EncoderClassifier", "Tagger", "best_device", "fit_rows"]
 
-SAVE_STEPS = 200  # between checkpoints, at most
+FEW_STEPS, SAVE_STEPS = 20, 200  # between checkpoints: at least, for they are large; at most
 QUESTION = "\nLabel:"  # stands after each text, so that the last token is always the same
 
 
 def fit_rows(loaded, rows, settings: dict, seed: int, freeze=(), **options) -> training.FitResult:
     """Train what is free of a model on rows, with settings of `default_settings`."""
     if "output_dir" in options:  # a long epoch must not be lost as a whole
-        options["save_steps"] = min(SAVE_STEPS, -(-len(rows) // settings["batch_size"]))
+        steps = -(-len(rows) // settings["batch_size"])  # an epoch
+        options["save_steps"] = min(SAVE_STEPS, max(FEW_STEPS, steps))
     return training.fit(
         loaded.model, rows, num_epochs=num_epochs_for(len(rows), settings), freeze=freeze,
         learning_rate=settings["learning_rate"], batch_size=settings["batch_size"], seed=seed,
@@ -38,6 +39,7 @@ class _Neural:
 
     loaded: pretrained.Pretrained
     max_length: int
+    head: ClassVar[str] = "classification"
 
     def sizes(self) -> tuple[int, int]:
         """Trained parameters, and all."""
@@ -45,9 +47,22 @@ class _Neural:
 
     def _fit_all_blocks(self, rows, settings: dict, seed: int, options: dict):
         model = self.loaded.model
-        settings = {**settings, "learning_rate": rate_for(model.config, settings["learning_rate"])}
         freeze = pretrained.freeze_below(model, len(pretrained.blocks(model)))
         return fit_rows(self.loaded, rows, settings, seed, freeze, **options)
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer."""
+        self.loaded.tokenizer.save_pretrained(folder)
+        self.loaded.model.save_pretrained(folder)
+
+    @classmethod
+    def load(cls, folder: Path, card: dict, base=None):
+        """Read what `save` wrote; it needs no base."""
+        loaded = pretrained.load_encoder(
+            cls.head, label_names=card["label_names"], source=folder.resolve(), echo=None,
+            device=best_device(),
+        )  # fmt: skip
+        return cls(loaded, card["settings"]["max_length"])
 
 
 class EncoderClassifier(_Neural):
@@ -77,19 +92,6 @@ class EncoderClassifier(_Neural):
 
         logits = shared_logits(self.loaded, self.rows(texts))
         return softmax(logits.astype(np.float64), axis=1)
-
-    def save(self, folder: Path) -> None:
-        """Write model and tokenizer."""
-        self.loaded.tokenizer.save_pretrained(folder)
-        self.loaded.model.save_pretrained(folder)
-
-    @classmethod
-    def load(cls, folder: Path, card: dict, base=None):
-        """Read what `save` wrote; it needs no base."""
-        loaded = pretrained.load_encoder(
-            label_names=card["label_names"], source=folder, echo=None, device=_device()
-        )
-        return cls(loaded, card["settings"]["max_length"])
 
 
 class AdaptedClassifier(EncoderClassifier):
@@ -130,7 +132,7 @@ class AdaptedClassifier(EncoderClassifier):
     def load(cls, folder: Path, card: dict, base=None):
         """Put the adapter on its base, or refuse another."""
         loaded = pretrained.load_decoder(
-            "classification", label_names=card["label_names"], echo=None, device=_device(),
+            "classification", label_names=card["label_names"], echo=None, device=best_device(),
             source=base or card["base"]["source"],
         )  # fmt: skip
         load_adapter(loaded, folder)
@@ -139,6 +141,8 @@ class AdaptedClassifier(EncoderClassifier):
 
 class Tagger(_Neural):
     """An encoder, all of its blocks tuned, with a head on the first piece of each word."""
+
+    head = "tokens"
 
     @classmethod
     def start(cls, names: list[str], settings: dict, profile: Profile, seed: int, base=None):
@@ -171,21 +175,9 @@ class Tagger(_Neural):
         logits = shared_logits(self.loaded, rows)
         return [[self.names[i] for i in row] for row in pretrained.word_predictions(logits, rows)]
 
-    def save(self, folder: Path) -> None:
-        """Write model and tokenizer."""
-        self.loaded.tokenizer.save_pretrained(folder)
-        self.loaded.model.save_pretrained(folder)
 
-    @classmethod
-    def load(cls, folder: Path, card: dict, base=None):
-        """Read what `save` wrote; it needs no base."""
-        loaded = pretrained.load_encoder(
-            "tokens", label_names=card["label_names"], source=folder, echo=None, device=_device()
-        )
-        return cls(loaded, card["settings"]["max_length"])
-
-
-def _device() -> str:
+def best_device() -> str:
+    """A GPU if there is one."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

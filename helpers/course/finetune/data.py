@@ -76,8 +76,14 @@ class Data:
         return max(self.counts().values()) / len(self)
 
 
-def guess_task(path: str | Path) -> str:
+def guess_task(
+    path: str | Path, text: str = "text", label: str = "label", encoding: str = "utf-8"
+) -> str:
     """Tell from a file's name and beginning what it is for.
+
+    Args:
+        path: the file.
+        text, label, encoding: as for `read`.
 
     Returns:
         `"ner"` for lines that end in entity tags, `"chat"` for JSON lines of messages, `"text"`
@@ -91,13 +97,13 @@ def guess_task(path: str | Path) -> str:
     if suffix in (".csv", ".tsv"):
         return "classification"
     if suffix in (".jsonl", ".ndjson"):
-        first = next((line for line in read_text(path).split("\n") if line.strip()), "")
+        first = next((line for line in read_text(path, encoding).split("\n") if line.strip()), "")
         try:
             keys = set(json.loads(first))
         except (ValueError, TypeError):
             keys = set()
-        return "chat" if keys & CHAT_KEYS and not {"text", "label"} <= keys else "classification"
-    lines = [line.split() for line in read_text(path).splitlines()[:400] if line.strip()]
+        return "chat" if keys & CHAT_KEYS and not {text, label} <= keys else "classification"
+    lines = [line.split() for line in read_text(path, encoding).splitlines()[:400] if line.strip()]
     tagged = sum(len(columns) > 1 and bool(TAG.fullmatch(columns[-1])) for columns in lines)
     if tagged > 0.8 * len(lines):
         return "ner"
@@ -121,7 +127,7 @@ def read(
         TableError: naming the places in the file and the remedy; also for too few examples.
         ValueError: for an unknown task.
     """
-    task = task or guess_task(path)
+    task = task or guess_task(path, text, label, encoding)
     if task not in TASKS:
         raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
     if task == "classification":

@@ -18,6 +18,7 @@ from helpers.runtime import versions
 __all__ = ["CARD", "FolderError", "figures", "is_complete", "load", "open_folder", "save"]
 
 CARD, METRICS, README = "course.json", "metrics.json", "README.md"
+RUN = "run.json"  # in checkpoints: what was ordered, to refuse going on with another
 FORMAT = 1
 KEYS = {"format", "task", "method", "label_names", "base", "settings", "files"}
 UNPACKING = (".pkl", ".pickle", ".joblib", ".bin", ".pt", ".pth", ".ckpt")  # could run code
@@ -37,7 +38,7 @@ def save(
         trained: the model.
         parts: what it was trained and tested on.
         tested: what `test_once` gave.
-        folder: made if needed; nothing else should be in it.
+        folder: made if needed; nothing else may be in it than an earlier model, which is replaced.
         data: the whole data set, for the card.
         name: of the model on its card; the folder's without it.
 
@@ -45,12 +46,17 @@ def save(
         The folder.
 
     Raises:
-        ValueError: if the model is a baseline, which is not kept.
+        ValueError: if the model is a baseline, which is not kept, or the folder holds other files.
     """
     folder = Path(folder)
     if not hasattr(trained.model, "save"):
         raise ValueError(f"{trained.method!r} is a baseline and not kept; save a trained method.")
     folder.mkdir(parents=True, exist_ok=True)
+    strange = [path.name for path in folder.iterdir() if path.name != "checkpoints"]
+    if strange and not is_complete(folder) and not (folder / "checkpoints" / RUN).is_file():
+        raise ValueError(
+            f"{folder} holds other files, such as {strange[0]}. Choose another folder."
+        )
     (folder / CARD).unlink(missing_ok=True)  # incomplete until everything is written
     with quiet():
         trained.model.save(folder)
@@ -64,7 +70,8 @@ def save(
         "files": {path.name: _sha256(path) for path in files if path.name != README},
     }  # fmt: skip
     write_text(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if (folder / "checkpoints" / RUN).is_file():
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return folder
 
 
@@ -127,6 +134,22 @@ def open_folder(folder: Path | str) -> dict:
     if lacking or card["format"] != FORMAT:
         what = f"lacks {', '.join(sorted(lacking))}" if lacking else "is of another version"
         raise FolderError(f"{folder / CARD} {what}. Use the version of the course that wrote it.")
+    if not isinstance(card["files"], dict) or not any(
+        n.endswith(".safetensors") for n in card["files"]
+    ):
+        raise FolderError(f"{folder / CARD} names no weights. Train again.")
+    _check_files(folder, card)
+    return card
+
+
+def _check_files(folder: Path, card: dict) -> None:
+    """Refuse weights that could run code, and files that are not as they were saved."""
+    for path in folder.iterdir():
+        if path.suffix in UNPACKING:
+            raise FolderError(
+                f"{folder} holds {path.name}, which this tool never writes: unpacking it could run "
+                "code. Take it out."
+            )
     for name, wanted in card["files"].items():
         path = folder / name
         if Path(name).name != name or path.suffix in UNPACKING:
@@ -137,7 +160,6 @@ def open_folder(folder: Path | str) -> dict:
             raise FolderError(
                 f"{folder} is damaged: {name} is not what was saved. Copy the folder again."
             )
-    return card
 
 
 def load(folder: Path | str, base: str | None = None):

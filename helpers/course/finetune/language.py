@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import evaluation, pretrained, training
-from helpers.course.finetune.classifiers import fit_rows
+from helpers import evaluation, instructing, pretrained, training
+from helpers.course.finetune.classifiers import best_device, fit_rows
 from helpers.course.finetune.parallel import gathered, my_share
 from helpers.pretrained.adapter_files import load_adapter, save_adapter
 from helpers.pretrained.adapters import adapter_off, add_adapter
 from helpers.prompting import generate
 from helpers.runtime import Profile
+from helpers.training.batches import IGNORED
 
 __all__ = ["ChatModel", "ProseModel"]
 
-IGNORED = -100
 BATCH = 4  # rows at once in an evaluation; logits over all words are large
 TEMPLATE = "chat_template.jinja"  # where tokenizers save it
 PLAIN = (
@@ -69,7 +69,8 @@ class ProseModel:
             return _shared(self._losses, items)
 
     def _losses(self, items: list) -> np.ndarray:
-        return evaluation.document_losses(self.loaded, items)
+        most = min(512, self.loaded.tokenizer.model_max_length - 1)
+        return evaluation.document_losses(self.loaded, items, most)
 
     def write(self, prompts: list, max_new_tokens: int = 60) -> list[str]:
         """Go on from each prompt with the likeliest words."""
@@ -83,12 +84,9 @@ class ProseModel:
     @classmethod
     def load(cls, folder: Path, card: dict, base=None):
         """Put the adapter on its base, or refuse another."""
-        import torch
-
         loaded = pretrained.load_decoder(
-            source=base or card["base"]["source"], echo=None,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-        )  # fmt: skip
+            source=base or card["base"]["source"], echo=None, device=best_device()
+        )
         load_adapter(loaded, folder)
         return cls(loaded, card["settings"]["max_length"])
 
@@ -140,23 +138,10 @@ class ChatModel(ProseModel):
         return self.loaded.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     def _losses(self, items):
-        import torch
+        from datasets import Dataset
 
-        model, found = self.loaded.model.eval(), []
-        with torch.no_grad():
-            for start in range(0, len(items), BATCH):
-                batch = training.pad_batch(
-                    [self._row(chat) for chat in items[start : start + BATCH]], self.loaded.pad_id
-                )
-                batch = {key: value.to(model.device) for key, value in batch.items()}
-                labels = batch.pop("labels")[:, 1:]  # (B, T - 1)
-                logits = model(**batch).logits[:, :-1].float()  # (B, T - 1, words)
-                nll = torch.nn.functional.cross_entropy(
-                    logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
-                )
-                tokens = (labels != IGNORED).sum(dim=1)
-                found += torch.stack([nll.sum(dim=1), tokens], dim=1).cpu().tolist()
-        return np.array(found)
+        rows = Dataset.from_list([self._row(chat) for chat in items])
+        return instructing.answer_losses(self.loaded, rows, BATCH)
 
     def write(self, prompts, max_new_tokens=60):
         """Answer each chat, or each text as a user's only message."""

@@ -25,6 +25,7 @@ PARTS = {
 FEATURES = (("words",), ("words", "characters"))
 STRENGTHS = (1.0, 3.0, 10.0, 30.0)
 MOST_ROWS = 4_000  # in the cross-validation
+FEWEST = 5  # rows of a class among them, if it has so many
 MOST_CHARACTERS = 4_000_000  # in texts, up to which pieces of words are counted
 
 
@@ -123,7 +124,7 @@ def cross_validate(texts: list[str], labels: list[int], seed: int = 0) -> CrossV
     from sklearn.model_selection import StratifiedKFold
 
     y = np.array(labels)
-    rows = np.random.default_rng(seed).permutation(len(y))[:MOST_ROWS]
+    rows = _drawn(y, np.random.default_rng(seed).permutation(len(y)))
     y, texts = y[rows], [texts[i] for i in rows]
     fewest = min(np.bincount(y)[np.unique(y)])
     folds = StratifiedKFold(max(2, min(5 if len(y) < 1_500 else 3, fewest)), shuffle=True,
@@ -142,6 +143,17 @@ def cross_validate(texts: list[str], labels: list[int], seed: int = 0) -> CrossV
     tried = {key: float((p.argmax(axis=1) == y).mean()) for key, p in found.items()}
     best = max(tried, key=lambda key: (tried[key], -key[1]))
     return CrossValidated(*best, tried[best], found[best], rows, tried)
+
+
+def _drawn(y: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Numbers of at most about `MOST_ROWS` rows, in an order, a few of every class among them."""
+    if len(y) <= MOST_ROWS:
+        return order
+    kept = np.zeros(len(y), bool)
+    for label in np.unique(y):
+        of_class = order[y[order] == label]
+        kept[of_class[: max(FEWEST, round(MOST_ROWS * len(of_class) / len(y)))]] = True
+    return order[kept[order]]
 
 
 def fit_linear(

@@ -101,7 +101,7 @@ def gathered(share: dict) -> dict:
 def shared_logits(loaded, rows) -> np.ndarray:
     """Logits of all rows, each computed by one process: (rows, ...)."""
     share = list(my_share(len(rows)))
-    if len(share) == len(rows):
+    if place()[1] == 1:
         return training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id)
     found = {}
     if share:

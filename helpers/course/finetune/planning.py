@@ -1,18 +1,20 @@
 """What a run would cost, before it starts: arithmetic to be done over the speed of this machine."""
 
+import math
 from dataclasses import dataclass
 
-from helpers.course.finetune.settings import LANGUAGE_TASKS, default_settings, num_epochs_for
+from helpers.course.finetune.settings import LANGUAGE_TASKS, num_epochs_for, settings_for
 from helpers.course.finetune.splitting import Parts
 from helpers.runtime import Profile
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "memory_table"]
 
 # Of the speed of a large matrix product, what training and reading reach with short texts.
 USED = {"encoder": 0.2, "lora": 0.5}  # the encoder's matrices are small
 PROGRAM = 700e6  # bytes of Python with torch and transformers loaded
 LINEAR_CHARACTERS = 12_000  # a second, over all fits of the cross-validation
 SAMPLE = 500
+SIZES = (0.022, 0.135, 0.4, 1.7, 7, 13, 65)  # billions of parameters: MiniLM, SmolLM2, ...
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,15 @@ def estimate(
     if method == "linear":
         how = f"{letters:,} characters, at a rate measured on two cores"
         return Estimate(method, letters / LINEAR_CHARACTERS / 60, PROGRAM + 150 * letters, how)
-    settings = default_settings(data.task, method, data, profile)
-    settings |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    settings = settings_for(data.task, method, data, profile, overrides)
     tokenizer, body, total, width, layers, words = _base(data.task, method, profile, base)
     tokens = _tokens(tokenizer, data, settings["max_length"])
     held = tokens / len(data) * (len(parts.validation) + parts.test_size)
     adapter = method == "lora"
     # Two operations a weight forward, two for the gradient of inputs, two for that of weights.
     head = width * words if data.task in LANGUAGE_TASKS else 0
-    flops = (4 if adapter else 6) * (body + head) * tokens * num_epochs_for(len(data), settings)
+    rows = math.ceil(tokens / settings["max_length"]) if data.task == "text" else len(data)
+    flops = (4 if adapter else 6) * (body + head) * tokens * num_epochs_for(rows, settings)
     flops += 2 * (body + head) * held * (2 if data.task in LANGUAGE_TASKS else 1)
     peak = _gflops(profile)
     speed = peak * 1e9 * USED[method]
@@ -72,6 +74,25 @@ def estimate(
     memory += positions * (layers * width * 80 + (words * 12 if head else 0))
     how = f"{tokens:,.0f} tokens an epoch, {peak:.0f} GFLOP/s measured in a product"
     return Estimate(method, flops / speed / 60, memory, how)
+
+
+def memory_table() -> str:
+    """What training needs by the size of the base, as in notebook 7, in Markdown: GB.
+
+    Weights, gradients and AdamW; activations come on top. Adapters have 0.7 % of the base's
+    parameters, as that of SmolLM2-135M at rank 8.
+    """
+    nf4 = 0.5 + 1 / 64 + 4 / (64 * 256)  # bytes a weight: four bits, and scales of two levels
+    ways = {"all weights": (0, 16, 1), "`--method lora`": (4, 16, 0.007)}
+    ways |= {"LoRA on 16 bits": (2, 16, 0.007), "QLoRA (NF4)": (nf4, 16, 0.007)}
+    lines = [f"| parameters of the base | {' | '.join(ways)} |", "|---:" * (len(ways) + 1) + "|"]
+    for billions in SIZES:
+        cells = [
+            f"{billions * (frozen + share * trained):,.1f}"
+            for frozen, trained, share in ways.values()
+        ]
+        lines.append(f"| {billions:g} billion | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _base(task: str, method: str, profile: Profile, base: str | None):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from helpers.course.finetune import parallel
 from helpers.course.finetune.data import Data, guess_task, read
-from helpers.course.finetune.folder import CARD, is_complete, save
+from helpers.course.finetune.folder import CARD, RUN, is_complete, save
 from helpers.course.finetune.planning import estimate
-from helpers.course.finetune.settings import METHODS, check_method
+from helpers.course.finetune.settings import METHODS, check_method, settings_for
 from helpers.course.finetune.splitting import Parts, split
 from helpers.course.finetune.trained import baseline, test_once, train
 from helpers.files import write_text
@@ -17,8 +17,6 @@ from helpers.pretrained.loading import quiet
 from helpers.runtime import PROFILES, Profile
 
 __all__ = ["Order", "finetune"]
-
-RUN = "run.json"  # in the checkpoints' folder: what was ordered, to refuse going on with another
 
 
 @dataclass
@@ -54,7 +52,8 @@ class Order:
 
     def fingerprint(self) -> dict:
         """What has to be the same for a run to be gone on with."""
-        kept = ("method", "task", "text", "label", "seed", "test_size", "base", "settings")
+        kept = ("method", "task", "text", "label", "encoding", "seed", "test_size", "base",
+                "settings")  # fmt: skip
         content = hashlib.sha256(Path(self.data).read_bytes()).hexdigest()
         return {key: getattr(self, key) for key in kept} | {
             "data": content, "profile": self.profile.name,
@@ -72,10 +71,14 @@ def finetune(order: Order) -> int:
             AssetError are told by the command line in the same way.
     """
     say = print if parallel.is_writer() else lambda line: None
-    order.task = order.task or guess_task(order.data)
+    order.task = order.task or guess_task(order.data, order.text, order.label, order.encoding)
     order.method = order.method or METHODS.get(order.task, ("",))[0]
     data = read(order.data, order.task, text=order.text, label=order.label, encoding=order.encoding)
     check_method(order.task, order.method)
+    if order.base and order.method == "linear":
+        raise ValueError(
+            "A linear model has no base. Leave out --base, or choose another --method."
+        )
     if order.resume and is_complete(order.output):
         say(f"{order.output} is finished already; nothing to do.")
         return 0
@@ -84,6 +87,7 @@ def finetune(order: Order) -> int:
     say(data.summary)
     parts = split(data, order.test_size)
     say(parts.report())
+    settings_for(order.task, order.method, parts.train, order.profile, order.settings)  # or refuse
     if order.dry_run:
         say(estimate(parts, order.method, order.profile, order.base, order.settings).report())
         return 0

@@ -5,7 +5,14 @@ import math
 from helpers.course.finetune.data import Data
 from helpers.runtime import Profile
 
-__all__ = ["LANGUAGE_TASKS", "METHODS", "check_method", "default_settings", "num_epochs_for"]
+__all__ = [
+    "LANGUAGE_TASKS",
+    "METHODS",
+    "check_method",
+    "default_settings",
+    "num_epochs_for",
+    "settings_for",
+]
 
 METHODS = {
     "classification": ("linear", "encoder", "lora"),
@@ -28,6 +35,7 @@ MANY = ((5_000, 3), (20_000, 2), (100_000, 1))  # from so many examples, at most
 LENGTHS = (64, 128, 256, 512)  # tokens read of a text
 LONGEST = {"smoke": 64, "cpu": 256, "gpu": 512}
 WINDOW = 128  # tokens in a row of running text
+LEAST = {"num_epochs": 1, "min_steps": 1, "batch_size": 1, "max_length": 8, "rank": 1}
 
 
 def check_method(task: str, method: str) -> None:
@@ -62,6 +70,29 @@ def default_settings(task: str, method: str, train: Data, profile: Profile) -> d
     if profile.name == "smoke":
         chosen |= {"num_epochs": 1, "min_steps": 4}
     return chosen | {"max_length": _length(task, train, profile)}
+
+
+def settings_for(
+    task: str, method: str, train: Data, profile: Profile, overrides: dict | None = None
+) -> dict:
+    """The settings of a run: the defaults, and what is wanted otherwise.
+
+    Raises:
+        ValueError: for a setting that the method does not have, or a number that makes no sense.
+    """
+    settings = default_settings(task, method, train, profile)
+    wanted = {key: value for key, value in (overrides or {}).items() if value is not None}
+    unknown = [key for key in wanted if key not in settings]
+    if unknown:
+        known = ", ".join(settings) or "none: it chooses for itself"
+        raise ValueError(f"{method!r} has no setting {unknown[0]!r}; it has {known}.")
+    for key, value in wanted.items():
+        least = LEAST.get(key, 0)
+        if value < least or (value == 0 and least == 0):
+            raise ValueError(
+                f"{key} is {value}; give {f'at least {least}' if least else 'more than 0'}."
+            )
+    return settings | wanted
 
 
 def num_epochs_for(rows: int, settings: dict) -> int:

@@ -1,5 +1,6 @@
 """Train, validation and test by a rule that looks at the texts alone, and a test opened once."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,7 +63,7 @@ def split(data: Data, test_size: float = 0.2) -> Parts:
 
     Args:
         data: what `read` gave.
-        test_size: share of the examples for test, and again for validation; below 0.5.
+        test_size: share of the examples for test, and again for validation; below 0.45.
 
     Raises:
         ValueError: if the share makes no sense, or leaves too little.
@@ -140,4 +141,13 @@ def _part_near(data: Data, parts: dict) -> tuple[set[int], list[str]]:
     for name in ("train", "validation"):
         if not set(parts[name]) - near:
             raise ValueError(f"All texts of {name} are near copies of others: collect more kinds.")
+    if data.task == "classification":
+        left = Counter(data.labels[i] for i in set(parts["train"]) - near)
+        for label in sorted({data.labels[i] for i in parts["train"]}):
+            if left[label] < 2:
+                raise ValueError(
+                    f"Of {data.label_names[label]!r} {left[label]} texts would be left to train "
+                    "on: the others are near copies of held-out ones. Collect more kinds, or leave "
+                    "that class out."
+                )
     return near, note

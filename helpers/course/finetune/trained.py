@@ -10,7 +10,7 @@ import numpy as np
 from helpers import evaluation
 from helpers.course.finetune.data import Data
 from helpers.course.finetune.parallel import is_spread, meet, whole_state
-from helpers.course.finetune.settings import check_method, default_settings
+from helpers.course.finetune.settings import check_method, settings_for
 from helpers.course.finetune.splitting import Parts
 from helpers.runtime import Profile
 from helpers.training.loop import device_of
@@ -193,17 +193,15 @@ def train(
 
     profile, data = profile or PROFILES["cpu"], parts.train
     check_method(data.task, method)
-    settings = default_settings(data.task, method, data, profile)
-    overrides = {key: value for key, value in overrides.items() if value is not None}
-    unknown = sorted(overrides.keys() - settings.keys())
-    if unknown:
-        known = ", ".join(settings) or "none"
-        raise ValueError(f"{method!r} has no setting {unknown[0]!r}; it has {known}.")
-    settings |= overrides
+    settings = settings_for(data.task, method, data, profile, overrides)
     if method == "linear":
         return _train_linear(parts, seed, profile)
     kind, start = class_of(data.task, method), (data.label_names, settings, profile, seed, base)
     model = kind.start(*start)
+    if method == "encoder" and overrides.get("learning_rate") is None:  # ours is MiniLM's
+        from helpers.experiments.bert import rate_for
+
+        settings["learning_rate"] = rate_for(model.loaded.model.config, settings["learning_rate"])
     meet(device_of(model.loaded.model))
     options = {} if checkpoints is None else {"output_dir": checkpoints, "resume": resume}
     result = model.fit(data.items, data.labels, settings, seed, **options)

@@ -45,7 +45,7 @@ def try_methods(
         methods: some of those of the task; all without.
         seed, profile: as for `train`.
         echo: told a line a method as soon as it is trained; None for silence.
-        settings: for all methods that have them, such as `base`.
+        settings: for every method but the linear one, as for `train`.
     """
     order = METHODS[parts.train.task]
     tried: list[Trained] = []
@@ -69,11 +69,13 @@ def best(tried: Sequence[Trained]) -> Trained:
     """The method to choose: the cheapest one that no dearer one beats for certain.
 
     A dearer method replaces the choice when its whole paired 95 % interval on validation lies
-    above: what cannot be told apart from luck is not worth its price.
+    above (of perplexity, below): what cannot be told apart from luck is not worth its price.
     """
     chosen = tried[0]
     for trained in tried[1:]:
-        if trained.validation.minus(chosen.validation).low > 0:
+        gain = trained.validation.minus(chosen.validation)
+        lower_is_better = trained.validation.metric == "perplexity"
+        if gain.high < 0 if lower_is_better else gain.low > 0:
             chosen = trained
     return chosen
 

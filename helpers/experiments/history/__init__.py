@@ -5,7 +5,16 @@ the rows of one ledger, so that yours and the reference stay apart.
 """
 
 from helpers.experiments.history.advice import Advice, Option, advise, option_at, options
-from helpers.experiments.history.claim import ADAPTED, BASE, FULL, LORA, MARGINS, Claim, Test
+from helpers.experiments.history.claim import (
+    ADAPTED,
+    BASE,
+    ELSEWHERE,
+    FULL,
+    LORA,
+    MARGINS,
+    Claim,
+    Test,
+)
 from helpers.experiments.history.claims import CLAIMS
 from helpers.experiments.history.evidence import CONTROLS, FEW, best_of, compare
 from helpers.experiments.history.lines import (
@@ -41,6 +50,7 @@ __all__ = [
     "BASE",
     "CLAIMS",
     "CONTROLS",
+    "ELSEWHERE",
     "ERA_NAMES",
     "FEW",
     "FILM_NER",

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from helpers.experiments.history.evidence import Measure
 from helpers.experiments.history.lines import ASKED
 
-__all__ = ["ADAPTED", "BASE", "FULL", "LORA", "MARGINS", "Claim", "Test", "beside"]
+__all__ = ["ADAPTED", "BASE", "ELSEWHERE", "FULL", "LORA", "MARGINS", "Claim", "Test", "beside"]
 
 LORA, FULL = "decoder + LoRA", "decoder, full fine-tuning"
 BASE = ("decoder, untouched", ASKED)
 """Names under which the decoder stands before any tuning, for what it knows besides reviews."""
 ADAPTED = "decoder, LoRA on the text of reviews"
 """The decoder after next-word prediction on film reviews; rows of task `"imdb_text"`."""
+ELSEWHERE = "decoder, LoRA on the text of news"
+"""The same after as much news: what any text would have brought."""
 MARGINS = {"perplexity": 0.10, "pairs": -0.05}
 """Fixed before anything was measured: what "preserved" allows (C11)."""
 

@@ -56,7 +56,8 @@ LATE = (
                 gain("tiny GPT, fine-tuned", "tiny GPT from scratch"),
             ),
         ),
-        "one application; how wide the range is was not measured",
+        "one application; how wide the range is was not measured; SmolLM2 of 2024 stands for GPT, "
+        "asked with the best of five prompts",
     ),
     Claim(
         "C10",
@@ -69,9 +70,11 @@ LATE = (
             Test("SmolLM2 with LoRA over asking", gain(LORA, BASE[::-1], second_labels=0)),
             beside("the same with 32 labels", gain(LORA, BASE[::-1], 32, second_labels=0)),
             beside("the same with 100 labels", gain(LORA, BASE[::-1], 100, second_labels=0)),
-            beside("all weights tuned, over asking", gain(FULL, BASE[::-1], second_labels=0)),
-            beside("LoRA over all weights tuned", gain(LORA, FULL)),
+            beside("top blocks tuned with 32 labels", gain(TOP, BASE[::-1], 32, second_labels=0)),
+            beside("all blocks tuned, over asking", gain(FULL, BASE[::-1], second_labels=0)),
+            beside("LoRA over all blocks tuned", gain(LORA, FULL)),
         ),
+        "small means 320 labels; asked with the best of five prompts; see the lines beside for 32",
     ),
     Claim(
         "C11",
@@ -87,9 +90,9 @@ LATE = (
                 gain(LORA, BASE, second_labels=0, task="minimal_pairs"),
                 above=MARGINS["pairs"],
             ),
-            beside("perplexity of news, all weights tuned", surprise(FULL, BASE), **KEPT),
+            beside("perplexity of news, all blocks tuned", surprise(FULL, BASE), **KEPT),
             beside(
-                "minimal pairs, all weights tuned",
+                "minimal pairs, all blocks tuned",
                 gain(FULL, BASE, second_labels=0, task="minimal_pairs"),
                 above=MARGINS["pairs"],
             ),
@@ -99,12 +102,13 @@ LATE = (
                 above=-0.05,
             ),
             beside(
-                "types of names, asked, all weights tuned",
+                "types of names, asked, all blocks tuned",
                 gain(FULL, BASE, second_labels=0, task="film_ner_types"),
                 above=-0.05,
             ),
         ),
-        "margins fixed beforehand: perplexity less than 10 % up, pairs less than 5 points down",
+        "margins fixed beforehand: perplexity less than 10 % up, pairs less than 5 points down; "
+        "the border of the types is borrowed from the pairs",
     ),
     Claim(
         "C12",
@@ -112,9 +116,10 @@ LATE = (
         "A study by Google found that fine-tuning an LLM improved the accuracy of sentiment "
         "analysis by 10 percent.",
         "7, 9",
-        "No source found for such a study. Neighbours: from about 68 to 90 on IMDB with 20 labels "
-        "and much unlabelled text, at Google (Xie et al. 2020); from 82.74 to 90.77 with 100 "
-        "labels (Sun et al. 2019); 11 % on average over tasks (Gao et al. 2021).",
+        "No source found for such a study. Neighbours, each a gain over ordinary fine-tuning: from "
+        "about 68 to 90 on IMDB with 20 labels and much unlabelled text, at Google (Xie et al. "
+        "2020); from 82.74 to 90.77 with 100 labels (Sun et al. 2019); 11 % on average over tasks "
+        "(Gao et al. 2021).",
         (
             Test(
                 "absolute: LoRA minus asking is 10 points or more",
@@ -144,6 +149,9 @@ LATE = (
         "Fine-tuning is integral to adapting LLMs to many applications.",
         "10",
         "One large model is usually adapted to many applications by fine-tuning (Hu et al. 2022, "
-        "section 1); instructions are followed because of it (Ouyang et al. 2022).",
+        "section 1). Foundation models are by definition such that can be adapted, by fine-tuning "
+        "for example (Bommasani et al. 2021). People preferred a model of 1.3 billion parameters, "
+        "fine-tuned on instructions and preferences, to GPT-3 with 175 billion (Ouyang et "
+        "al. 2022).",
     ),
 )

@@ -11,7 +11,6 @@ import numpy as np
 
 from helpers import evaluation
 from helpers.evaluation import Interval
-from helpers.evaluation.intervals import middle, resampled_means
 from helpers.experiments.history.results import REVIEWS, At, Results
 
 __all__ = [
@@ -81,8 +80,9 @@ def over_less_of_it(first: str, second: str, few: int = FEW, many: int = 6_398) 
         if None in pairs:
             return None
         gains = [np.subtract(*(side.astype(float) for side in pair)) for pair in pairs]
-        seeds = min(map(len, gains))
-        small, large = (gain[:seeds] for gain in gains)
+        small, large = gains
+        if min(map(len, gains)) > 1:  # a lone seed stands beside all of the other's
+            small, large = (gain[: min(map(len, gains))] for gain in gains)
         return Measured(evaluation.paired_difference(small, large, results.draws))
 
     return measure
@@ -148,16 +148,8 @@ def relative(
         a, b = (side != errors for side in pair)  # (seeds, items): what is counted
         if not b.any():
             return None
-        seeds, rng = len(a), np.random.default_rng(0)
-        means = resampled_means(np.concatenate([a, b]).astype(float), results.draws, rng)
-        picked = rng.integers(0, seeds, size=(results.draws, seeds))
-        above, below = (
-            np.take_along_axis(part, picked, axis=1).mean(axis=1)
-            for part in (means[:, :seeds], means[:, seeds:])
-        )
-        sign = -1 if errors else 1
-        changes = sign * (above / np.maximum(below, 1e-9) - 1)
-        value = sign * (a.mean() / b.mean() - 1)
-        return Measured(Interval(float(value), *middle(changes, 0.95)))
+        found = evaluation.paired_relative_change(a, b, results.draws)
+        fewer = Interval(-found.value, -found.high, -found.low)
+        return Measured(fewer if errors else found)
 
     return measure

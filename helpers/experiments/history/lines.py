@@ -46,8 +46,8 @@ SHORT = {
     "decoder, in context, calibrated": "shown examples",
     "decoder, top four": "GPT's top blocks",
     "decoder, linear probe": "GPT, frozen",
-    "decoder, fine-tuned": "all of GPT",
-    "decoder, full fine-tuning": "all of GPT",
+    "decoder, fine-tuned": "GPT, all blocks",
+    "decoder, full fine-tuning": "GPT, all blocks",
     "decoder + LoRA": "LoRA",
     "encoder, fine-tuned": "MiniLM",
     "encoder, top three": "MiniLM, half",
@@ -87,16 +87,16 @@ class Line:
 LINES = (
     Line("classical", "until 2010: counts", "NB-SVM", "NB-SVM"),
     Line(
-        "pretraining",
-        "2015: pre-trained LSTM",
-        "an LSTM that read IMDB, no label, first",
-        "LM-pre-trained LSTM",
-    ),
-    Line(
         "embeddings",
         "2014: word vectors",
         "a TextCNN on skip-gram vectors",
         "TextCNN, tuned skip-gram",
+    ),
+    Line(
+        "pretraining",
+        "2015: pre-trained LSTM",
+        "an LSTM that read IMDB, no label, first",
+        "LM-pre-trained LSTM",
     ),
     Line("bert", "2018: BERT", "MiniLM, fine-tuned", "encoder, fine-tuned"),
     Line(

@@ -85,6 +85,11 @@ class Results:
         rows = self.rows(at)
         return float(np.mean([row[key] for row in rows])) if rows else None
 
+    def median(self, at: At, key: str) -> float | None:
+        """Median over seeds, for seconds and memory: one disturbed run must not set the price."""
+        rows = self.rows(at)
+        return float(np.median([row[key] for row in rows])) if rows else None
+
     def pair(self, first: At, second: At) -> tuple[np.ndarray, np.ndarray] | None:
         """Outcomes of two places on the seeds that both have: (seeds, items, ...) each.
 

@@ -136,11 +136,11 @@ def report(verdict: Verdict) -> str:
 
 def overview(verdicts: Iterable[Verdict]) -> str:
     """One line a claim: kind, verdict, the marks of what decided it, and where it is met."""
-    lines = [f"{'':5}{'':12}{'kind':11} {'verdict':19} {'':4} met in notebook"]
+    lines = [f"{'':5}{'':12}{'kind':11} {'verdict':19} {'':5} met in notebook"]
     for verdict in verdicts:
         claim = verdict.claim
         marks = " ".join(MARKS[each.side] for each in verdict.deciding)
         lines.append(
-            f"{claim.id:5}{claim.era:12}{claim.kind:11} {verdict.says:19} {marks:4} {claim.where}"
+            f"{claim.id:5}{claim.era:12}{claim.kind:11} {verdict.says:19} {marks:5} {claim.where}"
         )
     return "\n".join(lines)

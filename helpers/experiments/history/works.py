@@ -22,7 +22,7 @@ SPANS = {
     "gpt": (2018, 2020),
     "lora": (2021, 2024),
 }
-"""From the first to the last work shown of each era."""
+"""From its first to its last work, by the year in which it was posted: LoRA in 2021."""
 
 WORKS = (
     Work("classical", 1993, "Pratt", "weights of another task"),
