@@ -300,7 +300,7 @@ def session(tmp_path):
     machine, shelf, origin = tmp_path / "machine", tmp_path / "shelf", tmp_path / "origin"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", machine], check=True)
     python = machine / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    ask = "import site; print(site.getsitepackages()[-1])"
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     found = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True)
     site = Path(found.stdout.strip())
     shelf.mkdir()

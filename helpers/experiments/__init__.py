@@ -86,6 +86,7 @@ class Method:
         smallest, largest: budgets, for what would take too long at all of them; None for all.
         only: budgets of its own, in the order in which they are run: for examples in a prompt,
             which are fewer than any of the task's, or to leave out some that take too long.
+        once: budgets at which it is run with one seed, where more would take too long.
         chosen_at: budgets of its own for choosing, where those of the task take too long.
         afterwards: `afterwards(run, method, corpus, cell) -> rows` looks at what a cell trained
             before it is let go; the rows join the cell's own in the ledger.
@@ -106,6 +107,7 @@ class Method:
     smallest: int | None = None
     largest: int | None = None
     only: tuple[int | str, ...] | None = None
+    once: tuple[int | str, ...] = ()
     chosen_at: tuple[int | str, ...] | None = None
     afterwards: Callable[..., list[dict]] | None = None
     afterwards_at: tuple[int | str, ...] = ()
@@ -126,6 +128,8 @@ class Method:
         if settled:
             return range(1)
         seeds = profile.seeds_for(budget)
+        if budget in self.once:
+            return seeds[:1]
         if self.heavy:
             return seeds[: 3 if self.task.size(budget) <= 1_000 else 1]
         return seeds

@@ -159,6 +159,7 @@ METHODS = (
         in_full,
         _rates(3e-5, 1e-4, 3e-4),
         only=(320, 1_000),
+        once=(1_000,),
         afterwards_at=(320,),
     ),
 )
