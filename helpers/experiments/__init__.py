@@ -86,7 +86,7 @@ class Method:
         smallest, largest: budgets, for what would take too long at all of them; None for all.
         only: budgets of its own, in the order in which they are run: for examples in a prompt,
             which are fewer than any of the task's, or to leave out some that take too long.
-        once: budgets at which it is run with one seed, where more would take too long.
+        once: budgets with one seed, where more would take too long.
         chosen_at: budgets of its own for choosing, where those of the task take too long.
         afterwards: `afterwards(run, method, corpus, cell) -> rows` looks at what a cell trained
             before it is let go; the rows join the cell's own in the ledger.
@@ -125,11 +125,9 @@ class Method:
     def seeds(self, profile: Profile, budget: int | str) -> range:
         """Seeds to run at a budget: one where nothing is random any more."""
         settled = not self.uses_target or (budget == "all" and not self.random)
-        if settled:
+        if settled or budget in self.once:
             return range(1)
         seeds = profile.seeds_for(budget)
-        if budget in self.once:
-            return seeds[:1]
         if self.heavy:
             return seeds[: 3 if self.task.size(budget) <= 1_000 else 1]
         return seeds
@@ -183,7 +181,7 @@ def run_cell(
         split: `"validation"` for sweeps and choices; `"test"` for ledger rows alone.
 
     Returns:
-        The `Cell`: outcomes in the split's order, and both costs.
+        Outcomes in the split's order, and both costs.
     """
     labelled = method.task.labelled(corpus, budget, seed)
     if method.prepare:
@@ -211,8 +209,7 @@ def choose(method: Method, corpus: Corpus) -> dict:
     The validation labels are spent by this. A lone configuration is taken as it is and spends none.
 
     Returns:
-        `{"method", "configuration", "tried": [{"configuration", METRIC: {budget: ...}}]}`, where
-        METRIC is the task's, such as `"accuracy"`.
+        `{"method", "configuration", "tried": [{"configuration", METRIC: {budget: ...}}]}`.
     """
     task, budgets = method.task, method.choice_budgets(corpus.profile)
     if len(method.configurations) == 1:
