@@ -268,3 +268,15 @@ def test_counts_that_cannot_be_paired_or_are_none_are_refused():
         evaluation.bootstrap_f1(np.ones((4, 2)))
     with pytest.raises(ValueError, match="one or more"):
         evaluation.bootstrap_f1([])
+
+
+def test_a_relative_change_is_that_of_the_means_and_pairs_the_items():
+    before = np.array([[1, 1, 0, 0, 0, 0, 0, 0]] * 3, bool)
+    after = np.array([[1, 1, 1, 0, 0, 0, 0, 0]] * 3, bool)
+    more = evaluation.paired_relative_change(after, before, draws=500)
+    assert more.value == pytest.approx(0.5)  # three right where two were
+    assert more.low >= 0  # never fewer: whoever is right before is right after, in every draw
+    fewer = evaluation.paired_relative_change(~after, ~before[:1], draws=500)
+    assert fewer.value == pytest.approx(5 / 6 - 1) and fewer.high <= 0
+    with pytest.raises(ValueError, match="no ratio"):
+        evaluation.paired_relative_change(after, np.zeros_like(after))

@@ -288,13 +288,17 @@ def test_a_file_of_answers_is_not_written_over(finished, files, tmp_path, capsys
     assert (tmp_path / "two.csv").read_bytes() == before
 
 
-def test_chats_that_wait_for_an_answer_get_one(finished, tmp_path):
+def test_chats_that_wait_for_an_answer_get_one(finished, tmp_path, capsys):
     chat = {"id": 7, "messages": [{"role": "user", "content": "how was film 3?"}]}
     (tmp_path / "ask.jsonl").write_text(json.dumps(chat) + "\n", encoding="utf-8")
     out = tmp_path / "out.jsonl"
     asked = ("--file", tmp_path / "ask.jsonl", "--output", out, "--max-new-tokens", "3")
     assert course("predict", finished("chat"), *asked) == 0
     assert json.loads(out.read_text())["text"] == "how was film 3?"
+    for messages in (["how?"], [], "how?", [{"role": "user"}]):
+        (tmp_path / "bad.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
+        assert course("predict", finished("chat"), "--file", tmp_path / "bad.jsonl") == 2
+        assert "bad.jsonl, line 1" in capsys.readouterr().err
 
 
 def test_a_stranger_in_the_folder_is_refused_even_if_the_card_is_silent(finished, tmp_path, capsys):

@@ -91,7 +91,8 @@ def load_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") 
     folder, model = Path(folder), loaded.model
     config, identity = (_read_json(folder / file) for file in (CONFIG, BASE))
     given = _identity(loaded)
-    if identity.keys() != given.keys() | {"sha256"} or not isinstance(identity["numbers"], dict):
+    whole = identity.keys() == given.keys() | {"sha256"}
+    if not whole or not all(isinstance(identity[key], dict) for key in ("numbers", "sha256")):
         raise ModelError(f"{folder / BASE} is damaged. Save the adapter again.")
     wanted = identity["sha256"]
     state = {

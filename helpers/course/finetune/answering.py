@@ -11,6 +11,7 @@ from helpers.course.finetune.folder import load, open_folder
 from helpers.data import tokenise
 from helpers.files import write_text
 from helpers.tables import TableError, spans
+from helpers.tables.chat import KEYS
 from helpers.tables.rows import read_delimited, read_json_lines
 from helpers.tables.text import read_text
 
@@ -128,10 +129,11 @@ def read_inputs(
 def _question(row, place: str) -> list[dict]:
     """A chat up to where the assistant's turn is; an answer that is there is not shown."""
     chat = row.values.get("messages")
-    said = isinstance(chat, list) and [m for m in chat if isinstance(m, dict)]
-    if not said or not all(
-        isinstance(m.get(key), str) for m in chat for key in ("role", "content")
-    ):
+    whole = isinstance(chat, list) and all(
+        isinstance(message, dict) and all(isinstance(message.get(key), str) for key in KEYS)
+        for message in chat
+    )
+    if not whole or not chat:
         raise TableError(
             f'{place}: "messages" is no list of messages with "role" and "content". Write it as in '
             "the file that the model was trained on."

@@ -61,7 +61,8 @@ class Look:
         if self.cross_validated:
             lines.append(
                 f"  labels that cross-validation contradicts: {len(self.doubtful):,} of "
-                f"{self.checked:,} (a model of counted words; some of them are its own errors)"
+                f"{self.checked:,} (by a model of counted words that is itself right on "
+                f"{self.cross_validated.accuracy:.0%}: the fewer, the less its doubts are worth)"
             )
         for row, given, other, sure in self.doubtful[:SHOWN]:
             text = " ".join(self.data.items[row].split())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from helpers.course.finetune.settings import LANGUAGE_TASKS, num_epochs_for, settings_for
 from helpers.course.finetune.splitting import Parts
+from helpers.course.t4 import NF4
 from helpers.runtime import Profile
 
 __all__ = ["Estimate", "estimate", "memory_table"]
@@ -82,9 +83,8 @@ def memory_table() -> str:
     Weights, gradients and AdamW; activations come on top. Adapters have 0.7 % of the base's
     parameters, as that of SmolLM2-135M at rank 8.
     """
-    nf4 = 0.5 + 1 / 64 + 4 / (64 * 256)  # bytes a weight: four bits, and scales of two levels
     ways = {"all weights": (0, 16, 1), "`--method lora`": (4, 16, 0.007)}
-    ways |= {"LoRA on 16 bits": (2, 16, 0.007), "QLoRA (NF4)": (nf4, 16, 0.007)}
+    ways |= {"LoRA on 16 bits": (2, 16, 0.007), "QLoRA (NF4)": (NF4, 16, 0.007)}
     lines = [f"| parameters of the base | {' | '.join(ways)} |", "|---:" * (len(ways) + 1) + "|"]
     for billions in SIZES:
         cells = [

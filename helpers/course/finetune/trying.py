@@ -74,8 +74,8 @@ def best(tried: Sequence[Trained]) -> Trained:
     chosen = tried[0]
     for trained in tried[1:]:
         gain = trained.validation.minus(chosen.validation)
-        lower_is_better = trained.validation.metric == "perplexity"
-        if gain.high < 0 if lower_is_better else gain.low > 0:
+        surely_better = gain.high < 0 if trained.validation.metric == "perplexity" else gain.low > 0
+        if surely_better:
             chosen = trained
     return chosen
 

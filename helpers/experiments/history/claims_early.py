@@ -10,6 +10,7 @@ LSTM, SCRATCH = "LM-pre-trained LSTM", "LSTM from scratch"
 CNN, CNN_SCRATCH = "TextCNN, source then target", "TextCNN from scratch"
 ENCODER, TWIN = "encoder, fine-tuned", "encoder, random weights"
 TUNED, RANDOM = "TextCNN, tuned skip-gram", "TextCNN, random vectors"
+FALLS = {"above": None, "below": 0.0, "unit": "%"}
 
 EARLY = (
     Claim(
@@ -28,16 +29,12 @@ EARLY = (
             Test(
                 "a domain: perplexity of film reviews, after over before",
                 surprise(ADAPTED, BASE, 0, "imdb_text"),
-                above=None,
-                below=0.0,
-                unit="%",
+                **FALLS,
             ),
             Test(
                 "a domain, not any text: the same over that after as much news",
                 surprise(ADAPTED, ELSEWHERE, 0, "imdb_text"),
-                above=None,
-                below=0.0,
-                unit="%",
+                **FALLS,
             ),
         ),
         "the domain was tried once: one seed, 28 reviews; its intervals are over texts alone",

@@ -80,10 +80,10 @@ def over_less_of_it(first: str, second: str, few: int = FEW, many: int = 6_398) 
         if None in pairs:
             return None
         gains = [np.subtract(*(side.astype(float) for side in pair)) for pair in pairs]
-        small, large = gains
-        if min(map(len, gains)) > 1:  # a lone seed stands beside all of the other's
-            small, large = (gain[: min(map(len, gains))] for gain in gains)
-        return Measured(evaluation.paired_difference(small, large, results.draws))
+        seeds = min(map(len, gains))
+        if seeds > 1:  # a lone seed stands beside all of the other's
+            gains = [gain[:seeds] for gain in gains]
+        return Measured(evaluation.paired_difference(*gains, draws=results.draws))
 
     return measure
 
