@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from helpers import training
 from helpers.course import finetune
-from helpers.course.finetune import classifiers
+from helpers.course.finetune import answering, classifiers
 from helpers.course.finetune.folder import UNPACKING
 from helpers.runtime import PROFILES
 
@@ -136,8 +136,57 @@ def test_a_file_of_texts_becomes_a_file_of_answers(finished, files, tmp_path):
     with open(files / "two.csv", encoding="utf-8", newline="") as file:
         asked = list(csv.DictReader(file))
     assert [row["text"] for row in answers] == [row["text"] for row in asked]
-    right = np.mean([a["label"] == b["label"] for a, b in zip(answers, asked, strict=True)])
+    assert [row["label"] for row in answers] == [row["label"] for row in asked]
+    right = np.mean([row["predicted_label"] == row["label"] for row in answers])
     assert right > 0.9
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_other_columns_of_a_file_stand_beside_the_answers(suffix, finished, tmp_path):
+    (tmp_path / "in.csv").write_text("id,body\n7,a superb film\n8,an awful film\n")
+    out = tmp_path / f"out.{suffix}"
+    asked = ("--file", tmp_path / "in.csv", "--text", "body", "--output", out)
+    assert course("predict", finished("linear"), *asked) == 0
+    if suffix == "csv":
+        rows = list(csv.DictReader(out.read_text().splitlines()))
+    else:
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [list(row) for row in rows] == [["id", "body", "label", "probability"]] * 2
+    assert [(row["id"], row["label"]) for row in rows] == [("7", "good"), ("8", "bad")]
+
+
+def test_answers_outlive_a_kill(finished, files, tmp_path, monkeypatch, capsys):
+    folder, out, part = finished("linear"), tmp_path / "out.csv", tmp_path / "out.csv.part"
+    order = ("predict", folder, "--file", files / "two.csv", "--output", out)
+    monkeypatch.setitem(answering.AT_ONCE, "classification", 30)
+    find, calls = answering._answers, []
+
+    def killed(model, card, inputs, most):
+        calls.append(len(inputs))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return find(model, card, inputs, most)
+
+    monkeypatch.setattr(answering, "_answers", killed)
+    assert course(*order) == 130
+    assert not out.exists() and len(part.read_text().splitlines()) == 1 + 60
+    part.write_text(part.read_text()[:-9])  # the last line was cut off, too
+    capsys.readouterr()
+    assert course(*order) == 0
+    assert calls == [30, 30, 20, 21]
+    assert "59 of 80 answers are in" in capsys.readouterr().out and not part.exists()
+    assert course(*order[:-1], tmp_path / "whole.csv") == 0
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_answers_to_other_texts_are_not_gone_on_with(finished, files, tmp_path, capsys):
+    part = tmp_path / "out.csv.part"
+    part.write_text('{"run": "other"}\n{"text": "a", "label": "good", "probability": 1}\n')
+    order = ("--file", files / "two.csv", "--output", tmp_path / "out.csv")
+    assert course("predict", finished("linear"), *order) == 2
+    assert "of another model or to other texts" in capsys.readouterr().err
+    assert len(part.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("method", ["encoder", "lora"])
@@ -157,7 +206,12 @@ def test_a_killed_run_goes_on_to_the_same_model(method, files, tmp_path, killed_
     assert "--resume" in capsys.readouterr().err
     assert course(*order, "--output", tmp_path / "cut", "--seed", 1, "--resume") == 2
     assert "another seed" in capsys.readouterr().err
+    progress = next((tmp_path / "cut").rglob("fit.json"))
+    state = json.loads(progress.read_text())
+    progress.write_text(json.dumps(state | {"seconds": state["seconds"] + 1000}))
     assert course(*order, "--output", tmp_path / "cut", "--resume") == 0
+    seconds = json.loads((tmp_path / "cut" / "metrics.json").read_text())["training"]["seconds"]
+    assert seconds > 1000  # the part before the kill counts, too
     for path in (tmp_path / "whole").glob("*.safetensors"):
         mended = load_file(tmp_path / "cut" / path.name)
         for name, value in load_file(path).items():

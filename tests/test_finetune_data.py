@@ -235,3 +235,14 @@ def test_the_page_shows_the_memory_that_is_computed():
 
     assert memory_table() in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "| 7 billion | 112.0 | 28.8 | 14.8 |" in memory_table()
+
+
+def test_chats_whose_answers_begin_too_late_are_counted(tmp_path):
+    from helpers.course.finetune.language import ChatModel
+
+    data = finetune.read(write_files(tmp_path) / "chat.jsonl")
+    model = ChatModel.start([], {"rank": 2, "alpha": 4.0, "max_length": 256}, SMOKE, 0)
+    late = [[{"role": "user", "content": "well " * 400}, data.items[0][1]]]
+    assert len(model.rows(data.items + late)) == len(data)
+    assert model.notes[0].startswith("1 of 31 chats taught nothing")
+    assert len(model.rows(data.items)) == len(data) and not model.notes

@@ -42,7 +42,7 @@ def add_finetune(command) -> None:
     ask.add_argument("folder", type=Path, help="the --output of course finetune")
     ask.add_argument("input", nargs="?", help="one text")
     ask.add_argument("--file", type=Path, help=".csv, .tsv, .jsonl, or .txt with a text a line")
-    ask.add_argument("--output", type=Path, help=".csv or .jsonl for the answers")
+    ask.add_argument("--output", type=Path, help=".csv or .jsonl: the file's columns, and answers")
     ask.add_argument("--text", default="text", help="column with the texts")
     ask.add_argument("--encoding", default="utf-8", help="of the file")
     ask.add_argument(

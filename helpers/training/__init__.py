@@ -48,6 +48,7 @@ class FitResult:
         cost: seconds and memory of this call's training and validation.
         steps: steps this call took; fewer than `losses` after a resume.
         tokens: tokens this call trained on, padding not counted.
+        seconds_before: of training up to the checkpoint that a resumed call went on from.
     """
 
     model: Any
@@ -56,6 +57,7 @@ class FitResult:
     cost: Cost
     steps: int
     tokens: int
+    seconds_before: float = 0.0
 
 
 def fit(
@@ -134,7 +136,8 @@ def fit(
         with job, measure() as cost:
             trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     steps = trainer.state.global_step - job.first_step
-    return FitResult(model.eval(), job.losses, job.history, cost, steps, rows.tokens)
+    found = (job.losses, job.history, cost, steps, rows.tokens, job.seconds_before)
+    return FitResult(model.eval(), *found)
 
 
 def predict(model, dataset, batch_size: int = 256, collate=None, pad_id: int = 0) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ class Job:
         self.total_steps = math.ceil(settings["num_epochs"] * self.epoch_steps)
         self.losses, self.history, self.pending = [], [], []
         self.epoch = self.first_step = 0
+        self.seconds_before, self.started = 0.0, time.perf_counter()
         self.rank, self.world = place()
         self.shards = Shards(self, self.batch_size) if self.world > 1 else None
         if self.shards and len(stages) > 1:
@@ -114,7 +116,9 @@ class Job:
         wait_for_all()  # the mark of a whole checkpoint comes after everybody's files
         if self.rank:
             return
-        state = {"settings": self.settings, "losses": self.losses, "validation": self.history}
+        seconds = self.seconds_before + time.perf_counter() - self.started
+        state = {"settings": self.settings, "losses": self.losses, "validation": self.history,
+                 "seconds": round(seconds, 2)}  # fmt: skip
         write_text(checkpoint / PROGRESS_FILE, json.dumps(state))
 
     def restore(self, checkpoint: Path) -> None:
@@ -129,6 +133,7 @@ class Job:
             )
         self.losses, self.history = state["losses"], state["validation"]
         self.first_step = len(self.losses)
+        self.seconds_before = state.get("seconds", 0.0)
 
 
 @cache

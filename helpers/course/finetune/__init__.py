@@ -6,11 +6,12 @@ and `advise` say what would pay, `test_once` opens the test, `save` leaves a fol
 card, and `answer` uses it. `finetune` does it all from an `Order`, the form of the command line.
 """
 
-from helpers.course.finetune.answering import answer, predict, read_inputs
+from helpers.course.finetune.answering import answer
 from helpers.course.finetune.data import Data, guess_task, read
 from helpers.course.finetune.folder import FolderError, load, open_folder, save
 from helpers.course.finetune.looking import Look, inspect
 from helpers.course.finetune.planning import Estimate, estimate
+from helpers.course.finetune.predicting import predict, read_inputs
 from helpers.course.finetune.running import Order, finetune
 from helpers.course.finetune.settings import METHODS, default_settings
 from helpers.course.finetune.splitting import Parts, split

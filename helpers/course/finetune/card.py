@@ -103,6 +103,7 @@ def _training(numbers: dict) -> str:
         f"trained in {training['seconds'] / 60:.1f} minutes",
         f"- settings: {shown}",
         f"- versions: {used}",
+        *(f"- {note}" for note in training["notes"]),
     ])  # fmt: skip
 
 

@@ -93,6 +93,7 @@ def figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[
         "training": {
             "seconds": round(trained.seconds, 2), "peak_memory_bytes": trained.peak_memory_bytes,
             "trained_parameters": trainable, "total_parameters": total, "steps": trained.steps,
+            "notes": trained.notes,
         },
         "validation": _score(trained.validation),
         "test": _score(tested.score) | {

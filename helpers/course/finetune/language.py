@@ -1,6 +1,6 @@
 """A decoder that goes on reading: your prose, or answers in your tone, through a LoRA adapter."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +91,15 @@ class ProseModel:
         return cls(loaded, card["settings"]["max_length"])
 
 
+@dataclass
 class ChatModel(ProseModel):
-    """A language model with an adapter, to be taught answers; questions are read, not learned."""
+    """A language model with an adapter, to be taught answers; questions are read, not learned.
+
+    Attributes:
+        notes: what the last call of `rows` left out.
+    """
+
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def start(cls, names, settings, profile, seed, base=None):
@@ -112,6 +119,12 @@ class ChatModel(ProseModel):
             raise ValueError(
                 f"No answer begins within {self.max_length} tokens; shorten the questions, or give "
                 "a larger --max-length."
+            )
+        self.notes = []
+        if len(kept) < len(rows):
+            self.notes.append(
+                f"{len(rows) - len(kept):,} of {len(rows):,} chats taught nothing: no answer "
+                f"begins within {self.max_length} tokens. A larger --max-length keeps them."
             )
         return Dataset.from_list(kept)
 

@@ -117,6 +117,8 @@ def _finish(order: Order, data: Data, parts: Parts, say) -> int:
         parts, order.method, seed=order.seed, profile=order.profile, base=order.base,
         checkpoints=checkpoints, resume=order.resume, **order.settings,
     )  # fmt: skip
+    for note in trained.notes:
+        say(f"note: {note}")
     say(f"validation: {trained.validation}, {trained.seconds / 60:.1f} minutes")
     tested = test_once(trained, parts, against, order.profile)
     say(f"test, opened once: {tested.score}")

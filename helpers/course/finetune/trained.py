@@ -65,10 +65,11 @@ class Trained:
         settings: everything that was set.
         label_names: as in `Data`.
         validation: its score there.
-        seconds, peak_memory_bytes: of the training.
+        seconds, peak_memory_bytes: of the training; a resumed one counts from its beginning.
         sizes: trained parameters, and all.
         steps: that were taken by this process; 0 for a linear model.
         base: name and source of the pre-trained model; None for a linear model.
+        notes: what was left out of the training, and why.
     """
 
     task: str
@@ -82,6 +83,7 @@ class Trained:
     sizes: tuple[int, int]
     steps: int = 0
     base: dict | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -205,14 +207,15 @@ def train(
     meet(device_of(model.loaded.model))
     options = {} if checkpoints is None else {"output_dir": checkpoints, "resume": resume}
     result = model.fit(data.items, data.labels, settings, seed, **options)
+    notes = list(getattr(model, "notes", ()))
     if is_spread(model.loaded.model):  # answers and files want a model in one piece
         state, model = whole_state(model.loaded.model), kind.start(*start)
         model.loaded.model.load_state_dict(state)
     source = {"name": model.loaded.name, "source": model.loaded.source}
     return Trained(
         data.task, method, model, settings | {"seed": seed}, data.label_names,
-        judge(model, parts.validation, profile), result.cost.seconds,
-        result.cost.peak_memory_bytes, model.sizes(), result.steps, source,
+        judge(model, parts.validation, profile), result.seconds_before + result.cost.seconds,
+        result.cost.peak_memory_bytes, model.sizes(), result.steps, source, notes,
     )  # fmt: skip
 
 
