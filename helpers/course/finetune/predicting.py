@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.course.finetune.answering import answer, answer_in_parts, check_inputs
+from helpers.course.finetune.answering import answer_in_parts, check_inputs
 from helpers.course.finetune.data import passages
 from helpers.course.finetune.folder import CARD, open_folder
 from helpers.files import write_text
@@ -65,8 +65,9 @@ def predict(
         _part(output).unlink()
         echo(f"{len(answers):,} answers written to {output}.")
         return 0
-    for found in answer(folder, asked.items, base, max_new_tokens):
-        echo(_in_words(found, alone=file is None))
+    for part in answer_in_parts(folder, asked.items, base, max_new_tokens):
+        for found in part:
+            echo(_in_words(found, alone=file is None))
     return 0
 
 
