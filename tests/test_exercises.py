@@ -207,6 +207,20 @@ def test_a_bonus_finds_its_checks_by_its_whole_name(capsys):
         assert importlib.import_module(f"helpers.exercises.nb_{path.stem}").CHECKS
 
 
+def test_every_notebook_with_exercises_has_its_solutions():
+    places = [ROOT / "notebooks", ROOT / "notebooks" / "bonus"]
+    names = {path.name for place in places for path in place.glob("*.ipynb")}
+    assert {path.name for path in (ROOT / "notebooks" / "solutions").glob("*.ipynb")} == names
+
+
+def test_the_solutions_of_a_bonus_use_its_checks_and_are_strict(capsys):
+    run = a_run("solutions/inside_bert", strict=True)
+    check(run, "1", (64 * 63 // 2, 2 * (32 * 31 // 2)))
+    assert capsys.readouterr().out.startswith("Exercise 1: correct.")
+    with pytest.raises(Hint, match="not attempted"):
+        check(run, "2", ...)
+
+
 def test_inside_bert_tells_apart_the_usual_slips():
     checks = importlib.import_module("helpers.exercises.nb_inside_bert").CHECKS
     pairs = (

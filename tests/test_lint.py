@@ -4,6 +4,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from notebook_factory import ALT, good_notebook, place_of, stamp, write_course
 
+from helpers.course import template
 from helpers.course.lint import WARNINGS, lint, lint_markdown, lint_notebook
 from helpers.course.lint_prose import uncited_figures
 
@@ -152,6 +153,19 @@ MUTATIONS = [
 )
 def test_a_notebook_that_keeps_the_rules_has_no_problems(tmp_path, number, kind):
     assert rules_of(tmp_path, good_notebook(number, kind), kind, number) == set()
+
+
+@pytest.mark.parametrize("has_bonus", [True, False])
+def test_solutions_without_a_number_are_those_of_a_bonus(tmp_path, has_bonus):
+    notebook = good_notebook(3, "solution")
+    notebook.cells[0].source = "# Bonus · A topic: solutions"
+    notebook.cells[2].source = template.setup_source("solutions/topic")
+    course = {"solutions/topic": stamp(notebook)}
+    if has_bonus:
+        course["bonus/topic"] = good_notebook(0, "bonus")
+    root = write_course(tmp_path, **course)
+    found = lint_notebook(root / "notebooks" / "solutions" / "topic.ipynb", root)
+    assert {problem.rule for problem in found} == (set() if has_bonus else {"title"})
 
 
 @pytest.mark.parametrize(("rule", "mutate"), MUTATIONS)

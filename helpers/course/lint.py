@@ -31,6 +31,7 @@ TITLES = {
     "lesson": (r"# {number} · \S.*", "# {number} · Title (years)"),
     "solution": (r"# {number} · \S.*", "# {number} · Title: solutions"),
     "bonus": (r"# Bonus · \S.*", "# Bonus · Title"),
+    "bonus solution": (r"# Bonus · \S.*: solutions", "# Bonus · Title: solutions"),
 }
 LIST_ITEM = re.compile(r"^(?:[-*+]|\d+[.)])\s+\S")
 HEAD_PARTS = (
@@ -149,14 +150,16 @@ def _number(path: Path) -> int | None:
 
 def _head(notebook, path: Path, kind: str, root: Path) -> Iterator[Finding]:
     number = _number(path)
-    if kind != "bonus" and number is None:
+    of_bonus = kind == "solution" and (root / "notebooks" / "bonus" / path.name).exists()
+    if kind != "bonus" and number is None and not of_bonus:
         yield None, "title", "the file's name does not start with a number; call it NN_slug.ipynb"
         return
     first = notebook.cells[0] if notebook.cells else None
     if first is None or first.cell_type != "markdown":
         yield 0, "title", "the first cell is not Markdown; begin with the title"
         return
-    pattern, shape = (part.format(number=number) for part in TITLES[kind])
+    titles = TITLES["bonus solution" if of_bonus else kind]
+    pattern, shape = (part.format(number=number) for part in titles)
     title, _, rest = first.source.partition("\n")
     if not re.fullmatch(pattern, title.rstrip()):
         yield 0, "title", f"the first line is {title!r}; write `{shape}`"
@@ -185,10 +188,12 @@ def _first_list(text: str) -> int:
 
 
 def _setup(notebook, path: Path, kind: str, root: Path) -> Iterator[Finding]:
-    name = {"bonus": f"bonus/{path.stem}", "solution": f"solutions/{_number(path)}"}
+    number = _number(path)
+    solved = path.stem if number is None else number
+    name = {"bonus": f"bonus/{path.stem}", "solution": f"solutions/{solved}"}
     wanted = (
         template.colab_source(root),
-        template.setup_source(name.get(kind, _number(path) or 0)),
+        template.setup_source(name.get(kind, number or 0)),
     )
     code = [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     for place, source in enumerate(wanted):

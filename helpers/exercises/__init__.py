@@ -21,7 +21,7 @@ def check(run: Run, exercise: str, answer) -> None:
 
     Args:
         run: of the notebook; its name chooses the checks: `nb03.py` for a lesson that begins
-            with `03`, `nb_slug.py` for `bonus/slug`.
+            with `03`, `nb_slug.py` for `bonus/slug`; solutions use those of what they solve.
         exercise: the exercise's key, for example `"1"` or `"2b"`.
         answer: the learner's value or function; `...`, or a function that still says
             `return ...`, is an exercise not attempted.
@@ -30,8 +30,9 @@ def check(run: Run, exercise: str, answer) -> None:
         Hint: in a solution only, when the answer is open or wrong.
         KeyError: if the exercise does not exist; the message lists those that do.
     """
-    folder, _, slug = run.notebook.rpartition("/")
-    module = f"nb_{slug}" if folder == "bonus" else f"nb{slug.partition('_')[0]}"
+    slug = run.notebook.rpartition("/")[2]
+    number = slug.partition("_")[0]
+    module = f"nb{number}" if number.isdecimal() else f"nb_{slug}"
     checks = importlib.import_module(f"helpers.exercises.{module}").CHECKS
     if exercise not in checks:
         raise KeyError(f"No exercise {exercise!r} here; there are {', '.join(checks)}.")
