@@ -156,6 +156,27 @@ def test_other_columns_of_a_file_stand_beside_the_answers(suffix, finished, tmp_
     assert [(row["id"], row["label"]) for row in rows] == [("7", "good"), ("8", "bad")]
 
 
+def test_a_file_of_answers_can_be_asked_again_and_loses_no_column(finished, files, tmp_path):
+    asked = files / "two.csv"
+    for out in (tmp_path / "first.csv", tmp_path / "second.csv"):
+        assert course("predict", finished("linear"), "--file", asked, "--output", out) == 0
+        asked = out
+    first, second = (
+        list(csv.DictReader((tmp_path / f"{name}.csv").read_text().splitlines()))
+        for name in ("first", "second")
+    )
+    assert [{key: row[key] for key in first[0]} for row in second] == first
+    again = "predicted_predicted_label"
+    assert [row[again] for row in second] == [row["predicted_label"] for row in first]
+
+
+def test_a_file_without_a_text_is_refused(finished, tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("\n \n")
+    order = ("--file", tmp_path / "in.txt", "--output", tmp_path / "out.csv")
+    assert course("predict", finished("linear"), *order) == 2
+    assert "in.txt" in capsys.readouterr().err and not (tmp_path / "out.csv").exists()
+
+
 def test_answers_outlive_a_kill(finished, files, tmp_path, monkeypatch, capsys):
     folder, out, part = finished("linear"), tmp_path / "out.csv", tmp_path / "out.csv.part"
     order = ("predict", folder, "--file", files / "two.csv", "--output", out)

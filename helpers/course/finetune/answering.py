@@ -9,8 +9,9 @@ from helpers.tables import spans
 
 __all__ = ["answer", "answer_in_parts", "check_inputs"]
 
-# Inputs of a task; what is computed for them is let go, and can be kept, before the next.
-AT_ONCE = {"classification": 256, "ner": 256, "text": 16, "chat": 16}
+# Inputs of a task; what is computed for them is let go, and can be kept, before the next. A kill
+# should lose little of what is written slowly; fewer would be padded more, being of unlike lengths.
+AT_ONCE = {"classification": 256, "ner": 256, "text": 64, "chat": 64}
 
 
 def answer(

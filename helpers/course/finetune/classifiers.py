@@ -40,6 +40,7 @@ class _Neural:
     loaded: pretrained.Pretrained
     max_length: int
     head: ClassVar[str] = "classification"
+    notes: ClassVar[tuple[str, ...]] = ()  # every row is trained on
 
     def sizes(self) -> tuple[int, int]:
         """Trained parameters, and all."""

@@ -31,10 +31,12 @@ class ProseModel:
     Attributes:
         loaded: the decoder, its adapter on.
         max_length: tokens in a row.
+        notes: what the last call of `rows` left out.
     """
 
     loaded: pretrained.Pretrained
     max_length: int
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def start(cls, names, settings: dict, profile: Profile, seed: int, base=None):
@@ -91,15 +93,8 @@ class ProseModel:
         return cls(loaded, card["settings"]["max_length"])
 
 
-@dataclass
 class ChatModel(ProseModel):
-    """A language model with an adapter, to be taught answers; questions are read, not learned.
-
-    Attributes:
-        notes: what the last call of `rows` left out.
-    """
-
-    notes: list[str] = field(default_factory=list)
+    """A language model with an adapter, to be taught answers; questions are read, not learned."""
 
     @classmethod
     def start(cls, names, settings, profile, seed, base=None):

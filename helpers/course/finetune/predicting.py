@@ -89,8 +89,8 @@ class Asked:
         """The rows with their answers; a column of the file is never written over."""
         taken = {name for row in self.rows for name in row}
         return [
-            row | {f"predicted_{name}" if name in taken else name: value
-                   for name, value in found.items() if name != "text" or not self.with_text}
+            row | {_free(name, taken): value for name, value in found.items()
+                   if name != "text" or not self.with_text}
             for row, found in zip(self.rows, answers, strict=True)
         ]  # fmt: skip
 
@@ -149,6 +149,12 @@ def _question(row, place: str) -> list[dict]:
     return chat[:-1] if chat[-1]["role"] == "assistant" else chat
 
 
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:  # a file of answers may be asked again, of another model
+        name = f"predicted_{name}"
+    return name
+
+
 def _part(output: Path) -> Path:
     return output.with_name(f"{output.name}.part")
 
@@ -159,8 +165,7 @@ def _kept_as_found(folder, items: list, output: Path, base, max_new_tokens: int,
 
     check_inputs(items)
     part, asked = _part(output), json.dumps([items, max_new_tokens])
-    mark = (Path(folder) / CARD).read_bytes() + asked.encode()
-    mark = hashlib.sha256(mark).hexdigest()
+    mark = hashlib.sha256((Path(folder) / CARD).read_bytes() + asked.encode()).hexdigest()
     answers = _answers_before(part, mark)
     if answers:
         echo(f"{len(answers):,} of {len(items):,} answers are in {part} already; going on.")
@@ -169,8 +174,7 @@ def _kept_as_found(folder, items: list, output: Path, base, max_new_tokens: int,
     bar = tqdm(total=len(items), initial=len(answers), disable=not shows_progress(),
                desc="answering", unit="text", leave=False)  # fmt: skip
     with bar, open(part, "a", encoding="utf-8") as file:
-        rest = answer_in_parts(folder, items[len(answers) :], base, max_new_tokens)
-        for found in rest:
+        for found in answer_in_parts(folder, items[len(answers) :], base, max_new_tokens):
             file.write("".join(json.dumps(line) + "\n" for line in found))
             file.flush()
             answers += found

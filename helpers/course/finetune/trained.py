@@ -207,7 +207,7 @@ def train(
     meet(device_of(model.loaded.model))
     options = {} if checkpoints is None else {"output_dir": checkpoints, "resume": resume}
     result = model.fit(data.items, data.labels, settings, seed, **options)
-    notes = list(getattr(model, "notes", ()))
+    notes = list(model.notes)
     if is_spread(model.loaded.model):  # answers and files want a model in one piece
         state, model = whole_state(model.loaded.model), kind.start(*start)
         model.loaded.model.load_state_dict(state)
