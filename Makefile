@@ -1,7 +1,7 @@
 # Each target makes .venv/ from requirements.lock when it is missing or stale, then runs a `course`
-# command in it. On Windows without make: python helpers/course/venv.py lab
+# command in it. On Windows without make: python helpers/commands/venv.py lab
 PYTHON ?= python3
-COURSE = $(PYTHON) helpers/course/venv.py
+COURSE = $(PYTHON) helpers/commands/venv.py
 
 .PHONY: lab test course prefetch doctor lint
 

@@ -129,13 +129,13 @@ def revision() -> str:
     """Fingerprint of the lesson code in `helpers/`, recorded in ledger rows and stamps.
 
     A hash of contents rather than a commit: it is the same in a clone, a zip file and on Colab, and
-    it changes exactly when the code behind a result may have changed. `helpers/course` (machinery)
-    and `helpers/exercises` (checks) are left out, because no result depends on them.
+    it changes exactly when the code behind a result may have changed. `helpers/commands`
+    (machinery) and `helpers/lessons` (checks) are left out, because no result depends on them.
     """
     digest = hashlib.sha256()
     for path in sorted((ROOT / "helpers").rglob("*.py")):
         name = path.relative_to(ROOT / "helpers").as_posix()
-        if not name.startswith(("course/", "exercises/")):
+        if not name.startswith(("commands/", "lessons/")):
             # Line ends differ between checkouts on Windows and elsewhere; the code does not.
             digest.update(name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:12]
@@ -285,7 +285,7 @@ def _style_figures() -> None:
 
 
 def _expected_cost(name: str) -> str:
-    from helpers.course.notebooks import read_stamp
+    from helpers.commands.notebooks import read_stamp
 
     stamp = read_stamp(ROOT / "notebooks" / f"{name}.ipynb")
     if not stamp:

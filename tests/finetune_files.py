@@ -4,7 +4,7 @@ import csv
 import json
 import random
 
-from helpers.course.cli import main
+from helpers.commands.cli import main
 
 __all__ = ["FILES", "course", "write_files"]
 

@@ -6,7 +6,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import runtime
-from helpers.course import notebooks, template
+from helpers.commands import notebooks, template
 
 __all__ = ["ADDRESS", "good_notebook", "place_of", "stamp", "write_course"]
 

@@ -10,8 +10,9 @@ from datasets import Dataset
 from interrupted import Stop
 from tiny_encoders import write_tiny_bert
 
-from helpers import experiments, pretrained, training
-from helpers.experiments import Corpus, bert, neural
+from helpers import methods as experiments
+from helpers import pretrained, training
+from helpers.methods import Corpus, bert, neural
 from helpers.pretrained import MeanPooledClassifier, ModelError
 from helpers.runtime import PROFILES
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from helpers import networks
-from helpers.experiments import Corpus, checkpoints, neural, pretraining, tiny_gpt
-from helpers.experiments.checkpoints import Pretraining, find, pretrain
+from helpers.methods import Corpus, checkpoints, neural, pretraining, tiny_gpt
+from helpers.methods.checkpoints import Pretraining, find, pretrain
 from helpers.runtime import PROFILES
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.course import cli
+from helpers.commands import cli
 from helpers.runtime import ROOT
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "sklearn", "matplotlib", "numpy")
@@ -45,12 +45,12 @@ def test_importing_the_package_is_instant():
 
 
 def test_help_comes_at_once():
-    assert seconds("-m", "helpers.course.cli", "--help") < 3
+    assert seconds("-m", "helpers.commands.cli", "--help") < 3
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["reset", "no-such"]])
 def test_help_and_mistakes_load_nothing_heavy(arguments):
-    code = "import sys\nfrom helpers.course import cli\ntry:\n    cli.main(sys.argv[1:])\n"
+    code = "import sys\nfrom helpers.commands import cli\ntry:\n    cli.main(sys.argv[1:])\n"
     code += "finally:\n    print('LOADED', *sorted(sys.modules))"
     last = python("-c", code, *arguments).stdout.splitlines()[-1]
     assert last.startswith("LOADED ")
@@ -58,27 +58,27 @@ def test_help_and_mistakes_load_nothing_heavy(arguments):
 
 
 def test_help_lists_every_command():
-    shown = python("-m", "helpers.course.cli", "--help").stdout
+    shown = python("-m", "helpers.commands.cli", "--help").stdout
     assert set(shown.split()) >= COMMANDS
 
 
 @pytest.mark.parametrize("command", ["reset", "run"])
 def test_an_unknown_notebook_is_one_line_and_exit_2(command):
-    ended = python("-m", "helpers.course.cli", command, "no-such-notebook")
+    ended = python("-m", "helpers.commands.cli", command, "no-such-notebook")
     assert ended.returncode == 2 and ended.stdout == ""
     [line] = ended.stderr.splitlines()
     assert line.startswith(f"course {command}: No notebook 'no-such-notebook'; there are 00_start")
 
 
 def test_an_unknown_asset_is_told_with_the_ones_there_are():
-    ended = python("-m", "helpers.course.cli", "prefetch", "no-such-asset")
+    ended = python("-m", "helpers.commands.cli", "prefetch", "no-such-asset")
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
     assert ended.stderr.startswith("course prefetch: There is no asset 'no-such-asset'.")
     assert "reviews" in ended.stderr
 
 
 def test_an_unknown_command_is_refused_with_the_usage():
-    ended = python("-m", "helpers.course.cli", "frobnicate")
+    ended = python("-m", "helpers.commands.cli", "frobnicate")
     assert ended.returncode == 2
     assert "usage: course" in ended.stderr and "lab" in ended.stderr
 
@@ -108,7 +108,7 @@ def test_exit_codes_and_options_pass_through(monkeypatch):
         asked.update(open_browser=open_browser, port=port)
         return 7
 
-    monkeypatch.setattr("helpers.course.lab.lab", lab)
+    monkeypatch.setattr("helpers.commands.lab.lab", lab)
     assert cli.main(["lab", "--no-browser", "--port", "9000"]) == 7
     assert asked == {"open_browser": False, "port": 9000}
 
@@ -155,11 +155,11 @@ def test_benchmark_without_an_era_says_which_there_are_and_names_the_other_measu
 def test_the_grid_and_the_speed_are_two_measurements_of_one_command(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "helpers.experiments.benchmark.benchmark",
+        "helpers.methods.benchmark.benchmark",
         lambda era, methods, **options: asked.append((era, methods, options)) or 0,
     )
     monkeypatch.setattr(
-        "helpers.course.speed_benchmark.speed_benchmark",
+        "helpers.commands.speed_benchmark.speed_benchmark",
         lambda *options: asked.append(options) or 0,
     )
     arguments = ["--era", "bert", "--method", "a", "--method", "b", "--profile", "gpu", "--dry-run"]

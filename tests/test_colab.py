@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from helpers.course import colab, template
+from helpers.commands import colab, template
 from helpers.runtime import ROOT
 
 PYPROJECT = """\

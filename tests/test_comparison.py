@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import evaluation
-from helpers.experiments.comparison import gain
+from helpers.evaluation.comparison import gain
 
 
 def test_a_method_of_three_seeds_is_paired_with_the_first_three_of_five():

@@ -12,8 +12,8 @@ import nbformat
 import psutil
 import pytest
 
-from helpers.course import notebooks
-from helpers.course.execute import run, select
+from helpers.commands import notebooks
+from helpers.commands.execute import run, select
 from helpers.runtime import ROOT
 
 RUN_CELL = """\
@@ -24,8 +24,8 @@ class run:
 
 @pytest.fixture(autouse=True)
 def quiet_machine(monkeypatch):
-    monkeypatch.setattr("helpers.course.speed.training_speed", lambda seconds: 40.0)
-    monkeypatch.setattr("helpers.course.execute.revision", lambda: "rev-1")
+    monkeypatch.setattr("helpers.commands.speed.training_speed", lambda seconds: 40.0)
+    monkeypatch.setattr("helpers.commands.execute.revision", lambda: "rev-1")
     for name in ("COURSE_PROFILE", "COURSE_STRICT", "COURSE_PROGRESS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -144,7 +144,7 @@ def test_unchanged_notebooks_are_skipped_until_code_profile_or_helpers_change(co
     assert outputs(course.copy("00_start")) == ["b\n"]
     assert course.run(profile="smoke", resume=False) == 0
     assert "skipped" not in course.text
-    monkeypatch.setattr("helpers.course.execute.revision", lambda: "rev-2")
+    monkeypatch.setattr("helpers.commands.execute.revision", lambda: "rev-2")
     assert course.run(profile="smoke") == 0
     assert "skipped" not in course.text
 
@@ -177,13 +177,13 @@ import signal, sys
 # As in a terminal: a test run in the background would pass an ignored SIGINT on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
-import helpers.course.execute
-import helpers.course.speed
-helpers.course.execute.revision = lambda: "rev-1"
-helpers.course.speed.training_speed = lambda seconds: 40.0
+import helpers.commands.execute
+import helpers.commands.speed
+helpers.commands.execute.revision = lambda: "rev-1"
+helpers.commands.speed.training_speed = lambda seconds: 40.0
 root = Path(sys.argv[1])
 echo = lambda line: print(line, flush=True)
-sys.exit(helpers.course.execute.run(root=root, out=root / "out", echo=echo))
+sys.exit(helpers.commands.execute.run(root=root, out=root / "out", echo=echo))
 """
 
 

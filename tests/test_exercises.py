@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from helpers.exercises import Hint, check
+from helpers.lessons import Hint, check
 from helpers.runtime import PROFILES, ROOT, Run
 
 NUMBERS = sorted(p.stem.removeprefix("nb") for p in (ROOT / "helpers" / "exercises").glob("nb*.py"))
@@ -61,7 +61,7 @@ def test_an_unknown_exercise_lists_those_there_are():
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_check_refuses_nonsense(number):
-    for name, exercise in importlib.import_module(f"helpers.exercises.nb{number}").CHECKS.items():
+    for name, exercise in importlib.import_module(f"helpers.lessons.nb{number}").CHECKS.items():
         for nonsense in ("?", lambda *a, **k: np.zeros(2)):
             with pytest.raises(Exception) as caught:
                 exercise(nonsense)
@@ -69,7 +69,7 @@ def test_every_check_refuses_nonsense(number):
 
 
 def test_the_leash_accepts_the_formula_and_refuses_a_missing_pull():
-    checks = importlib.import_module("helpers.exercises.nb00").CHECKS
+    checks = importlib.import_module("helpers.lessons.nb00").CHECKS
 
     def right(X, y, weights, start, pull):
         error = 1 / (1 + np.exp(-(X @ weights))) - y
@@ -84,7 +84,7 @@ def test_the_leash_accepts_the_formula_and_refuses_a_missing_pull():
 
 
 def test_the_paired_interval_refuses_items_drawn_apart():
-    checks = importlib.import_module("helpers.exercises.nb00").CHECKS
+    checks = importlib.import_module("helpers.lessons.nb00").CHECKS
 
     def apart(first, second, draws, rng):
         i, j = (rng.integers(0, len(first), size=(draws, len(first))) for _ in range(2))
@@ -95,7 +95,7 @@ def test_the_paired_interval_refuses_items_drawn_apart():
 
 
 def test_the_second_notebook_tells_apart_the_usual_slips():
-    checks = importlib.import_module("helpers.exercises.nb02").CHECKS
+    checks = importlib.import_module("helpers.lessons.nb02").CHECKS
     head = 30 * 2 + 2  # three widths of ten filters, two classes, two biases
     assert checks["1"](head)
     for slip, hint in ((60, "bias"), (22, "every filter"), (1_000 * 50 + 6_030 + head, "frozen")):
@@ -126,7 +126,7 @@ def refused(check, slips):
 
 
 def test_the_fourth_notebook_tells_apart_the_usual_slips():
-    checks = importlib.import_module("helpers.exercises.nb04").CHECKS
+    checks = importlib.import_module("helpers.lessons.nb04").CHECKS
     matrices = 4 * 384**2 + 2 * 384 * 1536
     biases, norms = 5 * 384 + 1536, 4 * 384
     assert checks["1"](matrices + biases + norms)
@@ -149,7 +149,7 @@ def test_the_fourth_notebook_tells_apart_the_usual_slips():
 
 
 def test_the_fifth_notebook_tells_apart_the_usual_slips():
-    checks = importlib.import_module("helpers.exercises.nb05").CHECKS
+    checks = importlib.import_module("helpers.lessons.nb05").CHECKS
 
     def without_b(spans, size):
         tags = ["O"] * size
@@ -172,7 +172,7 @@ def test_the_fifth_notebook_tells_apart_the_usual_slips():
 
 
 def test_the_sixth_notebook_tells_apart_the_usual_slips():
-    checks = importlib.import_module("helpers.exercises.nb06").CHECKS
+    checks = importlib.import_module("helpers.lessons.nb06").CHECKS
     assert checks["1"]((4096, 12))
     slips = (((4096, math.log(4096)), "nats"), ((12, 4096), "one over"), (12, "two numbers"))
     refused(checks["1"], slips)
@@ -204,7 +204,7 @@ def test_a_bonus_finds_its_checks_by_its_whole_name(capsys):
     check(a_run("bonus/inside_bert"), "2", ...)
     assert capsys.readouterr().out.startswith("Exercise 1: correct.")
     for path in (ROOT / "notebooks" / "bonus").glob("*.ipynb"):
-        assert importlib.import_module(f"helpers.exercises.nb_{path.stem}").CHECKS
+        assert importlib.import_module(f"helpers.lessons.nb_{path.stem}").CHECKS
 
 
 def test_every_notebook_with_exercises_has_its_solutions():
@@ -222,7 +222,7 @@ def test_the_solutions_of_a_bonus_use_its_checks_and_are_strict(capsys):
 
 
 def test_inside_bert_tells_apart_the_usual_slips():
-    checks = importlib.import_module("helpers.exercises.nb_inside_bert").CHECKS
+    checks = importlib.import_module("helpers.lessons.nb_inside_bert").CHECKS
     pairs = (
         ((64 * 63, 992), "counts once"),
         ((2016, 496), "there are two"),

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from helpers.exercises import Hint
+from helpers.lessons import Hint
 
 
 def checks_of(module):
-    return importlib.import_module(f"helpers.exercises.{module}").CHECKS
+    return importlib.import_module(f"helpers.lessons.{module}").CHECKS
 
 
 def refused(check, slips):

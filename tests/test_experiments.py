@@ -10,8 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from helpers import experiments, ledger
-from helpers.experiments import Corpus, Fitted, Method, benchmark, classical
+from helpers import ledger
+from helpers import methods as experiments
+from helpers.methods import Corpus, Fitted, Method, benchmark, classical
 from helpers.runtime import PROFILES, ROOT
 
 
@@ -238,7 +239,7 @@ def test_an_unknown_method_or_profile_lists_what_there_is(tmp_path):
 
 GRID = """
 import pathlib, sys
-from helpers.experiments.benchmark import benchmark
+from helpers.methods.benchmark import benchmark
 folder = pathlib.Path(sys.argv[1])
 benchmark("classical", ["naive Bayes", "TF-IDF + LR"], profile="smoke",
           path=folder / "grid.jsonl", choices_path=folder / "choices.json",

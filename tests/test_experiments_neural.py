@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import experiments
-from helpers.experiments import Corpus, embeddings, neural, pretraining
+from helpers import methods as experiments
+from helpers.methods import Corpus, embeddings, neural, pretraining
 from helpers.runtime import PROFILES
 
 QUICK = {"num_epochs": 8, "learning_rate": 3e-3}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from helpers import training
-from helpers.experiments import Corpus, checkpoints, methods_of, neural, pretraining
+from helpers.methods import Corpus, checkpoints, methods_of, neural, pretraining
 from helpers.runtime import PROFILES
 
 BRIEF = {"num_epochs": 1, "learning_rate": 1e-3}

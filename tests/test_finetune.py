@@ -10,10 +10,9 @@ from finetune_files import FILES, course, write_files
 from interrupted import Stop
 from safetensors.numpy import load_file
 
-from helpers import training
-from helpers.course import finetune
-from helpers.course.finetune import answering, classifiers
-from helpers.course.finetune.folder import UNPACKING
+from helpers import finetune, training
+from helpers.finetune import answering, classifiers
+from helpers.finetune.folder import UNPACKING
 from helpers.runtime import PROFILES
 
 SMOKE = PROFILES["smoke"]

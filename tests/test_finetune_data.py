@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from finetune_files import texts_and_labels, write_files
 
-from helpers import evaluation
-from helpers.course import finetune
-from helpers.course.finetune.linear import CrossValidated, LinearModel, fit_linear
-from helpers.course.finetune.looking import doubtful_rows
-from helpers.course.finetune.splitting import split
-from helpers.course.finetune.trying import subset
+from helpers import evaluation, finetune
 from helpers.data import normalise, text_hash
+from helpers.finetune.linear import CrossValidated, LinearModel, fit_linear
+from helpers.finetune.looking import doubtful_rows
+from helpers.finetune.splitting import split
+from helpers.finetune.trying import subset
 from helpers.runtime import PROFILES
 
 SMOKE = PROFILES["smoke"]
@@ -168,7 +167,7 @@ def test_the_curve_says_that_more_labels_pay_only_when_they_did():
 
 def test_the_loss_of_a_chat_is_that_of_its_answers(tmp_path):
     data = finetune.read(write_files(tmp_path) / "chat.jsonl")
-    from helpers.course.finetune.language import ChatModel
+    from helpers.finetune.language import ChatModel
 
     settings = {"rank": 2, "alpha": 4.0, "max_length": 256}
     model = ChatModel.start([], settings, SMOKE, 0)
@@ -196,7 +195,7 @@ def test_a_class_whose_texts_are_all_near_copies_is_named_and_no_label_moves():
 
 
 def test_a_rare_class_stays_in_the_sample_of_a_cross_validation(monkeypatch):
-    from helpers.course.finetune import linear
+    from helpers.finetune import linear
 
     monkeypatch.setattr(linear, "MOST_ROWS", 40)
     rows = texts_and_labels(300)
@@ -230,7 +229,7 @@ def test_columns_that_are_named_make_a_table_of_a_file_of_prompts(tmp_path):
 
 
 def test_the_page_shows_the_memory_that_is_computed():
-    from helpers.course.finetune.planning import memory_table
+    from helpers.finetune.planning import memory_table
     from helpers.runtime import ROOT
 
     assert memory_table() in (ROOT / "README.md").read_text(encoding="utf-8")
@@ -238,7 +237,7 @@ def test_the_page_shows_the_memory_that_is_computed():
 
 
 def test_chats_whose_answers_begin_too_late_are_counted(tmp_path):
-    from helpers.course.finetune.language import ChatModel
+    from helpers.finetune.language import ChatModel
 
     data = finetune.read(write_files(tmp_path) / "chat.jsonl")
     model = ChatModel.start([], {"rank": 2, "alpha": 4.0, "max_length": 256}, SMOKE, 0)

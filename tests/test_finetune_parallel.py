@@ -19,7 +19,7 @@ def torchrun(folder, *arguments):
     environment = {**os.environ, "COURSE_PROFILE": "smoke", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                "--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
-               "-m", "helpers.course.cli", *map(str, arguments)]  # fmt: skip
+               "-m", "helpers.commands.cli", *map(str, arguments)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == 0, done.stderr[-3_000:]
     return done.stdout
@@ -88,7 +88,7 @@ def test_weights_that_fsdp_has_spread_come_back_in_one_piece(tmp_path):
     from torch import distributed, nn
     from torch.distributed.fsdp import fully_shard
 
-    from helpers.course.finetune.parallel import is_spread, whole_state
+    from helpers.finetune.parallel import is_spread, whole_state
 
     store = distributed.FileStore(str(tmp_path / "store"), 1)
     distributed.init_process_group("gloo", store=store, rank=0, world_size=1)

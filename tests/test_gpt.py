@@ -8,10 +8,11 @@ import tiny_decoders
 import torch
 from datasets import Dataset
 
-from helpers import experiments, ledger, training
-from helpers.experiments import Corpus, benchmark, decoders
+from helpers import ledger, training
+from helpers import methods as experiments
+from helpers.decoding import Prompt, head_from_words, label_scores
+from helpers.methods import Corpus, benchmark, decoders
 from helpers.pretrained import load_decoder
-from helpers.prompting import Prompt, head_from_words, label_scores
 from helpers.runtime import PROFILES
 
 METHODS = {m.name: m for m in decoders.METHODS}

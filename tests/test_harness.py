@@ -11,8 +11,8 @@ from fake_wheels import Shop
 from nbformat.v4 import new_code_cell, new_output
 from notebook_factory import good_notebook, place_of, stamp, write_course
 
-from helpers.course import testing
-from helpers.course.testing import run_tests
+from helpers.commands import testing
+from helpers.commands.testing import run_tests
 from helpers.runtime import ROOT
 
 FIRST, FIGURE, CLAIM, CORE = 5, 35, 36, -5
@@ -34,7 +34,7 @@ assert os.environ["HF_HUB_OFFLINE"] == "1" and os.environ["COURSE_PROGRESS"] == 
 RUNNER = """\
 import sys
 from pathlib import Path
-from helpers.course.testing import run_tests
+from helpers.commands.testing import run_tests
 sys.exit(run_tests([sys.argv[1]], workers=int(sys.argv[2]), root=Path(sys.argv[3])))
 """
 HERE = "00_start_here"

@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from helpers import evaluation, experiments, ledger
+from helpers import evaluation, ledger
+from helpers import methods as experiments
 from helpers.evaluation import Interval
-from helpers.experiments import history
-from helpers.experiments.history import At, Results
+from helpers.history import At, Results
+from helpers.methods import history
 
 ITEMS = 200
 COST = {

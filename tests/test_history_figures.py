@@ -8,7 +8,7 @@ import pytest
 from test_history import grid, priced, results, row, spans, supported_rows
 
 from helpers import plots
-from helpers.experiments import history
+from helpers.methods import history
 from helpers.plots import history as pictures
 from helpers.plots import pages
 

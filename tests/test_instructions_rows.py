@@ -9,7 +9,7 @@ import tiny_decoders
 import torch
 from datasets import Dataset
 
-from helpers import evaluation, instructing, training
+from helpers import decoding, instructing, training
 from helpers.pretrained import Pretrained, load_decoder
 from helpers.pretrained.adapters import add_adapter
 from helpers.training.batches import IGNORED
@@ -181,7 +181,7 @@ def batch_of(rows, pad_id: int) -> dict:
 def test_the_loss_and_its_gradient_are_the_library_s(loaded, prompt_loss):
     rows = instructing.chat_rows(loaded.tokenizer, CHATS, prompt_loss)
     batch, model = batch_of(rows, loaded.pad_id), loaded.model
-    ours = instructing.LossAtLabels(model)(**batch)["loss"]
+    ours = decoding.LossAtLabels(model)(**batch)["loss"]
     ours.backward()
     found = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
@@ -198,7 +198,7 @@ def test_the_loss_by_hand(loaded):
     ids = torch.tensor([row["input_ids"]])
     with torch.no_grad():
         logs = loaded.model(ids).logits[0].log_softmax(dim=-1)
-        loss = instructing.LossAtLabels(loaded.model)(
+        loss = decoding.LossAtLabels(loaded.model)(
             ids, torch.ones_like(ids), torch.tensor([row["labels"]])
         )["loss"]
     places = [i for i, label in enumerate(row["labels"]) if label != IGNORED]
@@ -209,7 +209,7 @@ def test_the_loss_by_hand(loaded):
 def test_only_positions_with_a_label_get_logits(loaded):
     """The last layer sees as many rows as there are labels, and not one more."""
     rows = instructing.chat_rows(loaded.tokenizer, CHATS)
-    seen, wrapped = [], instructing.LossAtLabels(loaded.model)
+    seen, wrapped = [], decoding.LossAtLabels(loaded.model)
     head = loaded.model.get_output_embeddings()
     hook = head.register_forward_hook(lambda _, inputs, output: seen.append(len(inputs[0])))
     wrapped(**batch_of(rows, loaded.pad_id))
@@ -220,19 +220,19 @@ def test_only_positions_with_a_label_get_logits(loaded):
 def test_a_batch_without_a_label_has_no_loss(loaded):
     ids = torch.tensor([[1, 2, 3]])
     nothing = torch.full_like(ids, IGNORED)
-    loss = instructing.LossAtLabels(loaded.model)(ids, torch.ones_like(ids), nothing)["loss"]
+    loss = decoding.LossAtLabels(loaded.model)(ids, torch.ones_like(ids), nothing)["loss"]
     assert float(loss) == 0.0
 
 
 def test_what_is_trained_through_the_wrapper_is_trained_in_the_model(loaded):
     add_adapter(loaded)
     rows = instructing.chat_rows(loaded.tokenizer, CHATS * 4)
-    before = instructing.answer_losses(loaded, rows).sum(axis=0)
+    before = decoding.answer_losses(loaded, rows).sum(axis=0)
     result = training.fit(
-        instructing.LossAtLabels(loaded.model), rows, num_epochs=8, learning_rate=1e-2,
+        decoding.LossAtLabels(loaded.model), rows, num_epochs=8, learning_rate=1e-2,
         batch_size=4, pad_id=loaded.pad_id, progress=False,
     )  # fmt: skip
-    after = instructing.answer_losses(loaded, rows).sum(axis=0)
+    after = decoding.answer_losses(loaded, rows).sum(axis=0)
     assert result.losses[-1] < result.losses[0]
     assert after[0] < before[0] and after[1] == before[1]
     moved = [name for name, p in loaded.model.named_parameters() if p.requires_grad]
@@ -241,7 +241,7 @@ def test_what_is_trained_through_the_wrapper_is_trained_in_the_model(loaded):
 
 def test_answer_losses_are_those_of_each_row_alone(loaded):
     rows = instructing.chat_rows(loaded.tokenizer, CHATS * 2)
-    together = instructing.answer_losses(loaded, rows, batch_size=3)
+    together = decoding.answer_losses(loaded, rows, batch_size=3)
     for row, (nll, labels) in zip(rows, together, strict=True):
         batch = batch_of([row], loaded.pad_id)
         with torch.no_grad():
@@ -252,8 +252,8 @@ def test_answer_losses_are_those_of_each_row_alone(loaded):
 
 def test_losses_of_texts_are_those_a_perplexity_is_made_of(loaded):
     rows = instructing.text_rows(loaded.tokenizer, TEXTS, max_tokens=6)
-    expected = evaluation.document_losses(loaded, TEXTS, max_tokens=6)
-    np.testing.assert_allclose(instructing.answer_losses(loaded, rows), expected, rtol=1e-5)
+    expected = decoding.document_losses(loaded, TEXTS, max_tokens=6)
+    np.testing.assert_allclose(decoding.answer_losses(loaded, rows), expected, rtol=1e-5)
 
 
 def test_a_model_whose_logits_are_more_than_its_last_layer_is_refused(loaded):
@@ -266,11 +266,11 @@ def test_a_model_whose_logits_are_more_than_its_last_layer_is_refused(loaded):
 
     loaded.model.forward = scaled
     with pytest.raises(ValueError, match="not its output layer's alone"):
-        instructing.LossAtLabels(loaded.model)
+        decoding.LossAtLabels(loaded.model)
     with pytest.raises(ValueError, match="not its output layer's alone"):
-        instructing.answer_losses(loaded, instructing.text_rows(loaded.tokenizer, TEXTS, 6))
+        decoding.answer_losses(loaded, instructing.text_rows(loaded.tokenizer, TEXTS, 6))
     del loaded.model.forward
     classifier = dataclasses.replace(loaded, model=loaded.model.base_model)
     assert isinstance(classifier, Pretrained)
     with pytest.raises(ValueError, match="load_decoder"):
-        instructing.LossAtLabels(classifier.model)
+        decoding.LossAtLabels(classifier.model)

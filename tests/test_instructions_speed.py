@@ -2,8 +2,8 @@
 
 import pytest
 
-from helpers.course import speed_lora
-from helpers.experiments import Corpus, decoders, lora
+from helpers.commands import speed_lora
+from helpers.methods import Corpus, decoders, lora
 from helpers.runtime import PROFILES
 
 

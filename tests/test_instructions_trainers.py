@@ -9,11 +9,11 @@ import torch
 from datasets import Dataset
 from transformers import TrainerCallback
 
-from helpers import instructing, training
+from helpers import decoding, instructing, training
+from helpers.decoding import generate
 from helpers.pretrained import ModelError, load_decoder
 from helpers.pretrained.adapter_files import load_adapter, save_adapter
 from helpers.pretrained.adapters import adapter_names, add_adapter, remove_adapter
-from helpers.prompting import generate
 
 WORDS = ("good", "bad", "a good film", "a bad man", "so so", "a film of a man", "good good", "no")
 
@@ -107,7 +107,7 @@ def test_trl_and_fit_show_the_same_batches_and_learn_the_same(loaded, tmp_path):
             loaded.model.get_parameter(own).copy_(twin.model.get_parameter(other))
     losses = instructing.train(trainer).losses
     ours = training.fit(
-        instructing.LossAtLabels(twin.model), rows, num_epochs=3, batch_size=4,
+        decoding.LossAtLabels(twin.model), rows, num_epochs=3, batch_size=4,
         learning_rate=1e-2, warmup_steps=0.1, pad_id=twin.pad_id, progress=False,
     )  # fmt: skip
     assert losses == pytest.approx(ours.losses, rel=1e-3)
@@ -115,7 +115,7 @@ def test_trl_and_fit_show_the_same_batches_and_learn_the_same(loaded, tmp_path):
 
 def test_the_first_loss_is_that_of_the_untouched_model(loaded, tmp_path):
     rows = instructing.chat_rows(loaded.tokenizer, chats()["messages"][:])
-    nll, labels = instructing.answer_losses(loaded, rows).sum(axis=0)
+    nll, labels = decoding.answer_losses(loaded, rows).sum(axis=0)
     trainer = instructing.sft_trainer(loaded, rows, tmp_path / "run", batch_size=8)
     assert instructing.train(trainer).losses == [pytest.approx(nll / labels, rel=1e-3)]
 
@@ -233,7 +233,7 @@ def dpo_by_hand(policy, reference, pairs, beta: float) -> list[float]:
             rows = instructing.chat_rows(
                 model.tokenizer, [pair["prompt"] + pair[side] for pair in pairs]
             )
-            logs[name, side] = -instructing.answer_losses(model, rows)[:, 0]
+            logs[name, side] = -decoding.answer_losses(model, rows)[:, 0]
     margins = (logs["policy", "chosen"] - logs["reference", "chosen"]) - (
         logs["policy", "rejected"] - logs["reference", "rejected"]
     )

@@ -7,10 +7,10 @@ import tomllib
 import pytest
 from notebook_factory import good_notebook, place_of, stamp, write_course
 
-from helpers.course import cli, notebooks, t4
-from helpers.course.lint import lint_markdown
-from helpers.course.sync import sync, synced_instructors
-from helpers.course.timetable import DAYS, Day, Stop, minutes_of, timetable
+from helpers.commands import cli, notebooks, t4
+from helpers.commands.lint import lint_markdown
+from helpers.commands.sync import sync, synced_instructors
+from helpers.commands.timetable import DAYS, Day, Stop, minutes_of, timetable
 from helpers.runtime import ROOT
 
 PAGE = ROOT / "INSTRUCTORS.md"

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers.course.kernel import Outcome, kernel_environment, run_cells
+from helpers.commands.kernel import Outcome, kernel_environment, run_cells
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from fake_wheels import Shop
 from notebook_factory import good_notebook, place_of, stamp, write_course
 
-from helpers.course import lab, notebooks
+from helpers.commands import lab, notebooks
 from helpers.runtime import ROOT
 
 NAME = f"{place_of(3)}.ipynb"
@@ -252,7 +252,7 @@ class Terminal:
 
     def __init__(self, root: Path, port: int, **environment: str):
         shutil.copytree(ROOT / "helpers", root / "helpers", ignore=lab_ignores)
-        command = [sys.executable, "-m", "helpers.course.cli", "lab", "--no-browser"]
+        command = [sys.executable, "-m", "helpers.commands.cli", "lab", "--no-browser"]
         # As in a terminal: a test run in the background would pass an ignored SIGINT on.
         heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
         self.process = subprocess.Popen(

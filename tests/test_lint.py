@@ -4,9 +4,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from notebook_factory import ALT, good_notebook, place_of, stamp, write_course
 
-from helpers.course import template
-from helpers.course.lint import WARNINGS, lint, lint_markdown, lint_notebook
-from helpers.course.lint_prose import uncited_figures
+from helpers.commands import template
+from helpers.commands.lint import WARNINGS, lint, lint_markdown, lint_notebook
+from helpers.commands.lint_prose import uncited_figures
 
 HEAD, COLAB, SETUP, FIRST = 0, 1, 2, 5  # FIRST: the first code cell after the setup
 FIGURE, CLAIM = 35, 36

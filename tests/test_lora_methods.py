@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import data, evaluation, experiments, ledger
-from helpers.experiments import decoders, kept, lora
-from helpers.experiments.benchmark import _rows, _run
+from helpers import data, evaluation, ledger
+from helpers import methods as experiments
+from helpers.methods import decoders, kept, lora
+from helpers.methods.benchmark import _rows, _run
 from helpers.runtime import PROFILES
 
 METHODS = experiments.methods_of("lora")

@@ -9,9 +9,10 @@ import torch
 from datasets import Dataset
 from tiny_encoders import write_tiny_bert
 
-from helpers import data, embeddings, evaluation, experiments, pretrained, training
-from helpers.experiments import FILM_NER, Corpus, named_entities
-from helpers.experiments.crf import train_crf, word_features, word_shape
+from helpers import data, embeddings, evaluation, pretrained, training
+from helpers import methods as experiments
+from helpers.methods import FILM_NER, Corpus, named_entities
+from helpers.methods.crf import train_crf, word_features, word_shape
 from helpers.pretrained.capitals import TaggerWithCapitals
 from helpers.runtime import PROFILES
 

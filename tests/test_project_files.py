@@ -19,10 +19,10 @@ from helpers.runtime import ROOT
 FILES = ("pyproject.toml", "environment.yml", "requirements.lock")
 MODULES = sorted((ROOT / "helpers").rglob("*.py"))
 ORDER = (
-    "files runtime assets data tables features embeddings networks pretrained lora training "
-    "prompting evaluation instructing ledger experiments plots"
+    "files runtime assets data tables features embeddings networks lora training pretrained "
+    "decoding evaluation ledger instructing methods history plots"
 ).split()
-OUTSIDE = ("course", "exercises")  # may use every lesson module
+OUTSIDE = ("commands", "finetune", "lessons")  # may use every lesson module
 
 
 def name_of(path: Path) -> str:
@@ -79,7 +79,7 @@ def test_conda_installs_the_course_itself_too():
 def test_the_range_of_python_is_the_same_everywhere():
     [python] = [line for line in conda()[0] if line.startswith("python")]
     assert SpecifierSet(python.removeprefix("python")) == SpecifierSet(project()["requires-python"])
-    from helpers.course.venv import NEWEST, OLDEST
+    from helpers.commands.venv import NEWEST, OLDEST
 
     allowed = SpecifierSet(project()["requires-python"])
     minors = [minor for minor in range(30) if f"3.{minor}.5" in allowed]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny_decoders import CONTEXT, END, save_gpt2, save_llama
 
+from helpers.decoding import Prompt, few_shot_prompt, generate, label_scores, parse_label
+from helpers.decoding.tokens import encode_prompts
 from helpers.pretrained import load_decoder
-from helpers.prompting import Prompt, few_shot_prompt, generate, label_scores, parse_label
-from helpers.prompting.tokens import encode_prompts
 
 LABELS = {"negative": "negative", "positive": "positive"}  # a token each, after a space
 UNEVEN = ["positive", "so good", "bad man"]  # 1, 2 and more tokens

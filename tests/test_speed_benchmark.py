@@ -10,10 +10,10 @@ from datasets import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from helpers import training
-from helpers.course import cli, speed, speed_benchmark, speed_ways
-from helpers.course.flops import Shape, forward_flops, shape_of, step_flops
-from helpers.course.speed_ways import Counter, Measured, Way
-from helpers.experiments import Corpus, bert
+from helpers.commands import cli, speed, speed_benchmark, speed_ways
+from helpers.commands.flops import Shape, forward_flops, shape_of, step_flops
+from helpers.commands.speed_ways import Counter, Measured, Way
+from helpers.methods import Corpus, bert
 from helpers.pretrained import FrozenBelow, MeanPooledClassifier, freeze_below
 from helpers.runtime import PROFILES
 

@@ -4,9 +4,9 @@ import nbformat
 import pytest
 from notebook_factory import ADDRESS, good_notebook, place_of, stamp, write_course
 
-from helpers.course import notebooks
-from helpers.course.lint import lint
-from helpers.course.sync import minutes_line, sync
+from helpers.commands import notebooks
+from helpers.commands.lint import lint
+from helpers.commands.sync import minutes_line, sync
 
 OTHER = "https://github.com/an-author/renamed-course"
 PLAN = {"reading": 35, "exercises": 20, "t4_factor": 0.5}

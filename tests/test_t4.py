@@ -2,8 +2,8 @@
 
 import pytest
 
-from helpers.course import t4
-from helpers.course.t4 import BERT, CASED, GPT2, LARGER, T4_BYTES, Body, Job, needed
+from helpers.commands import t4
+from helpers.commands.t4 import BERT, CASED, GPT2, LARGER, T4_BYTES, Body, Job, needed
 
 TINY = Body("tiny", 2, 64, 256, 4, 100, 30, 1)
 
@@ -114,7 +114,7 @@ def test_torch_keeps_no_more_for_the_backward_pass_than_is_estimated_and_not_muc
 
 
 def test_the_jobs_are_what_the_code_does():
-    from helpers.experiments import bert, decoders, lora, named_entities
+    from helpers.methods import bert, decoders, lora, named_entities
 
     found = {(job.notebook, job.what): job for job in t4.JOBS}
     assert {job.length for job in t4.JOBS if job.notebook == "04_bert"} == {bert.MAX_LENGTH}

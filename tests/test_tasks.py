@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from helpers import data, evaluation, experiments, ledger
-from helpers.course import cli
-from helpers.experiments import FILM_NER, REVIEWS, Corpus, Fitted, Method, benchmark
+from helpers import data, evaluation, ledger
+from helpers import methods as experiments
+from helpers.commands import cli
+from helpers.methods import FILM_NER, REVIEWS, Corpus, Fitted, Method, benchmark
 from helpers.runtime import PROFILES
 
 

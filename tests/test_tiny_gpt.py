@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from helpers import networks, training
-from helpers.experiments import Corpus, checkpoints, tiny_gpt
+from helpers.methods import Corpus, checkpoints, tiny_gpt
 from helpers.networks import TinyGPT, TinyGPTClassifier, sample
 from helpers.runtime import PROFILES
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.course import venv
+from helpers.commands import venv
 from helpers.runtime import ROOT
 
 
@@ -201,7 +201,7 @@ def test_arguments_and_exit_code_are_passed_on(machine):
     assert venv.main(["reset", "03", "bonus/topic"]) == 2
     [(command, cwd)] = machine.commands
     python = str(machine.venv / "bin" / "python")
-    assert command == [python, "-m", "helpers.course.cli", "reset", "03", "bonus/topic"]
+    assert command == [python, "-m", "helpers.commands.cli", "reset", "03", "bonus/topic"]
     assert cwd == machine.root
 
 
@@ -258,7 +258,7 @@ def test_run_as_a_script_it_gives_its_message_to_a_python_out_of_range(tmp_path)
 CHILD_THAT_WAITS = "import time; print('up', flush=True); time.sleep(60)"
 HANDS_OVER = """
 import subprocess, sys
-from helpers.course import venv
+from helpers.commands import venv
 real = subprocess.Popen
 venv.is_fresh = lambda: True
 venv.subprocess.Popen = lambda command, cwd: real([sys.executable, "-c", command[-1]])

@@ -11,8 +11,8 @@ from fake_wheels import Shop
 from packaging.requirements import Requirement
 
 from helpers.assets import AssetError
-from helpers.course import cli, wheelhouse
-from helpers.course.wheelhouse import Target, commands, fetch_packages
+from helpers.commands import cli, wheelhouse
+from helpers.commands.wheelhouse import Target, commands, fetch_packages
 from helpers.runtime import ROOT
 
 OTHER = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
@@ -242,7 +242,7 @@ def test_the_commands_set_up_and_open_the_course_from_the_folder(tmp_path):
     assert second == f'COURSE_CACHE="{tmp_path}" make lab'
     windows = "\n".join(commands(tmp_path, "windows"))
     assert (
-        windows.count("python helpers/course/venv.py lab") == 2 and "$env:PIP_NO_INDEX" in windows
+        windows.count("python helpers/commands/venv.py lab") == 2 and "$env:PIP_NO_INDEX" in windows
     )
 
 

@@ -6,6 +6,7 @@ the same items can then be compared item by item, which sees much smaller differ
 two averages can.
 """
 
+from helpers.evaluation.comparison import gain
 from helpers.evaluation.intervals import (
     DRAWS,
     Difference,
@@ -18,7 +19,6 @@ from helpers.evaluation.intervals import (
     paired_relative_change,
     wilson_interval,
 )
-from helpers.evaluation.language import document_losses, prefers_good
 from helpers.evaluation.perplexities import paired_perplexity_change, perplexity_interval
 from helpers.evaluation.scores import accuracy, count_parameters, macro_f1, perplexity
 from helpers.evaluation.spans import bootstrap_f1, paired_f1_difference, span_counts, span_f1
@@ -32,7 +32,7 @@ __all__ = [
     "bootstrap_f1",
     "bootstrap_interval",
     "count_parameters",
-    "document_losses",
+    "gain",
     "hex_to_bits",
     "macro_f1",
     "mcnemar",
@@ -42,7 +42,6 @@ __all__ = [
     "paired_relative_change",
     "perplexity",
     "perplexity_interval",
-    "prefers_good",
     "span_counts",
     "span_f1",
     "wilson_interval",

@@ -6,15 +6,12 @@ trainers, and `train` runs one, or goes on with it. `judge` scores an answer of 
 """
 
 from helpers.instructing.answers import FIELDS, Report, judge, read_names, refuses, report
-from helpers.instructing.positions import LossAtLabels, answer_losses
 from helpers.instructing.rows import chat_prompts, chat_rows, preference_pairs, text_rows
 from helpers.instructing.trainers import dpo_trainer, sft_trainer, train
 
 __all__ = [
     "FIELDS",
-    "LossAtLabels",
     "Report",
-    "answer_losses",
     "chat_prompts",
     "chat_rows",
     "dpo_trainer",

@@ -13,7 +13,7 @@ import numpy as np
 
 from helpers import evaluation
 from helpers.data.instructions import FIELDS
-from helpers.prompting import parse_label
+from helpers.decoding import parse_label
 
 __all__ = ["FIELDS", "Report", "judge", "read_names", "refuses", "report"]
 

@@ -6,7 +6,7 @@ the model expected one place before.
 
 from collections.abc import Iterable, Sequence
 
-from helpers.evaluation.language import document_rows
+from helpers.decoding.language import document_rows
 from helpers.training.batches import IGNORED
 
 __all__ = ["chat_prompts", "chat_rows", "preference_pairs", "text_rows"]
@@ -15,7 +15,7 @@ __all__ = ["chat_prompts", "chat_rows", "preference_pairs", "text_rows"]
 def text_rows(tokenizer, texts: Sequence[str], max_tokens: int):
     """Turn texts into rows for a language model: the beginning of each, after a start token.
 
-    These are the tokens that `evaluation.document_losses` reads, so that the mean loss over all
+    These are the tokens that `decoding.document_losses` reads, so that the mean loss over all
     labels is the logarithm of the perplexity that it gives.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from helpers.instructing.positions import token_losses
+from helpers.decoding.positions import token_losses
 from helpers.instructing.runs import bar, check_run, last_checkpoint, silence
 from helpers.pretrained import Pretrained
 from helpers.pretrained.adapters import adapter_names, check_rank, target_layers

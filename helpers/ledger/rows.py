@@ -109,7 +109,7 @@ def pairs_row(run: Run, correct: Iterable[bool], **facts) -> dict:
 
     Args:
         run: the run that made it.
-        correct: what `evaluation.prefers_good` gave, in the order of the pairs.
+        correct: what `decoding.prefers_good` gave, in the order of the pairs.
         **facts: the other arguments of `row`.
     """
     return _row_of_bits(run, "minimal_pairs", correct, facts)
@@ -133,7 +133,7 @@ def perplexity_row(run: Run, counts: Iterable[Iterable[float]], **facts) -> dict
 
     Args:
         run: the run that made it.
-        counts: `[nll, tokens]` for each document, as `evaluation.document_losses` gives them. The
+        counts: `[nll, tokens]` for each document, as `decoding.document_losses` gives them. The
             loss is kept to four decimals, and the value is that of the kept numbers.
         **facts: the other arguments of `row`.
     """

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from helpers.experiments.history import ERA_NAMES, Curve, Option
+from helpers.history import ERA_NAMES, Curve, Option
 from helpers.plots import MARKERS, show
 
 __all__ = [

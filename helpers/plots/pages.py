@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from helpers.experiments.history import SHORT, SPANS, WORKS, Advice, Verdict
+from helpers.history import SHORT, SPANS, WORKS, Advice, Verdict
 from helpers.plots import SHADES, show
 from helpers.plots.history import settle
 

@@ -1,0 +1,87 @@
+"""`course finetune` and `course predict`: from a file to a model, and from a model to answers."""
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_finetune"]
+
+# Option -> (type, help); each differs from a default that depends on method and data.
+SETTINGS = {
+    "epochs": (int, "passes over the training examples"),
+    "learning-rate": (float, "of the first step after the warm-up"),
+    "batch-size": (int, "examples a step, over all processes"),
+    "max-length": (int, "tokens read of an example"),
+    "rank": (int, "of a LoRA adapter"),
+}
+
+
+def add_finetune(command) -> None:
+    """Add both subcommands; `command` makes one, as in `cli`."""
+    run = command("finetune", _finetune, "train a model on a file of yours and leave a folder")
+    run.add_argument("data", type=Path, help=".csv, .tsv or .jsonl; CoNLL; .txt; chat .jsonl")
+    run.add_argument("--output", type=Path, required=True, help="the folder to fill")
+    run.add_argument("--method", choices=("linear", "encoder", "lora"), help="cheapest first")
+    run.add_argument(
+        "--task", choices=("classification", "ner", "text", "chat"),
+        help="what the file is for; guessed from it where that is clear",
+    )  # fmt: skip
+    run.add_argument("--text", default="text", help="column with the texts")
+    run.add_argument("--label", default="label", help="column with the labels")
+    run.add_argument("--encoding", default="utf-8", help="of the file")
+    run.add_argument("--test-size", type=float, default=0.2, help="share of the texts for test")
+    run.add_argument("--seed", type=int, default=0, help="of everything random")
+    run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    run.add_argument(
+        "--dry-run", action="store_true", help="say what it would cost, and train nothing"
+    )
+    run.add_argument("--base", help="another pre-trained model: a folder, or a Hub id")
+    _add_profile(run)
+    for name, (kind, text) in SETTINGS.items():
+        run.add_argument(f"--{name}", type=kind, help=text)
+    ask = command("predict", _predict, "answer a text or a file with a model from finetune")
+    ask.add_argument("folder", type=Path, help="the --output of course finetune")
+    ask.add_argument("input", nargs="?", help="one text")
+    ask.add_argument("--file", type=Path, help=".csv, .tsv, .jsonl, or .txt with a text a line")
+    ask.add_argument("--output", type=Path, help=".csv or .jsonl: the file's columns, and answers")
+    ask.add_argument("--text", default="text", help="column with the texts")
+    ask.add_argument("--encoding", default="utf-8", help="of the file")
+    ask.add_argument(
+        "--max-new-tokens", type=int, default=60, help="where a written answer is cut; default 60"
+    )
+    ask.add_argument("--base", help="where the base of an adapter lies, if it was moved")
+
+
+def _add_profile(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--profile",
+        choices=("smoke", "cpu", "gpu"),
+        help="sizes; without it as COURSE_PROFILE says",
+    )
+
+
+def _finetune(options) -> int:
+    from helpers.finetune import Order, finetune
+    from helpers.runtime import PROFILES, choose_profile
+
+    settings = {name.replace("-", "_"): getattr(options, name.replace("-", "_"))
+                for name in SETTINGS}  # fmt: skip
+    settings["num_epochs"] = settings.pop("epochs")
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if "num_epochs" in settings:
+        settings["min_steps"] = 1  # so many epochs, however few steps they are
+    return finetune(Order(
+        data=options.data, output=options.output, method=options.method, task=options.task,
+        text=options.text, label=options.label, encoding=options.encoding, seed=options.seed,
+        test_size=options.test_size, resume=options.resume, dry_run=options.dry_run,
+        base=options.base, settings=settings,
+        profile=PROFILES[options.profile] if options.profile else choose_profile(),
+    ))  # fmt: skip
+
+
+def _predict(options) -> int:
+    from helpers.finetune import predict
+
+    return predict(
+        options.folder, options.input, options.file, options.output, column=options.text,
+        base=options.base, encoding=options.encoding, max_new_tokens=options.max_new_tokens,
+    )  # fmt: skip

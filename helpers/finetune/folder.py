@@ -1,0 +1,188 @@
+"""A finished model as a folder: written last and whole, checked before anything in it is used."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from helpers.files import write_text
+from helpers.finetune.card import model_card
+from helpers.finetune.data import Data
+from helpers.finetune.splitting import Parts
+from helpers.finetune.trained import Score, Tested, Trained, class_of
+from helpers.pretrained.loading import quiet
+from helpers.runtime import versions
+
+__all__ = ["CARD", "FolderError", "figures", "is_complete", "load", "open_folder", "save"]
+
+CARD, METRICS, README = "course.json", "metrics.json", "README.md"
+RUN = "run.json"  # in checkpoints: what was ordered, to refuse going on with another
+FORMAT = 1
+KEYS = {"format", "task", "method", "label_names", "base", "settings", "files"}
+UNPACKING = (".pkl", ".pickle", ".joblib", ".bin", ".pt", ".pth", ".ckpt")  # could run code
+
+
+class FolderError(ValueError):
+    """A folder that is no finished model of this tool; the message names the remedy."""
+
+
+def save(
+    trained: Trained, parts: Parts, tested: Tested, folder: Path | str, data: Data,
+    name: str | None = None,
+) -> Path:  # fmt: skip
+    """Write a model, its figures and its card; the folder is complete when `course.json` is there.
+
+    Args:
+        trained: the model.
+        parts: what it was trained and tested on.
+        tested: what `test_once` gave.
+        folder: made if needed; nothing else may be in it than an earlier model, which is replaced.
+        data: the whole data set, for the card.
+        name: of the model on its card; the folder's without it.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: if the model is a baseline, which is not kept, or the folder holds other files.
+    """
+    folder = Path(folder)
+    if not hasattr(trained.model, "save"):
+        raise ValueError(f"{trained.method!r} is a baseline and not kept; save a trained method.")
+    folder.mkdir(parents=True, exist_ok=True)
+    strange = [path.name for path in folder.iterdir() if path.name != "checkpoints"]
+    if strange and not is_complete(folder) and not (folder / "checkpoints" / RUN).is_file():
+        raise ValueError(
+            f"{folder} holds other files, such as {strange[0]}. Choose another folder."
+        )
+    (folder / CARD).unlink(missing_ok=True)  # incomplete until everything is written
+    with quiet():
+        trained.model.save(folder)
+    numbers = figures(trained, parts, tested, data)
+    write_text(folder / METRICS, json.dumps(numbers, indent=1) + "\n")
+    write_text(folder / README, model_card(numbers, name or folder.resolve().name))
+    files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name != CARD]
+    card = {
+        "format": FORMAT, "task": trained.task, "method": trained.method,
+        "label_names": trained.label_names, "base": trained.base, "settings": trained.settings,
+        "files": {path.name: _sha256(path) for path in files if path.name != README},
+    }  # fmt: skip
+    write_text(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    if (folder / "checkpoints" / RUN).is_file():
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return folder
+
+
+def figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[str, Any]:
+    """Every number of a run, as `metrics.json` and the card have them."""
+    trainable, total = trained.sizes
+    return {
+        "task": trained.task, "method": trained.method, "base": trained.base,
+        "data": {
+            "source": data.source, "examples": len(data), "counts": data.counts(),
+            "label_names": trained.label_names, "warnings": data.warnings,
+        },
+        "split": {
+            "rule": "sha256 of the text, within each class, copies left out",
+            "test_share": parts.test_share, "train": len(parts.train),
+            "validation": len(parts.validation), "test": parts.test_size, "notes": parts.notes,
+        },
+        "settings": trained.settings,
+        "training": {
+            "seconds": round(trained.seconds, 2), "peak_memory_bytes": trained.peak_memory_bytes,
+            "trained_parameters": trainable, "total_parameters": total, "steps": trained.steps,
+            "notes": trained.notes,
+        },
+        "validation": _score(trained.validation),
+        "test": _score(tested.score) | {
+            "opened": tested.time, "times": 1, "most_common_share": tested.most_common_share,
+        },
+        "baseline": _score(tested.baseline),
+        "gain": asdict(tested.gain),
+        "versions": versions(),
+    }  # fmt: skip
+
+
+def is_complete(folder: Path | str) -> bool:
+    """Whether a folder holds a finished model of this tool."""
+    return (Path(folder) / CARD).is_file()
+
+
+def open_folder(folder: Path | str) -> dict:
+    """Read what a folder holds, after a look at every file in it.
+
+    Raises:
+        FolderError: if it is no folder of ours, not complete, damaged, or of a later version.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FolderError(f"There is no folder {folder}. Give the --output of `course finetune`.")
+    if not is_complete(folder):
+        if (folder / "checkpoints").is_dir():
+            raise FolderError(
+                f"{folder} holds an unfinished run. Finish it with `course finetune ... --resume`."
+            )
+        raise FolderError(
+            f"{folder} has no {CARD}, so `course finetune` did not write it, or not to its end."
+        )
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        lacking = KEYS - card.keys()
+    except (ValueError, AttributeError) as error:
+        raise FolderError(f"{folder / CARD} is damaged ({error}). Train again.") from error
+    if lacking or card["format"] != FORMAT:
+        what = f"lacks {', '.join(sorted(lacking))}" if lacking else "is of another version"
+        raise FolderError(f"{folder / CARD} {what}. Use the version of the course that wrote it.")
+    if not isinstance(card["files"], dict) or not any(
+        n.endswith(".safetensors") for n in card["files"]
+    ):
+        raise FolderError(f"{folder / CARD} names no weights. Train again.")
+    _check_files(folder, card)
+    return card
+
+
+def _check_files(folder: Path, card: dict) -> None:
+    """Refuse weights that could run code, and files that are not as they were saved."""
+    for path in folder.iterdir():
+        if path.suffix in UNPACKING:
+            raise FolderError(
+                f"{folder} holds {path.name}, which this tool never writes: unpacking it could run "
+                "code. Take it out."
+            )
+    for name, wanted in card["files"].items():
+        path = folder / name
+        if Path(name).name != name or path.suffix in UNPACKING:
+            raise FolderError(f"{folder / CARD} names {name!r}, which this tool never writes.")
+        if not path.is_file():
+            raise FolderError(f"{folder} is damaged: {name} is missing. Copy the folder again.")
+        if _sha256(path) != wanted:
+            raise FolderError(
+                f"{folder} is damaged: {name} is not what was saved. Copy the folder again."
+            )
+
+
+def load(folder: Path | str, base: str | None = None):
+    """Load a finished model: it answers with `probabilities`, `tags` or `write`.
+
+    Args:
+        folder: what `save` wrote.
+        base: of an adapter, if its base lies elsewhere than it did; another one is refused.
+
+    Raises:
+        FolderError: as `open_folder`.
+        pretrained.ModelError: if the base of an adapter cannot be had, or is not its own.
+    """
+    card = open_folder(folder)
+    kind = class_of(card["task"], card["method"])
+    return kind.load(Path(folder), card, base)
+
+
+def _score(score: Score) -> dict:
+    found = {"metric": score.metric, **asdict(score.interval), "examples": len(score.outcomes)}
+    return found | ({} if score.macro_f1 is None else {"macro_f1": score.macro_f1})
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,153 @@
+"""Cheapest first: try methods on validation, draw the learning curve, and say what would pay."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers import evaluation
+from helpers.data import text_hash
+from helpers.finetune.settings import METHODS
+from helpers.finetune.splitting import Parts
+from helpers.finetune.trained import Trained, train
+from helpers.runtime import Profile
+
+__all__ = ["Curve", "advise", "best", "learning_curve", "subset", "try_methods"]
+
+
+@dataclass
+class Curve:
+    """Scores on validation against the number of examples trained on.
+
+    Attributes:
+        method: of all points.
+        outcomes: examples -> what the answers were, (seeds, validation examples).
+        metric: as in `Score`.
+    """
+
+    method: str
+    outcomes: dict[int, np.ndarray]
+    metric: str = "accuracy"
+
+    def values(self) -> dict[int, np.ndarray]:
+        """Examples -> accuracy of each seed."""
+        return {n: outcomes.mean(axis=1) for n, outcomes in self.outcomes.items()}
+
+
+def try_methods(
+    parts: Parts, methods: Iterable[str] | None = None, *, seed: int = 0,
+    profile: Profile | None = None, echo: Callable[[str], object] | None = print, **settings,
+) -> list[Trained]:  # fmt: skip
+    """Train methods on the same texts, the cheapest first, and compare them on validation.
+
+    Args:
+        parts: what `split` gave.
+        methods: some of those of the task; all without.
+        seed, profile: as for `train`.
+        echo: told a line a method as soon as it is trained; None for silence.
+        settings: for every method but the linear one, as for `train`.
+    """
+    order = METHODS[parts.train.task]
+    tried: list[Trained] = []
+    for method in sorted(methods or order, key=order.index):
+        own = {} if method == "linear" else settings
+        trained = train(parts, method, seed=seed, profile=profile, **own)
+        line = (
+            f"{method:8} {trained.validation}, {trained.seconds:.0f} s, "
+            f"{trained.sizes[0]:,} parameters trained"
+        )
+        if tried:
+            gain = trained.validation.minus(tried[-1].validation)
+            line += f"\n         over {tried[-1].method}: {gain}"
+        if echo:
+            echo(line)
+        tried.append(trained)
+    return tried
+
+
+def best(tried: Sequence[Trained]) -> Trained:
+    """The method to choose: the cheapest one that no dearer one beats for certain.
+
+    A dearer method replaces the choice when its whole paired 95 % interval on validation lies
+    above (of perplexity, below): what cannot be told apart from luck is not worth its price.
+    """
+    chosen = tried[0]
+    for trained in tried[1:]:
+        gain = trained.validation.minus(chosen.validation)
+        surely_better = gain.high < 0 if trained.validation.metric == "perplexity" else gain.low > 0
+        if surely_better:
+            chosen = trained
+    return chosen
+
+
+def subset(parts: Parts, n: int, seed: int) -> Parts:
+    """Parts with only `n` examples in train: nested by size, every class in its proportion."""
+    data = parts.train
+    groups: dict = {}
+    labels = data.labels if data.task == "classification" else [0] * len(data)
+    for i in sorted(range(len(data)), key=lambda i: text_hash(f"{seed}:{data.key(i)}")):
+        groups.setdefault(labels[i], []).append(i)
+    share = n / len(data)
+    rows = [i for group in groups.values() for i in group[: max(2, round(share * len(group)))]]
+    return Parts(data.take(rows), parts.validation, parts.test_size, parts.test_share)
+
+
+def learning_curve(
+    parts: Parts, method: str, sizes: Sequence[int] | None = None, *, seeds: Iterable[int] = (0,),
+    profile: Profile | None = None, whole: Trained | None = None, **settings,
+) -> Curve:  # fmt: skip
+    """Train one method on more and more of train, always judged on the same validation.
+
+    Args:
+        parts: what `split` gave, of a classification.
+        method: as for `train`.
+        sizes: examples to train on; without it an eighth, a quarter, a half and all.
+        seeds: of the drawing and of the training.
+        profile: as for `train`.
+        whole: a model trained on all of train already; it stands for the first seed there.
+        settings: as for `train`.
+    """
+    everything = len(parts.train)
+    seeds = list(seeds)
+    sizes = sizes or [round(everything * share) for share in (0.125, 0.25, 0.5, 1)]
+    outcomes: dict[int, list] = {n: [] for n in sorted(set(sizes))}
+    for n in outcomes:
+        for k, seed in enumerate(seeds):
+            part = subset(parts, n, seed) if n < everything else parts
+            known = whole if k == 0 and n == everything else None
+            run = known or train(part, method, seed=seed, profile=profile, **settings)
+            outcomes[n].append(run.validation.outcomes)
+    outcomes = {n: np.array(rows, float) for n, rows in outcomes.items()}
+    return Curve(method, outcomes)
+
+
+def advise(curves: Sequence[Curve]) -> str:
+    """Say whether more labels, or a larger model, would pay, and how sure that is.
+
+    More labels: what the last doubling brought, paired over seeds and examples. It is a guess
+    that the next one brings about as much or less. A larger model: what the dearest method has
+    over the cheapest, both on all examples.
+
+    Args:
+        curves: of one method or more, the cheapest first.
+    """
+    lines = []
+    for curve in curves:
+        *_, half, whole = sorted(curve.outcomes)
+        gain = evaluation.paired_difference(curve.outcomes[whole], curve.outcomes[half])
+        if gain.low > 0:
+            verdict = "more labels pay: the curve still climbs"
+        elif gain.high < 0.02:
+            verdict = "more labels of this kind would hardly pay: the curve is flat"
+        else:
+            verdict = "too close to tell: validation is too small for what is left to gain"
+        lines.append(f"{curve.method}, from {half:,} to {whole:,} examples: {gain}; {verdict}.")
+    if len(curves) > 1:
+        cheap, dear = (curve.outcomes[max(curve.outcomes)] for curve in (curves[0], curves[-1]))
+        common = min(len(cheap), len(dear))  # seeds; a cheap method may have more
+        gain = evaluation.paired_difference(dear[:common], cheap[:common])
+        sure = (
+            "a larger model pays" if gain.low > 0 else "a larger model has not shown that it pays"
+        )
+        lines.append(f"{curves[-1].method} over {curves[0].method}, all examples: {gain}; {sure}.")
+    return "\n".join(lines)

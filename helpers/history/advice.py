@@ -1,0 +1,164 @@
+"""What to use: every method of the ledger, held against what you have and what you can pay."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from helpers import data
+from helpers.history.evidence import CONTROLS, compare
+from helpers.history.lines import ERA_NAMES
+from helpers.history.results import At, Results
+
+__all__ = ["Advice", "Option", "advise", "option_at", "options"]
+
+WAIT = 5.0  # seconds of training that nobody would choose a worse method for
+TEST_REVIEWS = 2 * data.HELD_OUT_PER_LABEL["rotten_tomatoes"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A method at the largest measured budget that your labels allow, and its price.
+
+    Attributes:
+        era, method, labels: whose idea, its name, the labels it used.
+        accuracy: on test, mean over seeds.
+        seeds: how many.
+        train_seconds: on the machine of the ledger; what was learned from a source or from text
+            without labels before is not counted.
+        trained: numbers that training may change.
+        memory_mb: megabytes that training added to the process.
+        answer_ms: milliseconds a review, over all of the test set.
+        ship_mb: megabytes of what was trained; a pre-trained model comes on top.
+        model_mb: megabytes of the whole model, at four bytes a number.
+        uses_source: whether it needs labels of another corpus.
+    """
+
+    era: str
+    method: str
+    labels: int
+    accuracy: float
+    seeds: int
+    train_seconds: float
+    trained: float
+    memory_mb: float
+    answer_ms: float
+    ship_mb: float
+    model_mb: float
+    uses_source: bool
+
+    @property
+    def at(self) -> At:
+        """Its place in the grid."""
+        return At(self.method, self.labels)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The best option by mean test accuracy, and those that are not clearly worse.
+
+    Attributes:
+        best: None if nothing fits.
+        fitting: all that fit, best first.
+        results: where their outcomes are.
+    """
+
+    best: Option | None
+    fitting: tuple[Option, ...]
+    results: Results
+
+    @cached_property
+    def enough(self) -> Option | None:
+        """Of those that are not clearly worse than the best, the fastest to train.
+
+        Not clearly worse: the paired interval contains no difference. With few seeds intervals are
+        wide, and more options pass for enough. Where the best trains in seconds, it is enough.
+        """
+        if self.best is None or self.best.train_seconds < WAIT:
+            return self.best
+        near = [option for option in self.fitting if self._level(option)]
+        return min(near, key=lambda option: option.train_seconds)
+
+    def _level(self, option: Option) -> bool:
+        if option is self.best:
+            return True
+        gap = compare(self.results, self.best.at, option.at)
+        return gap is not None and gap.low <= 0
+
+
+def options(results: Results, labels: int, source: bool = False) -> list[Option]:
+    """Every method at the largest budget it was measured at, of those that `labels` allow.
+
+    Args:
+        results: usually the reference.
+        labels: how many labelled examples there are; none is 0.
+        source: whether a labelled corpus of a close task is at hand.
+    """
+    found = []
+    for method in results.methods():
+        usable = [n for n in results.budgets(method) if n <= labels]
+        if not usable or any(piece in method for piece in CONTROLS):
+            continue
+        at = At(method, usable[-1])
+        first = results.rows(at)[0]
+        if first["era"] not in ERA_NAMES or (first["source_labels"] and not source):
+            continue
+        found.append(option_at(results, at))
+    return found
+
+
+def option_at(results: Results, at: At) -> Option | None:
+    """What the rows of a place say of a method; None without rows."""
+    rows = results.rows(at)
+    if not rows:
+        return None
+    first = rows[0]
+    return Option(
+        first["era"],
+        first["method"],
+        at.labels,
+        results.mean(at, "value"),
+        len(rows),
+        results.median(at, "train_seconds"),
+        results.mean(at, "trainable_parameters"),
+        results.median(at, "peak_memory_bytes") / 1e6,
+        1_000 * results.median(at, "eval_seconds") / TEST_REVIEWS,
+        results.mean(at, "artefact_bytes") / 1e6,
+        4 * results.mean(at, "total_parameters") / 1e6,
+        bool(first["source_labels"]),
+    )
+
+
+def advise(
+    results: Results,
+    labels: int,
+    *,
+    train_seconds: float = float("inf"),
+    answer_ms: float = float("inf"),
+    ship_mb: float = float("inf"),
+    model_mb: float = float("inf"),
+    source: bool = False,
+    without: Iterable[str] = (),
+) -> Advice:
+    """Choose among what was measured, by what you have and what you can pay.
+
+    It chooses by test accuracies of *our* reviews, so it gives a short list to try on yours, not
+    a promise.
+
+    Args:
+        results: usually the reference.
+        labels: labelled examples at hand.
+        train_seconds, answer_ms, ship_mb, model_mb: the most you would pay; see `Option`.
+        source: whether a labelled corpus of a close task is at hand.
+        without: methods you do not want.
+    """
+    fitting = [
+        option
+        for option in options(results, labels, source)
+        if option.train_seconds <= train_seconds
+        and option.answer_ms <= answer_ms
+        and option.ship_mb <= ship_mb
+        and option.model_mb <= model_mb
+        and option.method not in set(without)
+    ]
+    fitting.sort(key=lambda option: -option.accuracy)
+    return Advice(fitting[0] if fitting else None, tuple(fitting), results)

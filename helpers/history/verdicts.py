@@ -1,0 +1,146 @@
+"""The rule that turns intervals into a verdict, and the verdicts as text."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from helpers.evaluation import Interval
+from helpers.history.claim import Claim, Test
+from helpers.history.claims import CLAIMS
+from helpers.history.evidence import Measured
+from helpers.history.results import Results
+
+__all__ = [
+    "VERDICTS",
+    "Evidence",
+    "Verdict",
+    "judge",
+    "judge_all",
+    "overview",
+    "report",
+    "rule",
+    "side_of",
+]
+
+VERDICTS = ("supported", "partly", "not supported here", "not measured yet", "documented")
+WIDTH = 73  # of a printed page
+MARKS = {"whole": "+", "mean": "~", "no": "-", None: "?"}
+
+
+def side_of(interval: Interval, above: float | None = None, below: float | None = None) -> str:
+    """Where an interval lies: `"whole"` on the claim's side, only its `"mean"`, or `"no"`."""
+    low, high = above if above is not None else float("-inf"), below if below is not None else 1e9
+    if low < interval.low and interval.high < high:
+        return "whole"
+    return "mean" if low < interval.value < high else "no"
+
+
+def rule(sides: Sequence[str | None]) -> str:
+    """The verdict on a measured claim from the sides of its deciding comparisons.
+
+    *Supported* when every whole interval lies on its side. *Partly* when one of several does, or
+    when all means do. Else *not supported here*. A comparison that was not measured (None) leaves a
+    claim partly supported at best, and open as long as the others do not support it.
+
+    Raises:
+        ValueError: if there is no comparison: such a claim is documented, not measured.
+    """
+    if not sides:
+        raise ValueError("A measured claim needs a comparison that decides.")
+    measured = [side for side in sides if side is not None]
+    if all(side == "whole" for side in sides):
+        return "supported"
+    if "whole" in measured or (measured and "no" not in measured):
+        return "partly"
+    return "not supported here" if len(measured) == len(sides) else "not measured yet"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A comparison with what it gave: None where rows are missing."""
+
+    test: Test
+    measured: Measured | None
+
+    @property
+    def side(self) -> str | None:
+        """Where its interval lies; None if it was not measured."""
+        if self.measured is None:
+            return None
+        return side_of(self.measured.interval, self.test.above, self.test.below)
+
+    def __str__(self) -> str:
+        """`+11.9 points [+8.6, +15.0]`; a change of perplexity or errors in percent."""
+        if self.measured is None:
+            return "not measured yet"
+        interval, against = self.measured
+        ends = (100 * interval.value, 100 * interval.low, 100 * interval.high)
+        value, low, high = ends
+        text = f"{value:+.1f} {self.test.unit} [{low:+.1f}, {high:+.1f}]"
+        return f"{text}, over {against}" if against else text
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim with its evidence and what follows from it, one of `VERDICTS`."""
+
+    claim: Claim
+    evidence: tuple[Evidence, ...]
+    says: str
+
+    @property
+    def deciding(self) -> list[Evidence]:
+        """The comparisons on which it rests."""
+        return [each for each in self.evidence if each.test.decides]
+
+
+def judge(claim: Claim, results: Results) -> Verdict:
+    """Measure all that is said for a claim, and apply the rule."""
+    evidence = tuple(Evidence(test, test.measure(results)) for test in claim.tests)
+    sides = [each.side for each in evidence if each.test.decides]
+    return Verdict(claim, evidence, rule(sides) if sides else "documented")
+
+
+def judge_all(results: Results, claims: Iterable[Claim] = CLAIMS) -> list[Verdict]:
+    """Verdicts on all claims, in their order; some seconds, for the bootstraps."""
+    return [judge(claim, results) for claim in claims]
+
+
+def _filled(text: str, indent: str, hanging: str = "") -> str:
+    return textwrap.fill(
+        text, WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent) + hanging
+    )
+
+
+def report(verdict: Verdict) -> str:
+    """A claim with verdict, evidence, limits and what others published, for printing.
+
+    `+` stands before a comparison whose whole interval is on the claim's side, `~` where only the
+    mean is, `-` where it is not, `?` where rows are missing; in brackets where it does not decide.
+    What does not decide and was not measured is left out.
+    """
+    claim = verdict.claim
+    head = f"{claim.id:4}{claim.era}"
+    lines = [f"{head}{verdict.says.upper():>{WIDTH - len(head)}}", _filled(claim.says, "    ")]
+    for each in verdict.evidence:
+        if each.measured is None and not each.test.decides:
+            continue
+        mark = MARKS[each.side]
+        mark = f" {mark} " if each.test.decides else f"({mark})"
+        lines.append(_filled(f"{each.test.what}: {each}", f"  {mark} ", "  "))
+    if claim.limits:
+        lines.append(_filled(f"mind: {claim.limits}", "      ", "  "))
+    lines.append(_filled(f"published: {claim.published}", "      ", "  "))
+    return "\n".join(lines)
+
+
+def overview(verdicts: Iterable[Verdict]) -> str:
+    """One line a claim: kind, verdict, the marks of what decided it, and where it is met."""
+    lines = [f"{'':5}{'':12}{'kind':11} {'verdict':19} {'':5} met in notebook"]
+    for verdict in verdicts:
+        claim = verdict.claim
+        marks = " ".join(MARKS[each.side] for each in verdict.deciding)
+        lines.append(
+            f"{claim.id:5}{claim.era:12}{claim.kind:11} {verdict.says:19} {marks:5} {claim.where}"
+        )
+    return "\n".join(lines)

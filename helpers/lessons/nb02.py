@@ -1,0 +1,69 @@
+"""Checks of the exercises in `02_pretraining`."""
+
+import math
+
+import numpy as np
+
+from helpers.lessons import Hint
+
+__all__ = ["CHECKS"]
+
+
+def trained_numbers(answer) -> str:
+    """Exercise 1: the head of the small TextCNN, weights and biases."""
+    body = {"embedding": 1_000 * 50, "filters": sum(w * 50 * 10 + 10 for w in (3, 4, 5))}
+    head = 3 * 10 * 2 + 2
+    if answer == head - 2:
+        raise Hint("the head has a bias for each class as well")
+    if answer == 10 * 2 + 2:
+        raise Hint("the head reads the best window of every filter, of all three widths")
+    if answer in (sum(body.values()) + head, body["filters"] + head):
+        raise Hint("embedding and filters are frozen; only the head is trained")
+    if answer != head:
+        raise Hint("the head has one weight for each filter and class, and a bias for each class")
+    share = head / (sum(body.values()) + head)
+    return f"{head} of {sum(body.values()) + head:,} numbers, {share:.1%}."
+
+
+def perplexity(function) -> str:
+    """Exercise 2: a coin, a die, certainty, and words of unequal probability."""
+    for sides in (2, 6):
+        got = float(function(np.full(5, math.log(1 / sides))))
+        if math.isclose(got, 1 / sides, rel_tol=1e-6):
+            raise Hint("surprise is minus the log-probability; mind the sign")
+        if math.isclose(got, math.log(sides), rel_tol=1e-6):
+            raise Hint("that is the average surprise; take its exponential")
+        if not math.isclose(got, sides, rel_tol=1e-6):
+            raise Hint(f"a model that always gives 1/{sides} has {sides} faces, not {got:.3f}")
+    got = float(function(np.zeros(3)))
+    if not math.isclose(got, 1):
+        raise Hint(f"a model that was certain and right has one face, not {got:.3f}")
+    got = float(function(np.log([1 / 2, 1 / 8])))
+    if math.isclose(got, 5):
+        raise Hint("average the surprises first, then take the exponential once")
+    if not math.isclose(got, 4, rel_tol=1e-6):
+        raise Hint(f"for 1/2 and 1/8 it is 4, not {got:.3f}")
+    return "One word given 1/2 and one given 1/8 cost as much as two given 1/4."
+
+
+def unfreezing_plan(function) -> str:
+    """Exercise 3: three layers over four epochs, and one layer."""
+    layers = ["embedding", "convolutions", "head"]
+    got = function(list(layers), 4, 0.1, 10)
+    every = {"embedding": 1e-3, "convolutions": 1e-2, "head": 0.1}
+    expected = [{"head": 0.1}, {"convolutions": 1e-2, "head": 0.1}, every, every]
+    if not isinstance(got, list) or len(got) != 4:
+        raise Hint("return a list with one dictionary for each of the 4 epochs")
+    for epoch, (plan, right) in enumerate(zip(got, expected, strict=True)):
+        if set(plan) != set(right):
+            names = ", ".join(sorted(right))
+            raise Hint(f"in epoch {epoch} these layers train: {names}; not {sorted(plan)}")
+        for layer, rate in right.items():
+            if not math.isclose(plan[layer], rate, rel_tol=1e-6):
+                raise Hint(f"in epoch {epoch}, {layer} should have {rate:g}, not {plan[layer]:g}")
+    if function(["head"], 1, 0.5, 2) != [{"head": 0.5}]:
+        raise Hint("one layer and one epoch: it trains at the top rate")
+    return "The same plan as `unfreeze_schedule` and `learning_rate_groups` of `training.fit`."
+
+
+CHECKS = {"1": trained_numbers, "2": perplexity, "3": unfreezing_plan}

@@ -1,0 +1,233 @@
+"""Finding names in film reviews, one method for each era (task `FILM_NER`).
+
+From features by hand over word vectors to the encoder: the sentences, the budgets and the tags are
+the same for all. Every `predict` is given lists of tokens and answers with ids of `data.NER_TAGS`.
+"""
+
+import numpy as np
+from datasets import Dataset
+
+from helpers import data, embeddings, evaluation, networks, pretrained, training
+from helpers.methods import FILM_NER, Corpus, Fitted, Method
+from helpers.methods.bert import MAX_LENGTH, rate_for
+from helpers.methods.crf import train_crf
+from helpers.methods.neural import device, epochs_for, seeded
+from helpers.pretrained.capitals import TaggerWithCapitals
+
+__all__ = ["METHODS", "NUM_SHAPES", "new_tagger", "spelling", "tune", "vocabulary"]
+
+NOTEBOOK = "05_named_entities"
+NUM_SHAPES = 7  # 0, for padding, and the six kinds of `spelling`
+CAPITALS_RATE = 10.0  # times the encoder's: these vectors start at zero, its weights do not
+
+
+def crf(corpus, labelled, seed, c1, c2):
+    """Features by hand and a conditional random field."""
+    tags = [[data.NER_TAGS[tag] for tag in row] for row in labelled["tags"][:]]
+    model = train_crf(labelled["tokens"][:], tags, c1, c2)
+
+    def predict(token_lists):
+        return [[data.NER_TAGS.index(tag) for tag in model.tag(t)] for t in token_lists]
+
+    size = model.num_weights
+    return Fitted(predict, size, size, len(model.model), model)
+
+
+def spelling(word: str) -> int:
+    """Number a word's kind of spelling, which lower-cased words no longer tell.
+
+    Returns:
+        1 no letter or digit, 2 small letters, 3 capital first, 4 capitals, 5 digits, 6 other.
+    """
+    letters = [c for c in word if c.isalpha()]
+    if not letters:
+        return 5 if any(c.isdigit() for c in word) else 1
+    upper = [c.isupper() for c in letters]
+    if not any(upper):
+        return 2
+    if not any(upper[1:]):
+        return 3 if upper[0] else 6
+    return 4 if all(upper) else 6
+
+
+def known_form(word: str) -> str:
+    """Write a word as word vectors know it: lower case, plain quotes."""
+    parts = embeddings.tokenize(word)
+    return parts[0] if len(parts) == 1 else word.lower()
+
+
+def vocabulary(corpus: Corpus) -> networks.Vocabulary:
+    """Words that GloVe knows and our training texts have twice, and those of the tagged sentences.
+
+    Tags are unread, and held-out texts too. With GloVe's vectors a word has a meaning even if no
+    tagged sentence has it; a random vector of such a word is never trained, and says nothing.
+    """
+
+    def make():
+        known = embeddings.load_glove()
+        texts = corpus.imdb["train"]["text"][:] + corpus.reviews["train"]["text"][:]
+        counted = networks.Vocabulary.build(map(embeddings.tokenize, texts), min_count=2)
+        kept = dict.fromkeys(word for word in counted.words[2:] if word in known)
+        tagged = (known_form(w) for tokens in corpus.names["train"]["tokens"][:] for w in tokens)
+        return networks.Vocabulary(kept | dict.fromkeys(tagged))
+
+    return corpus.once("names vocabulary", make)
+
+
+def glove(corpus: Corpus) -> embeddings.Embeddings:
+    """GloVe 6B, the words of our own texts."""
+    words = vocabulary(corpus).words
+    return corpus.once("names glove", lambda: embeddings.load_glove().restrict(words))
+
+
+def new_tagger(corpus: Corpus, seed: int, pretrained_vectors: bool) -> networks.BiLSTMTagger:
+    """A BiLSTM over words and their spelling; with GloVe or at random, all else is the same."""
+    words, vectors = vocabulary(corpus).words, glove(corpus)
+    if not pretrained_vectors:  # of the same size and spread, for the same words, saying nothing
+        spread = np.random.default_rng(seed).normal(0, vectors.matrix.std(), vectors.matrix.shape)
+        vectors = embeddings.Embeddings(vectors.words, spread.astype(np.float32))
+    matrix, _ = embeddings.embedding_matrix(words, vectors, seed)
+    return seeded(
+        seed,
+        lambda: networks.BiLSTMTagger(
+            len(words), len(data.NER_TAGS), embeddings=matrix, num_shapes=NUM_SHAPES
+        ),
+    )
+
+
+def word_rows(corpus: Corpus, token_lists, tags=None) -> Dataset:
+    """Sentences as rows of word ids and spellings, for `training.fit` and `predict`."""
+    words = vocabulary(corpus)
+    columns = {"input_ids": [words.encode(map(known_form, tokens)) for tokens in token_lists]}
+    columns["shape_ids"] = [list(map(spelling, tokens)) for tokens in token_lists]
+    return Dataset.from_dict(columns | ({} if tags is None else {"labels": tags}))
+
+
+def _bilstm(corpus, labelled, seed, pretrained_vectors, tuned, num_epochs, min_steps, **settings):
+    """Fit the tagger; word vectors stay as they are unless `tuned`."""
+    model = new_tagger(corpus, seed, pretrained_vectors)
+    rows = word_rows(corpus, labelled["tokens"][:], labelled["tags"][:])
+    training.fit(
+        model, rows, num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
+        batch_size=BATCH, seed=seed, device=device(corpus),
+        freeze=() if tuned else ("embedding",), **settings,
+    )  # fmt: skip
+
+    def predict(token_lists):
+        best = training.predict(model, word_rows(corpus, token_lists)).argmax(axis=2)
+        return [row[: len(t)].tolist() for row, t in zip(best, token_lists, strict=True)]
+
+    return _fitted(predict, model)
+
+
+def bilstm_random(corpus, labelled, seed, **settings):
+    """A BiLSTM on random word vectors."""
+    return _bilstm(corpus, labelled, seed, False, **settings)
+
+
+def bilstm_glove(corpus, labelled, seed, **settings):
+    """A BiLSTM on GloVe's word vectors."""
+    return _bilstm(corpus, labelled, seed, True, **settings)
+
+
+def piece_rows(tokenizer, token_lists, tags=None) -> Dataset:
+    """Sentences as rows of word pieces, each with the spelling of its word."""
+    rows = pretrained.encode_words(tokenizer, token_lists, tags, MAX_LENGTH, echo=None)
+    shapes = [
+        [0 if word < 0 else spelling(tokens[word]) for word in word_ids]
+        for word_ids, tokens in zip(rows["word_ids"][:], token_lists, strict=True)
+    ]
+    return rows.add_column("shape_ids", shapes)
+
+
+def tune(corpus, labelled, seed, capitals: bool, num_epochs, min_steps, **settings):
+    """Tune all blocks of the encoder to tag words; its piece embeddings stay.
+
+    Args:
+        corpus, labelled, seed: as for every method.
+        capitals: whether it reads each word's spelling beside its lower-cased pieces.
+        num_epochs: passes over the sentences.
+        min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
+        settings: further arguments of `training.fit`.
+
+    Returns:
+        The `Pretrained` it started from, and the tuned model.
+    """
+    loaded = pretrained.load_encoder(
+        "tokens",
+        label_names=data.NER_TAGS,
+        profile=corpus.profile,
+        cased=True,
+        seed=seed,
+        echo=None,
+    )
+    model, rows = loaded.model, piece_rows(loaded.tokenizer, labelled["tokens"], labelled["tags"])
+    settings["learning_rate"] = rate_for(model.config, settings["learning_rate"])
+    freeze, groups = pretrained.freeze_below(model, len(pretrained.blocks(model))), None
+    if capitals:
+        model = TaggerWithCapitals(model, NUM_SHAPES).to(model.device)
+        freeze, groups = [f"model.{name}" for name in freeze], {"capitals": CAPITALS_RATE}
+    training.fit(
+        model, rows, num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
+        batch_size=BATCH, seed=seed, warmup_steps=0.1, pad_id=loaded.pad_id, freeze=freeze,
+        learning_rate_groups=groups, **settings,
+    )  # fmt: skip
+    return loaded, model
+
+
+def _tuned(corpus, labelled, seed, capitals, **settings) -> Fitted:
+    loaded, model = tune(corpus, labelled, seed, capitals, **settings)
+
+    def predict(token_lists):
+        rows = piece_rows(loaded.tokenizer, token_lists)
+        logits = training.predict(model, rows, 64, pad_id=loaded.pad_id)
+        return pretrained.word_predictions(logits, rows)
+
+    return _fitted(predict, model)
+
+
+def encoder(corpus, labelled, seed, **settings):
+    """The encoder with a head on each word's first piece."""
+    return _tuned(corpus, labelled, seed, False, **settings)
+
+
+def encoder_capitals(corpus, labelled, seed, **settings):
+    """The same encoder, told how each word is spelled."""
+    return _tuned(corpus, labelled, seed, True, **settings)
+
+
+def _fitted(predict, model) -> Fitted:
+    """What was trained is to be shipped; the rest is given."""
+    trained, total = evaluation.count_parameters(model)
+    return Fitted(predict, trained, total, 4 * trained)
+
+
+def _share_vectors(corpus, **configuration) -> None:
+    glove(corpus)
+
+
+def _declare(era, name, fit, configurations, prepare=None, **options) -> Method:
+    return Method(
+        era, name, configurations, fit, prepare, notebook=NOTEBOOK, task=FILM_NER, **options
+    )
+
+
+BATCH = 16
+FIELD = tuple({"c1": c1, "c2": c2} for c1 in (0.1, 0.3, 1.0) for c2 in (0.01, 0.1))
+BILSTM = tuple(
+    {"tuned": tuned, "num_epochs": 20, "min_steps": 300, "learning_rate": rate}
+    for tuned in (False, True)
+    for rate in (3e-3, 6e-3, 1e-2)
+)
+ENCODER = tuple(
+    {"num_epochs": 6, "min_steps": 100, "learning_rate": rate} for rate in (2e-4, 5e-4, 1e-3)
+)
+UNTUNED = ENCODER[:1]  # the setting frozen for its twin, so that capitals alone differ
+
+METHODS = (
+    _declare("classical", "CRF on features", crf, FIELD, random=False),
+    _declare("embeddings", "BiLSTM, random vectors", bilstm_random, BILSTM, _share_vectors),
+    _declare("embeddings", "BiLSTM, GloVe", bilstm_glove, BILSTM, _share_vectors),
+    _declare("bert", "encoder, token head", encoder, ENCODER, heavy=True),
+    _declare("bert", "encoder, token head + capitals", encoder_capitals, UNTUNED, heavy=True),
+)

@@ -1,0 +1,238 @@
+"""Methods of 2018: a small GPT that read IMDB first, fine-tuned, and its twin that did not."""
+
+import math
+
+import numpy as np
+
+from helpers import data, networks, pretrained, training
+from helpers.embeddings import tokenize
+from helpers.methods import Corpus, Method
+from helpers.methods.checkpoints import CHECKPOINTS, Pretraining, find
+from helpers.methods.neural import as_fitted, device, epochs_for, seeded
+from helpers.methods.pretraining import perplexity
+
+__all__ = [
+    "CONTEXT",
+    "METHODS",
+    "PROMPTS",
+    "TINY_GPT",
+    "TOKENIZER",
+    "WINDOW",
+    "held_out_figures",
+    "learn_tokenizer",
+    "new_tiny_gpt",
+    "rows_of",
+    "running_text",
+    "samples",
+    "tiny_gpt",
+    "tokenizer",
+    "tune",
+]
+
+NOTEBOOK = "06_gpt"
+TOKENIZER = CHECKPOINTS / "tiny-gpt-tokenizer.json"
+CONTEXT = 128
+WINDOW = CONTEXT - 1  # tokens predicted in a row: the last one of a context has no successor
+HELD_OUT_REVIEWS = 500
+SHAPE = {"dimensions": 192, "layers": 4, "heads": 6, "context": CONTEXT}
+SMOKE_SHAPE = {**SHAPE, "dimensions": 32, "layers": 2, "heads": 2}
+PROMPTS = ("the acting", "i loved this", "what a waste of")
+
+
+def learn_tokenizer():
+    """Learn 4,096 pieces from the text of all of IMDB's training reviews, labels unread."""
+    return networks.train_byte_pairs(data.load_imdb()["train"]["text"][:])
+
+
+def tokenizer(corpus: Corpus):
+    """The pieces that the tiny GPT reads; learned and kept if the repository's file is gone."""
+
+    def make():
+        if not TOKENIZER.exists():
+            networks.save_byte_pairs(learn_tokenizer(), TOKENIZER)
+        return networks.read_byte_pairs(TOKENIZER)
+
+    return corpus.once("byte_pairs", make)
+
+
+def _pieces(corpus: Corpus) -> list[str]:
+    known = tokenizer(corpus)
+    return known.convert_ids_to_tokens(range(len(known)))
+
+
+def _shape(corpus: Corpus) -> dict:
+    sizes = SMOKE_SHAPE if corpus.profile.name == "smoke" else SHAPE
+    return {"vocabulary_size": len(tokenizer(corpus)), **sizes}
+
+
+def new_tiny_gpt(corpus: Corpus, seed: int = 0) -> networks.TinyGPT:
+    """An untrained GPT over the pieces of IMDB."""
+    return seeded(seed, lambda: networks.TinyGPT(**_shape(corpus), dropout=0.0))
+
+
+def _ids(corpus: Corpus, texts: list[str]) -> np.ndarray:
+    """Texts one after the other, each with an end-of-text before it: integers (tokens,)."""
+    encoded = tokenizer(corpus)(texts, return_attention_mask=False, verbose=False)["input_ids"]
+    return np.concatenate([np.array(ids[:-1], np.int64) for ids in encoded])
+
+
+def running_text(corpus: Corpus, reviews: int | None = None):
+    """IMDB's reviews in windows, labels unread: (training text, reviews held out).
+
+    `reviews` limits the training text, for a short training.
+    """
+    train = corpus.imdb["train"]["text"][:reviews]
+    return (
+        training.cut_windows(_ids(corpus, train), WINDOW),
+        training.cut_windows(_ids(corpus, _held_out_texts(corpus)), WINDOW),
+    )
+
+
+def _held_out_texts(corpus: Corpus) -> list[str]:
+    return corpus.imdb["validation"]["text"][:HELD_OUT_REVIEWS]
+
+
+def samples(
+    corpus: Corpus, model, prompts=PROMPTS, max_new_tokens: int = 30, seed: int = 0, **options
+) -> list[str]:
+    """What a language model writes after each prompt: the prompt and its continuation.
+
+    `options` are those of `networks.sample`; each prompt has a seed of its own, counted from
+    `seed`.
+    """
+    known, texts = tokenizer(corpus), []
+    options = {"stop": known.eos_token_id, **options}
+    for i, prompt in enumerate(prompts, start=seed):
+        ids = known(prompt)["input_ids"][:-1]
+        ids += networks.sample(model, ids, max_new_tokens, seed=i, **options)
+        texts.append(known.decode(ids, skip_special_tokens=True).strip())
+    return texts
+
+
+def held_out_figures(corpus: Corpus, model) -> dict[str, float]:
+    """How well a language model of this vocabulary predicts the reviews held out.
+
+    A perplexity a token cannot be compared between vocabularies: longer pieces are harder to
+    guess, and fewer. The other two spread the same loss over what every vocabulary agrees on.
+
+    Returns:
+        `perplexity` a token; `bits_per_byte` of the text as the tokenizer reads it, UTF-8;
+        `word_perplexity`, where words are those of `embeddings.tokenize`.
+    """
+
+    def measured():
+        texts = _held_out_texts(corpus)
+        ids = _ids(corpus, texts)
+        read = tokenizer(corpus).decode(ids, skip_special_tokens=True)
+        words = sum(len(tokenize(text)) for text in texts)
+        return training.cut_windows(ids, WINDOW), len(ids), len(read.encode("utf-8")), words
+
+    windows, tokens, size, words = corpus.once("gpt_held_out", measured)
+    each = perplexity(model, windows)
+    nats = math.log(each) * tokens
+    return {
+        "perplexity": round(each, 3),
+        "bits_per_byte": round(nats / size / math.log(2), 4),
+        "word_perplexity": round(math.exp(nats / words), 2),
+    }
+
+
+def _notes(corpus: Corpus, model) -> dict:
+    return {**held_out_figures(corpus, model), "samples": samples(corpus, model)}
+
+
+TINY_GPT = Pretraining(
+    "tiny-gpt",
+    new_tiny_gpt,
+    running_text,
+    {
+        "num_epochs": 2, "learning_rate": 2e-3, "batch_size": 16, "warmup_steps": 0.02,
+        "weight_decay": 0.01, "save_steps": 250,
+    },
+    {"window": WINDOW, "heads": SHAPE["heads"], "dropout": 0.0},
+    "the text of IMDB's training reviews (Maas et al. 2011), labels unread",
+    words=_pieces,
+    notes=_notes,
+    note_at=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
+)  # fmt: skip
+
+
+def tiny_gpt(corpus: Corpus) -> networks.TinyGPT:
+    """A GPT that predicts the next piece of IMDB's reviews, no label read."""
+    return find(TINY_GPT, corpus)
+
+
+def rows_of(corpus: Corpus, split):
+    """A labelled split as rows of pieces, for `training.fit`."""
+    return _read(corpus, split["text"][:], split["label"][:])
+
+
+def _read(corpus: Corpus, texts, labels=None):
+    return pretrained.encode_texts(tokenizer(corpus), texts, labels, CONTEXT, echo=None)
+
+
+def tune(corpus, labelled, seed, *, weights: bool = True, lm_weight: float = 0.5,
+         min_steps: int = 0, **settings):  # fmt: skip
+    """Fine-tune the tiny GPT on labels and on predicting the same texts (Radford et al. 2018).
+
+    The end-of-text token, which pre-training saw between reviews, stands before each text and
+    after it; the paper has a token of its own for each place.
+
+    Args:
+        corpus, labelled, seed: as for every method.
+        weights: False for the same network from random weights.
+        lm_weight: of the loss of prediction beside that of the labels.
+        min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
+        settings: further arguments of `training.fit`.
+
+    Returns:
+        The classifier, and what `fit` returns.
+    """
+    body = tiny_gpt(corpus) if weights else new_tiny_gpt(corpus, seed)
+    model = seeded(
+        seed,
+        lambda: networks.TinyGPTClassifier.from_language_model(body, lm_weight=lm_weight),
+    )
+    settings = {"warmup_steps": 0.1, "device": device(corpus), "seed": seed, **settings}
+    settings["num_epochs"] = epochs_for(len(labelled), settings["num_epochs"], min_steps)
+    return model, training.fit(model, rows_of(corpus, labelled), **settings)
+
+
+def _fitted(corpus, labelled, seed, **settings):
+    model, _ = tune(corpus, labelled, seed, **settings)
+    return as_fitted(corpus, model, read=lambda texts: _read(corpus, texts))
+
+
+def fine_tuned(corpus, labelled, seed, **settings):
+    """All of the tiny GPT, and a head on the last token."""
+    return _fitted(corpus, labelled, seed, **settings)
+
+
+def from_scratch(corpus, labelled, seed, **settings):
+    """The same network and losses from random weights: the control."""
+    return _fitted(corpus, labelled, seed, weights=False, **settings)
+
+
+def _share_weights(corpus, **configuration) -> None:
+    tiny_gpt(corpus)
+
+
+def _share_pieces(corpus, **configuration) -> None:
+    tokenizer(corpus)
+
+
+def _settings(rates) -> tuple[dict, ...]:
+    steps = {"num_epochs": 5, "min_steps": 200, "lm_weight": 0.5}
+    return tuple({**steps, "learning_rate": rate} for rate in rates)
+
+
+def _declare(name, fit, configurations, prepare) -> Method:
+    return Method(
+        "gpt", name, configurations, fit, prepare, heavy=True, largest=1_000, notebook=NOTEBOOK
+    )
+
+
+METHODS = (
+    _declare("tiny GPT from scratch", from_scratch, _settings((5e-4, 1e-3, 2e-3)), _share_pieces),
+    _declare("tiny GPT, fine-tuned", fine_tuned, _settings((2e-4, 5e-4, 1e-3)), _share_weights),
+)
