@@ -10,9 +10,9 @@ import torch
 from datasets import Dataset
 
 from helpers import decoding, instructing, training
+from helpers.networks import IGNORED
 from helpers.pretrained import Pretrained, load_decoder
 from helpers.pretrained.adapters import add_adapter
-from helpers.training.batches import IGNORED
 
 CHATS = [
     [

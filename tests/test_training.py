@@ -419,3 +419,18 @@ def test_data_that_cannot_be_trained_on_is_explained(dataset, message):
 def test_settings_that_do_not_fit_are_explained(settings, message):
     with pytest.raises(ValueError, match=message):
         training.fit(network(), toy(), **RATE, **settings)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_batches_by_length_are_read_in_evaluation_mode_which_is_then_restored(as_list):
+    rows = Dataset.from_dict({"input_ids": [[5, 6, 7], [5], [6, 7], [8]]})
+    model = network().train()
+    seen = []
+    for indices, batch in training.batches_by_length(model, list(rows) if as_list else rows, 2):
+        assert not model.training and not torch.is_grad_enabled()
+        assert batch["attention_mask"].sum(dim=1).tolist() == [
+            len(rows[i]["input_ids"]) for i in indices
+        ]
+        seen += indices
+    assert seen == [1, 3, 2, 0]
+    assert model.training and torch.is_grad_enabled()

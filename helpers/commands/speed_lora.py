@@ -18,7 +18,7 @@ from helpers import pretrained, training
 from helpers.commands.speed_ways import DISCARDED, Counter
 from helpers.methods import Corpus, decoders, lora
 from helpers.runtime import PROFILES
-from helpers.training.loop import device_of
+from helpers.training import device_of
 
 __all__ = ["LABELS", "lora_speed"]
 

@@ -123,7 +123,7 @@ def _batch_losses(body, head, rows: list[list[int]]) -> np.ndarray:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from helpers.training.loop import device_of
+    from helpers.training import device_of
 
     # Padded on the right, whatever the tokenizer does: a real token then sees no padding and has
     # the position it has alone. What is real comes from lengths; the padding id may mean the end.

@@ -9,11 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from helpers.networks import IGNORED
 from helpers.pretrained import Pretrained
 from helpers.pretrained.parts import body_and_output, check_body_and_output
-from helpers.training import pad_batch
-from helpers.training.batches import IGNORED
-from helpers.training.loop import device_of
+from helpers.training import device_of, pad_batch
 
 __all__ = ["LossAtLabels", "answer_losses", "token_losses"]
 

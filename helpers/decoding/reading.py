@@ -3,7 +3,7 @@
 import torch
 from transformers import DynamicCache
 
-from helpers.training.loop import device_of
+from helpers.training import device_of
 
 __all__ = ["Reader"]
 

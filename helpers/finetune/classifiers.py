@@ -12,7 +12,7 @@ from helpers.finetune.settings import num_epochs_for
 from helpers.pretrained.adapter_files import load_adapter, save_adapter
 from helpers.pretrained.adapters import add_adapter
 from helpers.runtime import Profile, usable_precision
-from helpers.training.loop import device_of
+from helpers.training import device_of
 
 __all__ = ["AdaptedClassifier", "EncoderClassifier", "Tagger", "best_device", "fit_rows"]
 

@@ -9,10 +9,10 @@ from helpers import decoding, evaluation, pretrained, training
 from helpers.decoding import generate
 from helpers.finetune.classifiers import best_device, fit_rows
 from helpers.finetune.parallel import gathered, my_share
+from helpers.networks import IGNORED
 from helpers.pretrained.adapter_files import load_adapter, save_adapter
 from helpers.pretrained.adapters import adapter_off, add_adapter
 from helpers.runtime import Profile
-from helpers.training.batches import IGNORED
 
 __all__ = ["ChatModel", "ProseModel"]
 

@@ -13,7 +13,7 @@ from helpers.finetune.parallel import is_spread, meet, whole_state
 from helpers.finetune.settings import check_method, settings_for
 from helpers.finetune.splitting import Parts
 from helpers.runtime import Profile
-from helpers.training.loop import device_of
+from helpers.training import device_of
 
 __all__ = ["Score", "Tested", "Trained", "baseline", "class_of", "judge", "test_once", "train"]
 

@@ -7,7 +7,7 @@ the model expected one place before.
 from collections.abc import Iterable, Sequence
 
 from helpers.decoding.language import document_rows
-from helpers.training.batches import IGNORED
+from helpers.networks import IGNORED
 
 __all__ = ["chat_prompts", "chat_rows", "preference_pairs", "text_rows"]
 

@@ -14,8 +14,7 @@ from helpers.instructing.runs import bar, check_run, last_checkpoint, silence
 from helpers.pretrained import Pretrained
 from helpers.pretrained.adapters import adapter_names, check_rank, target_layers
 from helpers.runtime import measure
-from helpers.training import FitResult, epoch_order
-from helpers.training.loop import device_of
+from helpers.training import FitResult, device_of, epoch_order
 from helpers.training.shards import place
 
 __all__ = ["dpo_trainer", "sft_trainer", "train"]

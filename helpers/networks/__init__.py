@@ -14,11 +14,12 @@ from helpers.networks.byte_pairs import END, read_byte_pairs, save_byte_pairs, t
 from helpers.networks.classifiers import BiLSTMTagger, DigitsCNN, LSTMClassifier, TextCNN
 from helpers.networks.gpt import TinyGPT, TinyGPTClassifier, sample
 from helpers.networks.language import LSTMLanguageModel
-from helpers.networks.layers import PAD
+from helpers.networks.layers import IGNORED, PAD
 from helpers.networks.vocabulary import UNKNOWN, Vocabulary
 
 __all__ = [
     "END",
+    "IGNORED",
     "PAD",
     "UNKNOWN",
     "BiLSTMTagger",

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from helpers.networks import IGNORED
+
 __all__ = ["encode_texts", "encode_words", "reads_words", "word_predictions"]
 
-IGNORED = -100  # the label that no loss looks at
 NO_WORD = -1  # in `word_ids`: a special token
 
 

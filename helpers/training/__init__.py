@@ -16,7 +16,9 @@ import numpy as np
 from helpers.runtime import Cost, measure
 from helpers.training.batches import (
     Rows,
+    batches_by_length,
     cut_windows,
+    device_of,
     encode_texts,
     epoch_order,
     language_model_windows,
@@ -27,7 +29,9 @@ from helpers.training.parameters import build_optimizer, plan_stages
 
 __all__ = [
     "FitResult",
+    "batches_by_length",
     "cut_windows",
+    "device_of",
     "encode_texts",
     "epoch_order",
     "fit",

@@ -5,13 +5,20 @@ and `pad_batch`; a loop written by hand that uses them too sees the same batches
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import torch
+from datasets import Dataset
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from helpers.networks import IGNORED, UNKNOWN
 
 __all__ = [
     "Rows",
+    "batches_by_length",
     "cut_windows",
+    "device_of",
     "encode_texts",
     "epoch_order",
     "language_model_windows",
@@ -19,62 +26,48 @@ __all__ = [
 ]
 
 INPUTS = ("input_ids", "pixel_values")
-IGNORED = -100  # labels that no loss looks at
 
 
-def encode_texts(texts, vocabulary, tokenize, labels=None, max_length: int | None = None):
+def encode_texts(
+    texts, vocabulary, tokenize, labels=None, max_length: int | None = None
+) -> Dataset:
     """Turn texts into the rows that `fit` and `predict` take.
 
     Args:
-        texts: strings.
+        texts: strings. One without a token becomes one unknown word, since a network cannot read
+            nothing.
         vocabulary: a `networks.Vocabulary`.
         tokenize: text -> list of tokens, the same that made the vocabulary.
         labels: one a text, or None.
         max_length: tokens kept of a longer text.
-
-    Returns:
-        A Dataset with `input_ids` and, if given, `labels`. A text without a token becomes one
-        unknown word, since a network cannot read nothing.
     """
-    from datasets import Dataset
-
-    ids = [vocabulary.encode(tokenize(text))[:max_length] or [1] for text in texts]
+    ids = [vocabulary.encode(tokenize(text))[:max_length] or [UNKNOWN] for text in texts]
     columns = {"input_ids": ids} | ({} if labels is None else {"labels": list(labels)})
     return Dataset.from_dict(columns)
 
 
-def language_model_windows(texts, vocabulary, tokenize, window: int = 64):
-    """Cut running text into windows for a language model; no label is needed.
+def language_model_windows(texts, vocabulary, tokenize, window: int = 64) -> Dataset:
+    """Join texts to one running text and cut it into windows for a language model.
 
     Args:
-        texts: strings, joined one after the other.
+        texts: strings.
         vocabulary: a `networks.Vocabulary`.
         tokenize: text -> list of tokens.
         window: words predicted in each row.
-
-    Returns:
-        A Dataset with `input_ids` and `labels`, both the same `window + 1` ids. Neighbours share
-        one word, so that each is predicted once; what is left at the end is dropped.
-
-    Raises:
-        ValueError: if the texts do not fill one window.
     """
     ids = np.concatenate([np.array(vocabulary.encode(tokenize(t)), np.int64) for t in texts])
     return cut_windows(ids, window)
 
 
-def cut_windows(ids: np.ndarray, window: int):
-    """Cut the ids of a running text as `language_model_windows` does.
+def cut_windows(ids: np.ndarray, window: int) -> Dataset:
+    """Cut the ids of a running text (tokens,) into rows that predict `window` tokens each.
 
-    Args:
-        ids: integers (tokens,).
-        window: tokens predicted in each row.
+    `input_ids` and `labels` are the same `window + 1` ids. Neighbours share one token, so that
+    each is predicted once; what is left at the end is dropped.
 
     Raises:
         ValueError: if the ids do not fill one window.
     """
-    from datasets import Dataset
-
     n = (len(ids) - 1) // window
     if n < 1:
         raise ValueError(f"{len(ids)} tokens do not fill a window of {window}; use a shorter one.")
@@ -94,9 +87,6 @@ def epoch_order(
         epoch: counted from 0.
         length_grouped: whether rows of similar length stand together.
     """
-    import torch
-    from transformers.trainer_pt_utils import get_length_grouped_indices
-
     state = np.random.SeedSequence([seed, epoch]).generate_state(1)[0]
     generator = torch.Generator().manual_seed(int(state))
     if not length_grouped:
@@ -110,8 +100,6 @@ def pad_batch(rows: list[dict], pad_id: int = 0) -> dict:
     `input_ids` are padded with `pad_id`, `labels` with -100 (left out of the loss), other columns
     with 0; `attention_mask` is made if the rows lack it.
     """
-    import torch
-
     batch = {}
     for name in rows[0]:
         values = [np.asarray(row[name]) for row in rows]
@@ -125,10 +113,47 @@ def pad_batch(rows: list[dict], pad_id: int = 0) -> dict:
         batch[name] = torch.from_numpy(padded)
     if "input_ids" in batch and "attention_mask" not in batch:
         lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-        batch["attention_mask"] = (
-            torch.arange(batch["input_ids"].shape[1]) < lengths[:, None]
-        ).long()
+        positions = torch.arange(batch["input_ids"].shape[1])
+        batch["attention_mask"] = (positions < lengths[:, None]).long()
     return batch
+
+
+def device_of(model) -> str:
+    """Where a model's parameters are: `cpu`, `cuda`, `mps`."""
+    return next(model.parameters()).device.type
+
+
+def batches_by_length(
+    model, rows, batch_size: int, collate: Callable = pad_batch
+) -> Iterator[tuple[list[int], dict]]:
+    """Go through rows in batches of like length, to evaluate a model on them.
+
+    Inside the loop the model is in evaluation mode and gradients are off.
+
+    Args:
+        model: its device is that of the batches; its mode is restored at the end.
+        rows: a Dataset, of which the columns that `model.forward` takes are read; `Rows`; or a
+            list of dicts with `input_ids`, the same keys in each.
+        batch_size: rows at once.
+        collate: list of rows -> dict of tensors.
+
+    Yields:
+        The batch's row numbers, and the batch.
+    """
+    if isinstance(rows, Dataset):
+        rows = Rows(model, rows, "dataset", labelled=False)
+    lengths = rows.lengths if isinstance(rows, Rows) else [len(row["input_ids"]) for row in rows]
+    order = np.argsort(lengths, kind="stable").tolist()
+    was_training, device = model.training, device_of(model)
+    model.eval()
+    try:
+        with torch.no_grad():
+            for start in range(0, len(order), batch_size):
+                indices = order[start : start + batch_size]
+                batch = collate([rows[i] for i in indices])
+                yield indices, {name: tensor.to(device) for name, tensor in batch.items()}
+    finally:
+        model.train(was_training)
 
 
 class Rows:
@@ -152,7 +177,7 @@ class Rows:
         ValueError: if the dataset is empty, lacks a column, or holds impossible labels.
     """
 
-    def __init__(self, model, dataset, name: str, labelled: bool = True, drop=()):
+    def __init__(self, model, dataset: Dataset, name: str, labelled: bool = True, drop=()):
         if len(dataset) == 0:
             raise ValueError(f"The {name} dataset is empty; give it at least one row.")
         accepted = {*inspect.signature(model.forward).parameters, *INPUTS, "attention_mask"}

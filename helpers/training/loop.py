@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from helpers.files import write_text
+from helpers.networks import IGNORED
 from helpers.runtime import shows_progress
-from helpers.training.batches import IGNORED, Rows, epoch_order
+from helpers.training.batches import Rows, device_of, epoch_order
 from helpers.training.shards import Shards, place, summed, wait_for_all
 
 __all__ = ["PROGRESS_FILE", "Job", "build_trainer", "device_of", "evaluated", "validate"]
@@ -258,8 +259,3 @@ def validate(job: Job) -> dict[str, float]:
     total, counted, correct, judged = summed(total, counted, correct, judged)
     measured = {"loss": total / counted}
     return measured | {"accuracy": correct / judged} if judged else measured
-
-
-def device_of(model) -> str:
-    """Where a model's parameters are: `cpu`, `cuda`, `mps`."""
-    return next(model.parameters()).device.type

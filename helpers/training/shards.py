@@ -7,7 +7,7 @@ environment, which one it is. With one process nothing here does anything.
 import os
 from collections.abc import Iterator
 
-from helpers.training.batches import IGNORED
+from helpers.networks import IGNORED
 
 __all__ = ["Shards", "place", "summed", "wait_for_all"]
 
