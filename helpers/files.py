@@ -1,10 +1,17 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, by one process at a time."""
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_bytes", "write_text"]
+from filelock import FileLock, Timeout
+
+__all__ = ["locked", "write_bytes", "write_text"]
+
+PATIENCE = 2.0  # seconds of waiting for another process before we say so
 
 
 def write_text(path: Path, text: str) -> None:
@@ -28,3 +35,23 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes out while a file or a folder is made; the lock is `path` + `.lock`.
+
+    Waits for a process that holds the lock, and says so once on stderr.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        said = f"Another process is writing {path.name}: waiting for it."
+        print(said, file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

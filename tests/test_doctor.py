@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from helpers.commands import doctor_checks, doctor_machine, notebooks
 from helpers.commands.doctor import doctor, expected_minutes, mask
-from helpers.commands.speed import matmul_gflops, training_speed
+from helpers.speed import matmul_gflops, training_speed
 
 PYPROJECT = '[project]\ndependencies = ["alpha>=1.2,<2", "beta>=3"]\n'
 LOCK = """\
@@ -47,8 +47,8 @@ def root(tmp_path, monkeypatch, versions):
     monkeypatch.setattr(doctor_checks, "pip_config", lambda: "")
     monkeypatch.setattr(doctor_machine, "memory_bytes", lambda: (int(16e9), int(9e9)))
     monkeypatch.setattr(doctor_machine, "free_bytes", lambda path: int(50e9))
-    monkeypatch.setattr("helpers.commands.speed.training_speed", lambda seconds: 20.0)
-    monkeypatch.setattr("helpers.commands.speed.matmul_gflops", lambda: 100.0)
+    monkeypatch.setattr("helpers.speed.training_speed", lambda seconds: 20.0)
+    monkeypatch.setattr("helpers.speed.matmul_gflops", lambda: 100.0)
     return root
 
 
@@ -159,7 +159,7 @@ def test_a_check_that_breaks_is_a_line_of_the_report(root, monkeypatch):
     code, lines = examine(root)
     assert code == 0
     assert any("note memory could not be checked" in line and "fell off" in line for line in lines)
-    monkeypatch.setattr("helpers.commands.speed.training_speed", without_torch)
+    monkeypatch.setattr("helpers.speed.training_speed", without_torch)
     code, lines = examine(root)
     assert code == 1
     assert any("FIX  cannot be checked: No module named 'torch'" in line for line in lines)

@@ -24,7 +24,7 @@ class run:
 
 @pytest.fixture(autouse=True)
 def quiet_machine(monkeypatch):
-    monkeypatch.setattr("helpers.commands.speed.training_speed", lambda seconds: 40.0)
+    monkeypatch.setattr("helpers.speed.training_speed", lambda seconds: 40.0)
     monkeypatch.setattr("helpers.commands.execute.revision", lambda: "rev-1")
     for name in ("COURSE_PROFILE", "COURSE_STRICT", "COURSE_PROGRESS"):
         monkeypatch.delenv(name, raising=False)
@@ -178,9 +178,9 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 import helpers.commands.execute
-import helpers.commands.speed
+import helpers.speed
 helpers.commands.execute.revision = lambda: "rev-1"
-helpers.commands.speed.training_speed = lambda seconds: 40.0
+helpers.speed.training_speed = lambda seconds: 40.0
 root = Path(sys.argv[1])
 echo = lambda line: print(line, flush=True)
 sys.exit(helpers.commands.execute.run(root=root, out=root / "out", echo=echo))

@@ -19,7 +19,7 @@ from helpers.runtime import ROOT
 FILES = ("pyproject.toml", "environment.yml", "requirements.lock")
 MODULES = sorted((ROOT / "helpers").rglob("*.py"))
 ORDER = (
-    "files runtime assets data tables features embeddings networks lora training pretrained "
+    "files runtime speed assets data tables features embeddings networks lora training pretrained "
     "decoding evaluation ledger instructing methods history plots"
 ).split()
 OUTSIDE = ("commands", "finetune", "lessons")  # may use every lesson module

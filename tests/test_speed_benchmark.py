@@ -9,8 +9,8 @@ import transformers
 from datasets import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from helpers import training
-from helpers.commands import cli, speed, speed_benchmark, speed_ways
+from helpers import speed, training
+from helpers.commands import cli, speed_benchmark, speed_ways
 from helpers.commands.flops import Shape, forward_flops, shape_of, step_flops
 from helpers.commands.speed_ways import Counter, Measured, Way
 from helpers.methods import Corpus, bert

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.commands import doctor_checks, doctor_machine, notebooks, speed
+from helpers import speed
+from helpers.commands import doctor_checks, doctor_machine, notebooks
 from helpers.commands.doctor_checks import INSTALL, Finding
 from helpers.runtime import ROOT
 

@@ -228,7 +228,7 @@ def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
 
 def _speed(echo: Callable[[str], None]) -> float:
     """Training speed of this machine, so that another can be told its own minutes."""
-    from helpers.commands.speed import training_speed
+    from helpers.speed import training_speed
 
     try:
         return training_speed(seconds=1.0)

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from helpers import training
-from helpers.commands import speed
+from helpers import speed, training
 from helpers.commands.speed_ways import BATCH_SIZE, DISCARDED, EPOCHS, Measured, Way, plain_tune
 from helpers.evaluation import Difference, paired_difference
 from helpers.methods import Corpus

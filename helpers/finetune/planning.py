@@ -127,7 +127,7 @@ def _tokens(tokenizer, data, max_length: int) -> float:
 def _gflops(profile: Profile) -> float:
     import torch
 
-    from helpers.commands.speed import matmul_gflops
+    from helpers.speed import matmul_gflops
 
     if profile.name == "gpu" and torch.cuda.is_available():
         return matmul_gflops(4096, device="cuda")
