@@ -1,10 +1,16 @@
 """The support package of *A History of Fine-Tuning*: one module, one concern.
 
 Start reading at `runtime` (what a run is), then `assets` (where bytes come from), `data` (the
-reviews and their splits), `evaluation` (a number and its interval) and `ledger` (where it is kept).
+reviews and their splits), `training` (the loop), `methods` (a file an era) and `grid` (all eras on
+the same task). A module imports only what stands before it; see the README for the whole order.
 """
 
 import logging
+import os
+from pathlib import Path
+
+from helpers import notebooks
+from helpers.runtime import ROOT, Run, make_run
 
 __all__ = ["setup"]
 __version__ = "0.1.0"
@@ -12,11 +18,32 @@ __version__ = "0.1.0"
 # Loaded by peft wherever it is installed, it would ask everyone for faster kernels.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
+HOUSE_STYLE = Path(__file__).parent / "plots" / "house.mplstyle"
 
-def __getattr__(name: str):
-    """Load `setup` only when a notebook asks for it, so that `import helpers` stays instant."""
-    if name == "setup":
-        from helpers.runtime import setup
 
-        return setup
-    raise AttributeError(f"module 'helpers' has no attribute {name!r}")
+def setup(notebook: int | str, seed: int = 0) -> Run:
+    """Make a run reproducible and say in three lines what it will use and cost.
+
+    Args:
+        notebook: the number in the file's name, or `"bonus/slug"`, or `"solutions/3"`.
+        seed: for Python, NumPy and torch; loops over seeds set their own.
+
+    Returns:
+        The `Run`, with the profile that `COURSE_PROFILE` names; without it `gpu` when CUDA offers
+        14 GB, else `cpu`.
+
+    Raises:
+        ValueError: if `COURSE_PROFILE` or the notebook is unknown; the message lists what there is.
+    """
+    import matplotlib.style
+
+    [path] = notebooks.resolve([str(notebook)])
+    name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
+    run = make_run(name, notebooks.revision_of(notebooks.read(path)), seed)
+    matplotlib.style.use(HOUSE_STYLE)
+    where = f"{run.device_name}, {run.precision}"
+    print(f"{name} · profile {run.profile.name} · {where} · seed {seed}")
+    print(" · ".join(f"{package} {version}" for package, version in run.versions.items()))
+    if "COURSE_VERDICTS" not in os.environ:  # a timed run would print the cost of the one before
+        print(notebooks.expected_cost(path))
+    return run

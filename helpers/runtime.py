@@ -4,7 +4,6 @@ Every notebook begins with `run = setup(notebook=3)`. The object it returns is a
 to know about the machine; nothing else in the course asks which machine it is on.
 """
 
-import hashlib
 import os
 import platform
 import random
@@ -14,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 __all__ = [
@@ -24,11 +23,12 @@ __all__ = [
     "Profile",
     "Run",
     "choose_profile",
+    "make_run",
     "measure",
     "results_dir",
-    "revision",
-    "setup",
     "shows_progress",
+    "usable_precision",
+    "versions",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,6 +89,7 @@ class Run:
     threads: int
     strict_exercises: bool = False
     versions: dict[str, str] = field(default_factory=dict)
+    revision: str = ""
 
     @property
     def budgets(self) -> tuple[int | str, ...]:
@@ -124,61 +125,35 @@ def shows_progress() -> bool:
     return looked_at and os.environ.get("COURSE_PROGRESS") != "0"
 
 
-@cache
-def revision() -> str:
-    """Fingerprint of the lesson code in `helpers/`, recorded in ledger rows and stamps.
-
-    A hash of contents rather than a commit: it is the same in a clone, a zip file and on Colab, and
-    it changes exactly when the code behind a result may have changed. `helpers/commands`
-    (machinery) and `helpers/lessons` (checks) are left out, because no result depends on them.
-    """
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "helpers").rglob("*.py")):
-        name = path.relative_to(ROOT / "helpers").as_posix()
-        if not name.startswith(("commands/", "lessons/")):
-            # Line ends differ between checkouts on Windows and elsewhere; the code does not.
-            digest.update(name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
-    return digest.hexdigest()[:12]
-
-
-def setup(notebook: int | str, seed: int = 0) -> Run:
-    """Make a run reproducible and say in three lines what it will use and cost.
+def make_run(notebook: str, revision: str, seed: int = 0) -> Run:
+    """Seed Python, NumPy and torch, and describe the run.
 
     Args:
-        notebook: the number in the file's name, or `"bonus/slug"`, or `"solutions/3"`.
-        seed: for Python, NumPy and torch; loops over seeds set their own.
-
-    Returns:
-        The `Run`, with the profile that `COURSE_PROFILE` names; without it `gpu` when CUDA offers
-        14 GB, else `cpu`.
+        notebook: its path under `notebooks/`, without the ending.
+        revision: fingerprint of the code behind its results (see `helpers.revision`).
+        seed: of every generator; loops over seeds set their own.
 
     Raises:
-        ValueError: if `COURSE_PROFILE` or the notebook is unknown; the message lists what there is.
+        ValueError: if `COURSE_PROFILE` is unknown; the message lists what there is.
     """
     import numpy as np
     import torch
 
-    name = _notebook_name(notebook)
     profile = choose_profile()
     device = "cuda" if profile.name == "gpu" and torch.cuda.is_available() else "cpu"
     for seeder in (random.seed, np.random.seed, torch.manual_seed):
         seeder(seed)
-    run = Run(
-        notebook=name,
+    return Run(
+        notebook=notebook,
         profile=profile,
         seed=seed,
         device=device,
         precision=usable_precision(device),
         threads=torch.get_num_threads(),
-        strict_exercises=name.startswith("solutions/"),
+        strict_exercises=notebook.startswith("solutions/"),
         versions=versions(),
+        revision=revision,
     )
-    _style_figures()
-    print(f"{name} · profile {profile.name} · {run.device_name}, {run.precision} · seed {seed}")
-    print(" · ".join(f"{package} {version}" for package, version in run.versions.items()))
-    if "COURSE_VERDICTS" not in os.environ:  # a timed run would print the cost of the one before
-        print(_expected_cost(name))
-    return run
 
 
 def usable_precision(device: str) -> str:
@@ -254,17 +229,6 @@ def choose_profile() -> Profile:
     return PROFILES["cpu"]
 
 
-def _notebook_name(notebook: int | str) -> str:
-    folder, _, slug = str(notebook).rpartition("/")
-    known = sorted((ROOT / "notebooks" / folder).glob("*.ipynb"))
-    for path in known:
-        if path.stem == slug or (slug.isdigit() and path.stem.startswith(f"{int(slug):02d}_")):
-            return f"{folder}/{path.stem}" if folder else path.stem
-    raise ValueError(
-        f"No notebook {notebook!r}; there are {', '.join(p.stem for p in known) or 'none'}."
-    )
-
-
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide numbers, as ledger rows record them."""
     from importlib.metadata import PackageNotFoundError, version
@@ -276,22 +240,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "missing"
     return found
-
-
-def _style_figures() -> None:
-    from helpers.plots import use_house_style
-
-    use_house_style()
-
-
-def _expected_cost(name: str) -> str:
-    from helpers.commands.notebooks import read_stamp
-
-    stamp = read_stamp(ROOT / "notebooks" / f"{name}.ipynb")
-    if not stamp:
-        return "No timed run of this notebook is stored yet."
-    minutes, memory = stamp["seconds"] / 60, stamp["peak_memory_bytes"] / 1e9
-    return (
-        f"The stored outputs took {minutes:.1f} minutes and {memory:.1f} GB "
-        f"(profile {stamp['profile']}, {stamp['device']})."
-    )

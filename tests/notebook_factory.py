@@ -5,8 +5,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from helpers import runtime
-from helpers.commands import notebooks, template
+from helpers import notebooks
+from helpers.commands import template
 
 __all__ = ["ADDRESS", "good_notebook", "place_of", "stamp", "write_course"]
 
@@ -68,7 +68,7 @@ def stamp(notebook, **changes):
         "profile": "cpu",
         "device": "cpu x86_64, 2 threads",
         "code": notebooks.code_hash(notebook),
-        "helpers": runtime.revision(),
+        "helpers": notebooks.revision_of(notebook),
         "seconds": 61.0,
         "peak_memory_bytes": 2**30,
         **changes,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from helpers.commands import doctor_checks, doctor_machine, notebooks
+from helpers import notebooks
+from helpers.commands import doctor_checks, doctor_machine
 from helpers.commands.doctor import doctor, expected_minutes, mask
 from helpers.speed import matmul_gflops, training_speed
 

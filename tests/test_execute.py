@@ -12,7 +12,7 @@ import nbformat
 import psutil
 import pytest
 
-from helpers.commands import notebooks
+from helpers import notebooks
 from helpers.commands.execute import run, select
 from helpers.runtime import ROOT
 
@@ -25,7 +25,7 @@ class run:
 @pytest.fixture(autouse=True)
 def quiet_machine(monkeypatch):
     monkeypatch.setattr("helpers.speed.training_speed", lambda seconds: 40.0)
-    monkeypatch.setattr("helpers.commands.execute.revision", lambda: "rev-1")
+    monkeypatch.setattr("helpers.notebooks.revision_of", lambda notebook: "rev-1")
     for name in ("COURSE_PROFILE", "COURSE_STRICT", "COURSE_PROGRESS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -144,7 +144,7 @@ def test_unchanged_notebooks_are_skipped_until_code_profile_or_helpers_change(co
     assert outputs(course.copy("00_start")) == ["b\n"]
     assert course.run(profile="smoke", resume=False) == 0
     assert "skipped" not in course.text
-    monkeypatch.setattr("helpers.commands.execute.revision", lambda: "rev-2")
+    monkeypatch.setattr("helpers.notebooks.revision_of", lambda notebook: "rev-2")
     assert course.run(profile="smoke") == 0
     assert "skipped" not in course.text
 
@@ -179,7 +179,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 import helpers.commands.execute
 import helpers.speed
-helpers.commands.execute.revision = lambda: "rev-1"
+helpers.notebooks.revision_of = lambda notebook: "rev-1"
 helpers.speed.training_speed = lambda seconds: 40.0
 root = Path(sys.argv[1])
 echo = lambda line: print(line, flush=True)

@@ -5,11 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from helpers import evaluation, ledger
+from helpers import evaluation, history, ledger
 from helpers import methods as experiments
 from helpers.evaluation import Interval
 from helpers.history import At, Results
-from helpers.methods import history
 
 ITEMS = 200
 COST = {

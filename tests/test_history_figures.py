@@ -7,8 +7,7 @@ matplotlib.use("Agg")
 import pytest
 from test_history import grid, priced, results, row, spans, supported_rows
 
-from helpers import plots
-from helpers.methods import history
+from helpers import HOUSE_STYLE, history, plots
 from helpers.plots import history as pictures
 from helpers.plots import pages
 
@@ -26,7 +25,7 @@ def shown(monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda *a, **k: None)
     for module in (pictures, pages):
         monkeypatch.setattr(module, "show", spy)
-    plots.use_house_style()
+    matplotlib.style.use(HOUSE_STYLE)
     return calls
 
 

@@ -7,7 +7,8 @@ import tomllib
 import pytest
 from notebook_factory import good_notebook, place_of, stamp, write_course
 
-from helpers.commands import cli, notebooks, t4
+from helpers import notebooks
+from helpers.commands import cli, t4
 from helpers.commands.lint import lint_markdown
 from helpers.commands.sync import sync, synced_instructors
 from helpers.commands.timetable import DAYS, Day, Stop, minutes_of, timetable

@@ -18,7 +18,8 @@ import pytest
 from fake_wheels import Shop
 from notebook_factory import good_notebook, place_of, stamp, write_course
 
-from helpers.commands import lab, notebooks
+from helpers import notebooks
+from helpers.commands import lab
 from helpers.runtime import ROOT
 
 NAME = f"{place_of(3)}.ipynb"

@@ -7,7 +7,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pytest
 
-from helpers import plots
+from helpers import HOUSE_STYLE, plots
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_learning_curves_mark_what_comes_from_the_reference(shown):
 
 
 def test_neighbouring_series_differ_in_more_than_colour():
-    plots.use_house_style()
+    matplotlib.style.use(HOUSE_STYLE)
     styles = list(plt.rcParams["axes.prop_cycle"])
     for one, other in zip(styles, styles[1:], strict=False):
         assert one["marker"] != other["marker"] and one["linestyle"] != other["linestyle"]

@@ -19,10 +19,11 @@ from helpers.runtime import ROOT
 FILES = ("pyproject.toml", "environment.yml", "requirements.lock")
 MODULES = sorted((ROOT / "helpers").rglob("*.py"))
 ORDER = (
-    "files runtime speed assets data tables features embeddings networks lora training pretrained "
-    "decoding evaluation ledger instructing methods history plots"
+    "runtime files revision notebooks __init__ speed assets data tables features embeddings "
+    "networks lora training pretrained adapters decoding evaluation ledger instructing methods grid "
+    "history plots lessons finetune commands"
 ).split()
-OUTSIDE = ("commands", "finetune", "lessons")  # may use every lesson module
+"""A module imports only what stands before its package here."""
 
 
 def name_of(path: Path) -> str:
@@ -171,7 +172,7 @@ def test_a_function_fits_a_screen(path):
 
 
 def imports_of(path: Path) -> list[tuple[str, bool]]:
-    """Modules of `helpers` that a file imports, each with whether a function does it."""
+    """Packages of `helpers` that a file imports, each with whether a function does it."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     inside = {id(node) for function in functions for node in ast.walk(function)}
@@ -191,30 +192,47 @@ def imports_of(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
-def module_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(ROOT / "helpers").with_suffix("").parts[0]
 
 
-def test_every_lesson_module_has_its_place_in_the_order():
-    assert {module_of(path) for path in MODULES} <= {*ORDER, *OUTSIDE, "__init__"}
+def test_every_module_has_its_place_in_the_order():
+    assert {package_of(path) for path in MODULES} <= set(ORDER)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_go_one_way(path):
-    here = module_of(path)
-    if here in OUTSIDE:
-        return
-    if here == "__init__":  # the package hands out `setup`, and loads it when asked
-        assert imports_of(path) == [("runtime", True)]
-        return
-    allowed = {*ORDER[: ORDER.index(here) + 1]}
+def test_imports_go_one_way_and_stand_at_the_top(path):
+    allowed = ORDER[: ORDER.index(package_of(path)) + 1]
+    lazy = name_of(path) == "helpers/commands/cli.py"  # `course --help` is instant
     wrong = [
-        module
-        for module, in_function in imports_of(path)
-        # `runtime` sets the figures' style and reads stamps, without depending on either to load.
-        if module not in allowed and not (here == "runtime" and in_function)
+        package
+        for package, in_function in imports_of(path)
+        if package not in allowed or (in_function and not lazy)
     ]
     assert wrong == []
+
+
+def test_no_two_modules_of_a_package_import_each_other():
+    """Loading each module alone, in a fresh interpreter, would fail on a circle of names."""
+    names = [name_of(path).removesuffix(".py").removesuffix("/__init__") for path in MODULES]
+    code = "import importlib, sys\n" + "\n".join(
+        f"importlib.import_module({name.replace('/', '.')!r})" for name in reversed(names)
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_function_takes_at_most_a_dozen_parameters(path):
+    wide = {"fit", "load_encoder", "load_decoder"}  # options by keyword, as in `TrainingArguments`
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and len(node.args.args) + len(node.args.kwonlyargs) > 12
+    ]
+    assert set(found) <= wide
 
 
 def repository_files() -> list[Path]:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import runtime
+from helpers import runtime, setup
 
 
 def test_setup_names_the_notebook_and_repeats_random_numbers(monkeypatch, capsys):
     monkeypatch.setenv("COURSE_PROFILE", "smoke")
     draws = []
     for _ in range(2):
-        run = runtime.setup(notebook=0)
+        run = setup(notebook=0)
         draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
     assert draws[0] == draws[1]
     assert run.notebook == "00_start_here" and run.profile.name == "smoke"
@@ -25,16 +25,16 @@ def test_setup_names_the_notebook_and_repeats_random_numbers(monkeypatch, capsys
 
 def test_a_solution_is_strict_about_its_exercises(monkeypatch):
     monkeypatch.setenv("COURSE_PROFILE", "smoke")
-    run = runtime.setup(notebook="solutions/0")
+    run = setup(notebook="solutions/0")
     assert run.notebook == "solutions/00_start_here" and run.strict_exercises
 
 
 def test_unknown_profile_and_notebook_list_what_there_is(monkeypatch):
     monkeypatch.setenv("COURSE_PROFILE", "huge")
     with pytest.raises(ValueError, match="'huge'; set it to one of smoke, cpu, gpu"):
-        runtime.setup(notebook=0)
+        setup(notebook=0)
     with pytest.raises(ValueError, match="there are 00_start_here"):
-        runtime.setup(notebook=77)
+        setup(notebook=77)
 
 
 @pytest.mark.parametrize(
@@ -75,25 +75,6 @@ def test_measure_reports_also_when_the_block_fails():
         time.sleep(0.02)
         raise RuntimeError
     assert cost.seconds >= 0.02
-
-
-def test_the_revision_changes_with_lesson_code_and_not_with_machinery(tmp_path, monkeypatch):
-    (tmp_path / "helpers" / "course").mkdir(parents=True)
-    (tmp_path / "helpers" / "a.py").write_bytes(b"x = 1\n")
-    monkeypatch.setattr(runtime, "ROOT", tmp_path)
-
-    def revision():
-        runtime.revision.cache_clear()
-        return runtime.revision()
-
-    first = revision()
-    (tmp_path / "helpers" / "course" / "b.py").write_bytes(b"y = 1\n")
-    assert revision() == first
-    (tmp_path / "helpers" / "a.py").write_bytes(b"x = 1\r\n")
-    assert revision() == first
-    (tmp_path / "helpers" / "a.py").write_bytes(b"x = 2\n")
-    assert revision() != first
-    runtime.revision.cache_clear()
 
 
 def test_seeds_are_five_for_small_budgets_and_three_above():

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from notebook_factory import ADDRESS, good_notebook, place_of, stamp, write_course
 
-from helpers.commands import notebooks
+from helpers import notebooks
 from helpers.commands.lint import lint
 from helpers.commands.sync import minutes_line, sync
 

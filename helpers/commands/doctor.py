@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers import speed
-from helpers.commands import doctor_checks, doctor_machine, notebooks
+from helpers import notebooks, speed
+from helpers.commands import doctor_checks, doctor_machine
 from helpers.commands.doctor_checks import INSTALL, Finding
 from helpers.runtime import ROOT
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from helpers import runtime
+from helpers import __version__, runtime
 from helpers.runtime import PROFILES, ROOT
 
 __all__ = [
@@ -228,7 +228,7 @@ def settings(root: Path = ROOT) -> list[Finding]:
     if profile and profile not in PROFILES:
         remedy = f"set COURSE_PROFILE to one of {', '.join(PROFILES)}, or unset it"
         findings.append(Finding(f"COURSE_PROFILE is {profile!r}", "fix", remedy))
-    return [*findings, Finding(f"helpers {runtime.revision()}, git {git_revision(root)}")]
+    return [*findings, Finding(f"course {__version__}, git {git_revision(root)}")]
 
 
 def git_revision(root: Path = ROOT) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers.commands import notebooks
+from helpers import notebooks
 from helpers.commands.kernel import Outcome, clear, kernel_environment, normalise, run_cells
-from helpers.runtime import PROFILES, ROOT, results_dir, revision
+from helpers.runtime import PROFILES, ROOT, results_dir
 
 __all__ = ["run", "select"]
 
@@ -147,9 +147,11 @@ def _skipped(path: Path, job: _Job) -> _Row | None:
         stamp = notebooks.read_stamp(job.copy_of(path))
     except ValueError:  # a damaged copy is no copy
         return None
-    code = notebooks.code_hash(notebooks.read(path)) if stamp else None
-    made_by = (code, revision(), job.profile)
-    if not stamp or made_by != (stamp["code"], stamp["helpers"], stamp["profile"]):
+    if not stamp:
+        return None
+    now = notebooks.read(path)
+    made_by = (notebooks.code_hash(now), notebooks.revision_of(now), job.profile)
+    if made_by != (stamp["code"], stamp["helpers"], stamp["profile"]):
         return None
     cost = Outcome(stamp["seconds"], stamp["peak_memory_bytes"], stamp.get("slowest", ""))
     return _Row(job.label(path), "skipped: unchanged", cost, stamp.get("differs", []))
@@ -208,7 +210,7 @@ def _stamp(notebook, row: _Row, job: _Job) -> dict:
         "profile": job.profile,
         "device": cost.device,
         "code": notebooks.code_hash(notebook),
-        "helpers": revision(),
+        "helpers": notebooks.revision_of(notebook),
         "seconds": round(cost.seconds, 3),
         "peak_memory_bytes": cost.peak_memory_bytes,
         "speed": round(job.speed, 1),

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from helpers.commands import notebooks
+from helpers import notebooks
 from helpers.files import write_text
 from helpers.runtime import ROOT
 

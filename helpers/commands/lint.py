@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.commands import notebooks, template
+from helpers import notebooks
+from helpers.commands import template
 from helpers.commands.lint_code import Finding, code_findings, count_calls, machine_findings
 from helpers.commands.lint_prose import headings, prose_findings, strip_code
-from helpers.runtime import ROOT, revision
+from helpers.runtime import ROOT
 
 __all__ = ["WARNINGS", "Problem", "lint", "lint_markdown", "lint_notebook"]
 
@@ -235,7 +236,7 @@ def _metadata(notebook, path: Path) -> Iterator[Finding]:
         )
     if stamp["profile"] != STORED_PROFILE:
         yield None, "stamp", f"outputs of profile {stamp['profile']}, not {STORED_PROFILE}; {rerun}"
-    if stamp["helpers"] != revision():
+    if stamp["helpers"] != notebooks.revision_of(notebook):
         yield None, "stale-helpers", f"helpers changed after the outputs were made; {rerun}"
 
 

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from helpers.commands.notebooks import is_setup_cell
+from helpers.notebooks import is_setup_cell
 
 __all__ = ["Finding", "code_findings", "count_calls", "machine_findings", "output_text", "parse"]
 

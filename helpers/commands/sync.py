@@ -10,7 +10,8 @@ import base64
 import re
 from pathlib import Path
 
-from helpers.commands import notebooks, t4, template
+from helpers import notebooks
+from helpers.commands import t4, template
 from helpers.commands.timetable import DAYS, PLAN_KEY, timetable
 from helpers.files import write_text
 from helpers.runtime import ROOT

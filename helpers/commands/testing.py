@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from helpers.commands import notebooks
+from helpers import notebooks
 from helpers.runtime import ROOT
 
 __all__ = ["run_tests"]

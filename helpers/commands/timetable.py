@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.commands import notebooks
+from helpers import notebooks
 from helpers.runtime import ROOT
 
 __all__ = ["DAYS", "PLAN_KEY", "Day", "Stop", "minutes_of", "timetable"]

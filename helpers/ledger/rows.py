@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 
 from helpers import evaluation
-from helpers.runtime import Cost, Run, revision
+from helpers.runtime import Cost, Run
 
 __all__ = [
     "ERAS",
@@ -154,7 +154,7 @@ def _signature(run: Run) -> dict:
         "profile": run.profile.name,
         "device": run.device_name,
         "versions": dict(run.versions),
-        "revision": revision(),
+        "revision": run.revision,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

@@ -14,6 +14,7 @@ from helpers import ledger
 from helpers import methods as experiments
 from helpers.files import write_text
 from helpers.methods import Corpus, Method
+from helpers.revision import revision
 from helpers.runtime import PROFILES, Run, results_dir, usable_precision, versions
 
 __all__ = ["benchmark"]
@@ -127,6 +128,7 @@ def _run(profile: str, part: str) -> Run:
         usable_precision(device),
         threads,
         versions=versions(),
+        revision=revision(f"from helpers import methods\nfrom helpers.methods import {part}"),
     )
 
 

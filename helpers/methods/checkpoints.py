@@ -24,7 +24,8 @@ from helpers import assets, training
 from helpers.files import write_bytes, write_text
 from helpers.methods import Corpus, neural
 from helpers.methods.notes import NoteTaker
-from helpers.runtime import PROFILES, ROOT, results_dir, revision, versions
+from helpers.revision import revision
+from helpers.runtime import PROFILES, ROOT, results_dir, versions
 
 __all__ = ["CHECKPOINTS", "NAMES", "Pretraining", "find", "named", "pretrain"]
 
@@ -226,6 +227,6 @@ def _record(what: Pretraining, corpus: Corpus, result: training.FitResult, diges
         "profile": corpus.profile.name,
         "device": "cuda" if next(result.model.parameters()).is_cuda else "cpu",
         "versions": versions(),
-        "revision": revision(),
+        "revision": revision(f"from {what.build.__module__} import {what.build.__name__}"),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

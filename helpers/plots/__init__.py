@@ -10,42 +10,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["SHADES", "learning_curve", "show", "three_bars", "use_house_style"]
+__all__ = ["SHADES", "learning_curve", "show", "three_bars"]
 
 SHADES = ("#1b3a5c", "#e59b3a", "#8c2f39", "#9fc1dc", "#4f7a4e", "#c8c8c8")
 """Dark and light in turn, so that neighbours differ in greyscale too."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 HATCHES = ("", "//", "..", "xx", "\\\\", "oo")
 THREE_BARS = ("target only", "source only", "source, then target")
-
-
-def use_house_style() -> None:
-    """Set fonts, grid and colours for every figure drawn after this."""
-    import matplotlib.pyplot as plt
-    from cycler import cycler
-
-    cycle = cycler(color=SHADES) + cycler(linestyle=DASHES) + cycler(marker=MARKERS)
-    plt.rcParams.update(
-        {
-            "figure.figsize": (7.0, 4.0),
-            "figure.dpi": 100,
-            "font.size": 11,
-            "axes.titlesize": 12,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": "#dddddd",
-            "grid.linewidth": 0.6,
-            "axes.prop_cycle": cycle,
-            "lines.markersize": 5,
-            "legend.frameon": False,
-            "hatch.linewidth": 0.6,
-        }
-    )
 
 
 def show(figure, alt: str, caption: str = "") -> None:

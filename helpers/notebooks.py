@@ -1,4 +1,4 @@
-"""Notebook files as the machinery sees them: finding, reading, writing, fingerprints, stamps.
+"""Notebook files: finding, reading, writing, fingerprints, stamps.
 
 A *stamp* in a notebook's metadata says where its stored outputs come from: the profile, the device,
 the fingerprint of the code cells and of `helpers` they were made with, and what the run cost.
@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from helpers.files import write_text
+from helpers.revision import revision
 from helpers.runtime import ROOT
 
 __all__ = [
@@ -16,12 +17,15 @@ __all__ = [
     "STAMP_FIELDS",
     "STAMP_KEY",
     "code_hash",
+    "code_of",
+    "expected_cost",
     "find",
     "is_setup_cell",
     "kind_of",
     "read",
     "read_stamp",
     "resolve",
+    "revision_of",
     "stripped",
     "write",
 ]
@@ -34,7 +38,7 @@ STAMP_FIELDS = (
     "profile",
     "device",
     "code",  # code_hash() of the notebook at the time
-    "helpers",  # runtime.revision() at the time
+    "helpers",  # revision_of() at the time
     "seconds",
     "peak_memory_bytes",
 )
@@ -129,9 +133,37 @@ def code_hash(notebook) -> str:
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
 
 
+def code_of(notebook) -> str:
+    """The code cells of a notebook as one Python module; `%` and `!` lines become calls."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return "\n".join(TransformerManager().transform_cell(source) for source in cells)
+
+
+def revision_of(notebook) -> str:
+    """Fingerprint of the modules of `helpers` behind the results of a notebook."""
+    try:
+        return revision(code_of(notebook))
+    except SyntaxError:  # a learner's half-written cell
+        return "unreadable"
+
+
 def read_stamp(path: Path) -> dict | None:
     """The stamp of a stored notebook, or None if the file or a complete stamp is missing."""
     if not path.exists():
         return None
     stamp = json.loads(path.read_text(encoding="utf-8")).get("metadata", {}).get(STAMP_KEY)
     return stamp if stamp and all(key in stamp for key in STAMP_FIELDS) else None
+
+
+def expected_cost(path: Path) -> str:
+    """Say in a sentence what the stored run of a notebook took."""
+    stamp = read_stamp(path)
+    if not stamp:
+        return "No timed run of this notebook is stored yet."
+    minutes, memory = stamp["seconds"] / 60, stamp["peak_memory_bytes"] / 1e9
+    return (
+        f"The stored outputs took {minutes:.1f} minutes and {memory:.1f} GB "
+        f"(profile {stamp['profile']}, {stamp['device']})."
+    )
