@@ -10,8 +10,7 @@ from datasets import Dataset
 from interrupted import Stop
 from tiny_encoders import write_tiny_bert
 
-from helpers import methods as experiments
-from helpers import pretrained, training
+from helpers import grid, pretrained, training
 from helpers.methods import Corpus, bert, neural
 from helpers.pretrained import MeanPooledClassifier, ModelError
 from helpers.runtime import PROFILES
@@ -21,7 +20,7 @@ DEPTH = 6
 BLOCK = 4 * (32 * 32 + 32) + (32 * 64 + 64) + (64 * 32 + 32) + 2 * 2 * 32
 EMBEDDINGS = (30_522 + 512 + 2) * 32 + 2 * 32
 HEAD = 2 * 32 + 2
-METHODS = experiments.methods_of("bert")
+METHODS = grid.methods_of("bert")
 LEARN = {"num_epochs": 60, "learning_rate": 3e-3}
 
 
@@ -178,7 +177,7 @@ def test_the_gpu_profile_runs_every_method_on_the_encoder_it_is_given(encoder_fo
     configuration = {"num_epochs": 1, "learning_rate": 1e-3}
     for name, method in METHODS.items():
         settings = {"C": 1.0} if "probe" in name else configuration
-        cell = experiments.run_cell(method, corpus, 32, 0, settings)
+        cell = grid.run_cell(method, corpus, 32, 0, settings)
         assert cell.correct.shape == (40,) and cell.labels == 32
     assert bert.encoder(corpus).name == "tiny-bert"
 

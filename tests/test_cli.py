@@ -14,7 +14,8 @@ from helpers.runtime import ROOT
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "sklearn", "matplotlib", "numpy")
 COMMANDS = {
-    "benchmark", "doctor", "lab", "lint", "prefetch", "pretrain", "reset", "run", "sync", "test"
+    "benchmark", "doctor", "grid", "lab", "lint", "prefetch", "pretrain", "reset", "run", "sync",
+    "test",
 }  # fmt: skip
 
 
@@ -146,24 +147,18 @@ def test_a_fresh_machine_is_tested_with_make_test():
     assert os.access(script, os.X_OK)
 
 
-def test_benchmark_without_an_era_says_which_there_are_and_names_the_other_measurement(capsys):
-    assert cli.main(["benchmark"]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert "classical" in line and "bert" in line and "`course benchmark speed`" in line
-
-
-def test_the_grid_and_the_speed_are_two_measurements_of_one_command(monkeypatch):
+def test_the_grid_and_the_speed_hand_their_options_on(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "helpers.methods.benchmark.benchmark",
+        "helpers.grid.run_missing",
         lambda era, methods, **options: asked.append((era, methods, options)) or 0,
     )
     monkeypatch.setattr(
         "helpers.commands.speed_benchmark.speed_benchmark",
         lambda *options: asked.append(options) or 0,
     )
-    arguments = ["--era", "bert", "--method", "a", "--method", "b", "--profile", "gpu", "--dry-run"]
-    assert cli.main(["benchmark", *arguments]) == 0
+    arguments = ["bert", "--method", "a", "--method", "b", "--profile", "gpu", "--dry-run"]
+    assert cli.main(["grid", *arguments]) == 0
     assert cli.main(["benchmark", "speed", "--profile", "smoke", "--labels", "64"]) == 0
     assert cli.main(["benchmark", "speed", "--seconds", "2", "--accuracy"]) == 0
     assert asked == [

@@ -10,10 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from helpers import ledger
-from helpers import methods as experiments
-from helpers.methods import Corpus, Fitted, Method, benchmark, classical
-from helpers.runtime import PROFILES, ROOT
+from helpers import grid, ledger
+from helpers.grid import missing
+from helpers.methods import Corpus, Fitted, Method, classical
+from helpers.methods.base import NO_LABELS, SETTLED
+from helpers.runtime import PROFILES, ROOT, Run
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,10 @@ def test_more_than_six_configurations_are_refused():
 
 def test_every_declared_method_keeps_the_rules():
     names = []
-    for part in experiments.PARTS:
-        for name, method in experiments.methods_of(part).items():
-            assert method.name == name and method.era in experiments.ERAS
-            assert method.era == part or method.task is not experiments.REVIEWS
+    for part in grid.PARTS:
+        for name, method in grid.methods_of(part).items():
+            assert method.name == name and method.era in grid.ERAS
+            assert method.era == part or method.task is not grid.REVIEWS
             assert len({str(c) for c in method.configurations}) == len(method.configurations) <= 6
             names.append(name)
     assert len(set(names)) == len(names)  # choices are frozen by name
@@ -50,15 +51,15 @@ def test_every_declared_method_keeps_the_rules():
 
 def test_an_unknown_era_lists_those_there_are():
     with pytest.raises(ValueError, match="classical"):
-        experiments.methods_of("stone age")
+        grid.methods_of("stone age")
 
 
 def test_a_cell_knows_its_labels_its_outcomes_and_its_cost(corpus):
-    cell = experiments.run_cell(a_method(), corpus, 32, 1, {"answer": 1}, "test")
+    cell = grid.run_cell(a_method(), corpus, 32, 1, {"answer": 1}, "test")
     labels = np.array(corpus.reviews["test"]["label"][:])
     assert (cell.correct == (labels == 1)).all()
     assert (cell.labels, cell.seed) == (32, 1) and cell.train.seconds > 0
-    everything = experiments.run_cell(a_method(), corpus, "all", 0, {"answer": 1})
+    everything = grid.run_cell(a_method(), corpus, "all", 0, {"answer": 1})
     assert everything.labels == len(corpus.reviews["train"])
 
 
@@ -70,7 +71,7 @@ def test_the_choice_takes_the_best_mean_on_validation_and_the_first_in_a_tie(cor
         return Fitted(lambda texts: answers, 1, 1, 1)
 
     method = a_method(fit=some_right, configurations=tuple({"right": n} for n in (10, 60, 60, 20)))
-    choice = experiments.choose(method, corpus)
+    choice = grid.choose(method, corpus)
     assert choice["configuration"] == {"right": 60}
     accuracies = [entry["accuracy"]["100"] for entry in choice["tried"]]
     assert accuracies == [10 / 80, 60 / 80, 60 / 80, 20 / 80]
@@ -80,7 +81,7 @@ def test_a_lone_configuration_is_taken_without_spending_a_label(corpus):
     def never(corpus, labelled, seed, answer):
         raise AssertionError("nothing is to be chosen")
 
-    choice = experiments.choose(a_method(fit=never, configurations=({"answer": 1},)), corpus)
+    choice = grid.choose(a_method(fit=never, configurations=({"answer": 1},)), corpus)
     assert choice["configuration"] == {"answer": 1}
     assert choice["tried"] == [{"configuration": {"answer": 1}}]
 
@@ -97,7 +98,7 @@ def test_the_choice_never_sees_a_test_text(corpus):
 
         return Fitted(predict, 1, 1, 1)
 
-    experiments.choose(a_method(fit=spy), corpus)  # two configurations, so that it trains
+    grid.choose(a_method(fit=spy), corpus)  # two configurations, so that it trains
     assert seen and not seen & test_texts
 
 
@@ -108,15 +109,15 @@ def test_what_cells_share_is_prepared_once_and_before_the_clock(corpus):
         corpus.once("a slow thing", lambda: (made.append(1), time.sleep(0.2)))
 
     method = a_method(prepare=prepare)
-    cells = [experiments.run_cell(method, corpus, 32, s, {"answer": 0}) for s in range(2)]
+    cells = [grid.run_cell(method, corpus, 32, s, {"answer": 0}) for s in range(2)]
     assert made == [1] and all(cell.train.seconds < 0.15 for cell in cells)
 
 
 def test_a_row_says_which_labels_of_which_corpus_were_used(corpus):
-    run = benchmark._run("smoke", "classical")
+    run = Run("test", PROFILES["smoke"], 0, "cpu", "float32", 1)
     method = a_method(prepare=lambda corpus, answer: None, uses_source=True)
-    cell = experiments.run_cell(method, corpus, "all", 0, {"answer": 0}, "test")
-    row = experiments.to_row(run, method, corpus, cell)
+    cell = grid.run_cell(method, corpus, "all", 0, {"answer": 0}, "test")
+    row = grid.to_row(run, method, corpus, cell)
     assert row["labels"] == len(corpus.reviews["train"])
     assert row["source_labels"] == len(corpus.imdb["train"])
     assert (row["trainable_parameters"], row["total_parameters"], row["artefact_bytes"]) == (
@@ -128,15 +129,15 @@ def test_a_row_says_which_labels_of_which_corpus_were_used(corpus):
 
 def test_one_seed_is_enough_where_nothing_is_random(corpus):
     cpu = PROFILES["cpu"]
-    assert len(a_method(random=False).seeds(cpu, "all")) == 1
-    assert len(a_method(random=True).seeds(cpu, "all")) == 3
-    assert len(a_method(random=False).seeds(cpu, 100)) == 5
-    assert a_method(uses_target=False).budgets(cpu) == (0,)
+    assert len(a_method(plan=SETTLED).seeds(cpu, "all")) == 1
+    assert len(a_method().seeds(cpu, "all")) == 3
+    assert len(a_method(plan=SETTLED).seeds(cpu, 100)) == 5
+    assert a_method(plan=NO_LABELS).budgets(cpu) == (0,)
 
 
 @pytest.mark.parametrize("name", [method.name for method in classical.METHODS])
 def test_every_classical_method_beats_chance_on_what_it_was_trained_on(corpus, name):
-    method = experiments.methods_of("classical")[name]
+    method = grid.methods_of("classical")[name]
     texts, labels = (corpus.imdb if not method.uses_target else corpus.reviews)["train"][:].values()
     for configuration in (method.configurations[0], method.configurations[-1]):
         labelled = corpus.labelled("all" if method.uses_target else 0, 0)
@@ -148,13 +149,13 @@ def test_every_classical_method_beats_chance_on_what_it_was_trained_on(corpus, n
 
 
 def test_a_learning_curve_has_a_row_for_each_seed(corpus):
-    curve = experiments.learning_curve(a_method(), corpus, (32, "all"), {"answer": 0})
-    assert {n: rows.shape for n, rows in curve.items()} == {32: (2, 80), 240: (1, 80)}
+    curve = grid.learning_curve(a_method(), corpus, (32, "all"), {"answer": 0})
+    assert {n: rows.shape for n, rows in curve.items()} == {32: (2, 80), 240: (2, 80)}
 
 
 def run_grid(tmp_path, *names, echo=lambda line: None, **options):
     paths = {"path": tmp_path / "grid.jsonl", "choices_path": tmp_path / "choices.json"}
-    return benchmark.benchmark(
+    return grid.run_missing(
         "classical", names, profile="smoke", echo=echo, **paths, **options
     ), ledger.read(tmp_path / "grid.jsonl")
 
@@ -174,7 +175,7 @@ def test_the_grid_fills_what_is_missing_and_skips_what_is_there(tmp_path):
 
 def test_a_frozen_configuration_is_not_chosen_again(tmp_path, monkeypatch):
     run_grid(tmp_path, "naive Bayes")
-    monkeypatch.setattr(experiments, "choose", lambda *a: pytest.fail("chose a second time"))
+    monkeypatch.setattr(missing, "choose", lambda *a: pytest.fail("chose a second time"))
     (tmp_path / "grid.jsonl").unlink()
     assert len(run_grid(tmp_path, "naive Bayes")[1]) == 4
 
@@ -194,9 +195,9 @@ def test_again_replaces_rows_by_later_ones(tmp_path):
 def test_changed_configurations_are_chosen_and_run_anew(tmp_path, monkeypatch):
     run_grid(tmp_path, "naive Bayes")
     time.sleep(1.1)  # rows and choices are dated to the second
-    method = experiments.methods_of("classical")["naive Bayes"]
+    method = grid.methods_of("classical")["naive Bayes"]
     changed = dataclasses.replace(method, configurations=method.configurations[:2])
-    monkeypatch.setattr(experiments, "methods_of", lambda era: {"naive Bayes": changed})
+    monkeypatch.setattr(missing, "methods_of", lambda era: {"naive Bayes": changed})
     said = []
     _, rows = run_grid(tmp_path, "naive Bayes", echo=said.append)
     assert said[0].startswith("classical: 4 of 4 cells") and len(rows) == 8
@@ -205,7 +206,7 @@ def test_changed_configurations_are_chosen_and_run_anew(tmp_path, monkeypatch):
 def test_a_repetition_that_is_killed_does_not_mix_two_choices(tmp_path, monkeypatch):
     run_grid(tmp_path, "naive Bayes")
     time.sleep(1.1)
-    original, calls = experiments.run_cell, []
+    original, calls = missing.run_cell, []
 
     def dies_after_the_choice(method, corpus, budget, seed, configuration, split="validation"):
         calls.append(split)
@@ -213,10 +214,10 @@ def test_a_repetition_that_is_killed_does_not_mix_two_choices(tmp_path, monkeypa
             raise KeyboardInterrupt
         return original(method, corpus, budget, seed, configuration, split)
 
-    monkeypatch.setattr(experiments, "run_cell", dies_after_the_choice)
+    monkeypatch.setattr(missing, "run_cell", dies_after_the_choice)
     with pytest.raises(KeyboardInterrupt):
         run_grid(tmp_path, "naive Bayes", again=True)
-    monkeypatch.setattr(experiments, "run_cell", original)
+    monkeypatch.setattr(missing, "run_cell", original)
     said = []
     run_grid(tmp_path, "naive Bayes", echo=said.append)
     assert said[0].startswith("classical: 3 of 4 cells")
@@ -225,23 +226,23 @@ def test_a_repetition_that_is_killed_does_not_mix_two_choices(tmp_path, monkeypa
 def test_a_trial_in_smoke_stays_out_of_the_reference(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_RESULTS", str(tmp_path))
     before = ledger.REFERENCE.read_bytes()
-    benchmark.benchmark("classical", ["naive Bayes"], profile="smoke", echo=lambda line: None)
+    grid.run_missing("classical", ["naive Bayes"], profile="smoke", echo=lambda line: None)
     assert ledger.REFERENCE.read_bytes() == before
-    assert len(ledger.read(tmp_path / "benchmark" / "ledger.jsonl")) == 4
+    assert len(ledger.read(tmp_path / "grid" / "ledger.jsonl")) == 4
 
 
 def test_an_unknown_method_or_profile_lists_what_there_is(tmp_path):
     with pytest.raises(ValueError, match="naive Bayes, TF-IDF"):
         run_grid(tmp_path, "astrology")
     with pytest.raises(ValueError, match="smoke, cpu, gpu"):
-        benchmark.benchmark("classical", profile="huge")
+        grid.run_missing("classical", profile="huge")
 
 
 GRID = """
 import pathlib, sys
-from helpers.methods.benchmark import benchmark
+from helpers.grid import run_missing
 folder = pathlib.Path(sys.argv[1])
-benchmark("classical", ["naive Bayes", "TF-IDF + LR"], profile="smoke",
+run_missing("classical", ["naive Bayes", "TF-IDF + LR"], profile="smoke",
           path=folder / "grid.jsonl", choices_path=folder / "choices.json",
           echo=lambda line: print(line, flush=True))
 """
@@ -264,23 +265,23 @@ def test_a_killed_grid_goes_on_and_loses_nothing(tmp_path):
     assert after[: len(before)] == before and len(after) == len(ledger.latest(after)) == 8
 
 
-@pytest.mark.parametrize("part", experiments.PARTS)
+@pytest.mark.parametrize("part", grid.PARTS)
 def test_the_reference_grid_is_complete_and_signed(part):
-    choices = experiments.reference_choices()
-    methods = list(experiments.methods_of(part).values())
-    done = {benchmark._key(row) for row in ledger.read(ledger.REFERENCE)}
-    assert benchmark._missing(methods, Corpus(PROFILES["cpu"]), done, "cpu") == []
+    choices = grid.reference_choices()
+    methods = list(grid.methods_of(part).values())
+    missing = grid.missing_cells(methods, Corpus(PROFILES["cpu"]), ledger.read(ledger.REFERENCE))
+    assert not any(missing.values())
     for method in methods:
         assert choices[method.name]["configuration"] in [dict(c) for c in method.configurations]
 
 
 def test_reference_curves_are_stacked_by_budget_and_unknown_methods_named():
-    curve = experiments.reference_curve("NB-SVM")
+    curve = grid.reference_curve("NB-SVM")
     assert [rows.shape for rows in curve.values()] == [(5, 1_066)] * 3 + [(3, 1_066)] * 2 + [
         (1, 1_066)
     ]
     with pytest.raises(ValueError, match="it has naive Bayes"):
-        experiments.reference_curve("astrology")
+        grid.reference_curve("astrology")
 
 
 def test_a_trained_cell_answers_another_split_without_training_again(corpus):
@@ -290,15 +291,8 @@ def test_a_trained_cell_answers_another_split_without_training_again(corpus):
         trained.append(seed)
         return Fitted(lambda texts: np.zeros(len(texts), int), 1, 1, 1)
 
-    method = Method("classical", "always zero", ({},), fit)
-    first = experiments.run_cell(method, corpus, 32, 1, {})
-    second = experiments.answer(method, corpus, first, "test")
+    method = Method("always zero", "classical", ({},), fit)
+    first = grid.run_cell(method, corpus, 32, 1, {})
+    second = grid.answer(method, corpus, first, "test")
     assert trained == [1] and second.train == first.train and second.fitted is first.fitted
     assert list(second.correct) == [label == 0 for label in corpus.reviews["test"]["label"]]
-
-
-def test_a_control_may_stop_at_a_budget_and_a_heavy_method_at_three_seeds():
-    cpu = PROFILES["cpu"]
-    control = a_method(heavy=True, largest=1_000)
-    assert control.budgets(cpu) == (32, 100, 320, 1_000)
-    assert [len(control.seeds(cpu, n)) for n in (32, 1_000, 3_200, "all")] == [3, 3, 1, 1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import methods as experiments
+from helpers import grid
 from helpers.methods import Corpus, embeddings, neural, pretraining
 from helpers.runtime import PROFILES
 
@@ -60,7 +60,7 @@ def test_the_random_control_differs_by_its_vectors_alone(corpus):
 
 @pytest.mark.parametrize("name", [method.name for method in embeddings.METHODS])
 def test_every_method_learns_what_it_was_trained_on(corpus, name):
-    method = experiments.methods_of("embeddings")[name]
+    method = grid.methods_of("embeddings")[name]
     configuration = QUICK if "TextCNN" in name else {"idf": True, "C": 1e5}
     method.prepare(corpus, **configuration)
     train = corpus.reviews["train"]

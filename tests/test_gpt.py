@@ -8,12 +8,11 @@ import tiny_decoders
 import torch
 from datasets import Dataset
 
-from helpers import ledger, training
-from helpers import methods as experiments
+from helpers import grid, ledger, training
 from helpers.decoding import Prompt, head_from_words, label_scores
-from helpers.methods import Corpus, benchmark, decoders
+from helpers.methods import Corpus, decoders
 from helpers.pretrained import load_decoder
-from helpers.runtime import PROFILES
+from helpers.runtime import PROFILES, Run
 
 METHODS = {m.name: m for m in decoders.METHODS}
 TEXTS = ["a good film of a good man", "bad", "a film, neither", "good good"]
@@ -119,12 +118,12 @@ def test_calibration_divides_by_what_the_labels_have_without_a_text(corpus):
 
 
 def test_what_is_asked_is_signed_with_the_labels_it_showed(corpus):
-    run = benchmark._run("smoke", "gpt")
+    run = Run("test", PROFILES["smoke"], 0, "cpu", "float32", 1)
     for name, labels in (("decoder, zero-shot", 0), ("decoder, in context, calibrated", 4)):
         method = METHODS[name]
         budget = method.budgets(corpus.profile)[0]
-        cell = experiments.run_cell(method, corpus, budget, 0, method.configurations[0], "test")
-        row = experiments.to_row(run, method, corpus, cell)
+        cell = grid.run_cell(method, corpus, budget, 0, method.configurations[0], "test")
+        row = grid.to_row(run, method, corpus, cell)
         assert (row["labels"], row["trainable_parameters"]) == (labels, 0)
         ledger.rows.check(row)
 
@@ -183,7 +182,8 @@ def test_the_gpu_profile_runs_every_method_on_another_decoder(save, tmp_path, mo
         settings = {**method.configurations[0], **quick}
         if "min_steps" in settings:
             settings["min_steps"] = 1
-        given = labelled.select(range(1 if method.only else 4 if method.uses_target else 0))
+        first = method.budgets(corpus.profile)[0]
+        given = labelled.select(range({4: 1, 0: 0}.get(first, 4)))
         method.prepare(corpus, **settings)
         answers = method.fit(corpus, given, 0, **settings).predict(TEXTS[1:])
         assert set(answers) <= {0, 1} and len(answers) == len(TEXTS) - 1
@@ -204,7 +204,7 @@ def test_examples_in_a_prompt_have_budgets_of_their_own():
 def test_a_grid_of_zero_shot_is_one_row_a_prompt(tmp_path, corpus):
     names = ["decoder, zero-shot: review", "decoder, zero-shot"]
     paths = {"path": tmp_path / "l.jsonl", "choices_path": tmp_path / "c.json"}
-    benchmark.benchmark("gpt", names, profile="smoke", echo=lambda line: None, **paths)
+    grid.run_missing("gpt", names, profile="smoke", echo=lambda line: None, **paths)
     rows = ledger.read(paths["path"])
     assert [(row["method"], row["labels"]) for row in rows] == [(name, 0) for name in names]
     tried = json.loads(paths["choices_path"].read_text("utf-8"))["decoder, zero-shot (smoke)"]

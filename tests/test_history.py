@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import evaluation, history, ledger
-from helpers import methods as experiments
+from helpers import grid as experiments
 from helpers.evaluation import Interval
 from helpers.history import At, Results
 

@@ -4,23 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import data, evaluation, ledger
-from helpers import methods as experiments
+from helpers import data, evaluation, grid, ledger
 from helpers.methods import decoders, kept, lora
-from helpers.methods.benchmark import _rows, _run
-from helpers.runtime import PROFILES
+from helpers.runtime import PROFILES, Run
 
-METHODS = experiments.methods_of("lora")
+METHODS = grid.methods_of("lora")
 STEPS = {"num_epochs": 1, "min_steps": 4, "batch_size": 8}
 
 
 @pytest.fixture(scope="module")
 def corpus():
-    return experiments.Corpus(PROFILES["smoke"])
+    return grid.Corpus(PROFILES["smoke"])
 
 
 def cell_of(corpus, name, budget=32, **settings):
-    return experiments.run_cell(METHODS[name], corpus, budget, 0, settings, "test")
+    return grid.run_cell(METHODS[name], corpus, budget, 0, settings, "test")
 
 
 def test_lora_and_full_take_the_same_steps_and_differ_in_nothing_but_rates():
@@ -55,7 +53,7 @@ def test_both_start_from_zero_shots_answers(corpus):
     texts = corpus.reviews["test"]["text"][:]
     loaded = decoders.decoder(corpus)
     asked = decoders.answer_with(loaded, decoders.REVIEW, texts).argmax(axis=1)
-    cell = experiments.run_cell(METHODS["decoder, untouched"], corpus, 0, 0, {}, "test")
+    cell = grid.run_cell(METHODS["decoder, untouched"], corpus, 0, 0, {}, "test")
     assert np.array_equal(cell.fitted.predict(texts), asked)
     assert cell.fitted.trainable_parameters == cell.fitted.artefact_bytes == 0
 
@@ -120,8 +118,10 @@ def test_questions_name_the_marked_name_and_the_right_type(corpus):
 
 def test_a_cell_and_what_it_kept_join_the_ledger_together(corpus, tmp_path):
     method = METHODS["decoder, untouched"]
-    cell = experiments.run_cell(method, corpus, 0, 0, {}, "test")
-    rows = _rows(_run("smoke", "lora"), method, corpus, 0, cell)
+    cell = grid.run_cell(method, corpus, 0, 0, {}, "test")
+    rows = grid.to_rows(
+        Run("test", PROFILES["smoke"], 0, "cpu", "float32", 1), method, corpus, 0, cell
+    )
     assert [row["task"] for row in rows] == ["rotten_tomatoes", *kept.TASKS]
     assert {row["metric"] for row in rows} == {"accuracy", "perplexity", "minimal_pairs"}
     ledger.append(rows, tmp_path / "ledger.jsonl")
@@ -133,7 +133,14 @@ def test_a_cell_and_what_it_kept_join_the_ledger_together(corpus, tmp_path):
 def test_other_budgets_are_not_looked_at_afterwards(corpus):
     method = METHODS["decoder + LoRA"]
     cell = cell_of(corpus, "decoder + LoRA", learning_rate=1e-2, **STEPS)
-    assert len(_rows(_run("smoke", "lora"), method, corpus, 32, cell)) == 1
+    assert (
+        len(
+            grid.to_rows(
+                Run("test", PROFILES["smoke"], 0, "cpu", "float32", 1), method, corpus, 32, cell
+            )
+        )
+        == 1
+    )
 
 
 def test_a_method_with_budgets_of_its_own_chooses_at_its_own():

@@ -9,8 +9,7 @@ import torch
 from datasets import Dataset
 from tiny_encoders import write_tiny_bert
 
-from helpers import data, embeddings, evaluation, pretrained, training
-from helpers import methods as experiments
+from helpers import data, embeddings, evaluation, grid, pretrained, training
 from helpers.methods import FILM_NER, Corpus, named_entities
 from helpers.methods.crf import train_crf, word_features, word_shape
 from helpers.pretrained.capitals import TaggerWithCapitals
@@ -39,7 +38,7 @@ def few(corpus, n=32):
 
 def test_the_eras_of_the_taggers_are_those_of_their_ideas():
     assert {m.era for m in METHODS.values()} == {"classical", "embeddings", "bert"}
-    assert set(METHODS) == set(experiments.methods_of("named_entities")) == set(QUICK)
+    assert set(METHODS) == set(grid.methods_of("named_entities")) == set(QUICK)
 
 
 def simple():
@@ -222,5 +221,5 @@ def test_the_gpu_profile_tags_with_the_encoder_it_is_given(tmp_path, monkeypatch
     corpus = Corpus(PROFILES["gpu"])
     corpus.names["validation"] = corpus.names["validation"].select(range(20))
     settings = {"num_epochs": 1, "min_steps": 0, "learning_rate": 1e-3}
-    cell = experiments.run_cell(METHODS[name], corpus, 32, 0, settings)
+    cell = grid.run_cell(METHODS[name], corpus, 32, 0, settings)
     assert cell.correct.shape == (20, 3) and cell.labels == 32

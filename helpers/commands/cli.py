@@ -74,17 +74,11 @@ def _prefetch(options) -> int:
     return 0
 
 
-def _benchmark(options) -> int:
-    from helpers.methods import PARTS
-    from helpers.methods.benchmark import benchmark
+def _grid(options) -> int:
+    from helpers import grid
 
-    if not options.era:
-        raise ValueError(
-            f"give --era and one of {', '.join(PARTS)}, or `course benchmark speed` for how fast "
-            "the encoder is fine-tuned here."
-        )
-    return benchmark(
-        options.era,
+    return grid.run_missing(
+        options.part,
         options.method or (),
         profile=options.profile,
         again=options.again,
@@ -164,21 +158,21 @@ def _add_prefetch(command) -> None:
 
 
 def _add_trainings(command) -> None:
-    grid = command("benchmark", _benchmark, "run the grid behind the reference ledger")
-    grid.add_argument("--era", help="a part of the grid: an era, or named_entities")
+    grid = command("grid", _grid, "run what is missing of the grid behind the reference ledger")
+    grid.add_argument("part", help="an era, such as classical, or named_entities")
     grid.add_argument("--method", action="append", help="one method; may be given several times")
     grid.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
     grid.add_argument("--again", action="store_true", help="run what the ledger has already")
     grid.add_argument("--dry-run", action="store_true", help="say what is missing, run nothing")
-    _add_speed(grid)
+    _add_speed(command("benchmark", None, "measure how fast training is here"))
     train = command("pretrain", _pretrain, "train a network that the repository carries, anew")
     train.add_argument("name", help="lstm-lm, ...")
     train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
 
 
-def _add_speed(grid: argparse.ArgumentParser) -> None:
+def _add_speed(benchmark: argparse.ArgumentParser) -> None:
     text = "measure how fast the encoder is fine-tuned here, against a plain Trainer, or an adapter"
-    kinds = grid.add_subparsers(title="another measurement", metavar="")
+    kinds = benchmark.add_subparsers(required=True, metavar="")
     speed = kinds.add_parser("speed", help=text, description=text)
     speed.set_defaults(function=_benchmark_speed)
     speed.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")

@@ -10,12 +10,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from helpers import evaluation, pretrained, training
-from helpers.methods import Corpus, Fitted, Method
+from helpers.methods.base import HEAVY, SETTLED, UP_TO_1_000, Corpus, Fitted, Method
 from helpers.methods.blocks import as_fitted, tune_blocks
 
 __all__ = ["MAX_LENGTH", "METHODS", "embed", "encoder", "rate_for", "rows_of", "tune"]
 
-NOTEBOOK = "04_bert"
 MAX_LENGTH = 128  # word pieces; no snippet comes near it
 MINILM_SIZE = 384 * 6  # width times blocks
 
@@ -123,15 +122,14 @@ def _settings(rates, steps=(0, 60)) -> tuple[dict, ...]:
     )
 
 
-def _declare(name, fit, configurations, **options) -> Method:
-    options = {"heavy": True, **options}
-    return Method("bert", name, configurations, fit, _load, notebook=NOTEBOOK, **options)
+def _declare(name, fit, configurations, plan=HEAVY) -> Method:
+    return Method(name, "bert", configurations, fit, plan, _load)
 
 
 PROBE = tuple({"C": C} for C in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0))
 
 METHODS = (
-    _declare("encoder, linear probe", linear_probe, PROBE, random=False, heavy=False),
+    _declare("encoder, linear probe", linear_probe, PROBE, SETTLED),
     _declare("encoder, top block", top_block, _settings((2e-4, 5e-4, 1e-3))),
     _declare("encoder, top three", top_three, _settings((1e-4, 2e-4, 5e-4))),
     _declare("encoder, fine-tuned", fine_tuned, _settings((1e-4, 2e-4, 4e-4))),
@@ -139,6 +137,6 @@ METHODS = (
         "encoder, random weights",
         random_weights,
         _settings((2e-4, 5e-4, 1e-3), (60,)),
-        largest=1_000,
+        UP_TO_1_000,
     ),
 )

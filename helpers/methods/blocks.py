@@ -1,7 +1,7 @@
 """Tune a pre-trained text classifier in part or as a whole: what encoders and decoders share."""
 
 from helpers import evaluation, pretrained, training
-from helpers.methods import Fitted
+from helpers.methods.base import Fitted
 from helpers.methods.neural import epochs_for
 from helpers.pretrained.frozen import FrozenBelow
 

@@ -22,7 +22,8 @@ import torch
 
 from helpers import assets, training
 from helpers.files import write_bytes, write_text
-from helpers.methods import Corpus, neural
+from helpers.methods import neural
+from helpers.methods.base import Corpus
 from helpers.methods.notes import NoteTaker
 from helpers.revision import revision
 from helpers.runtime import PROFILES, ROOT, results_dir, versions

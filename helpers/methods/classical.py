@@ -13,11 +13,9 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
 from helpers.features import LogCountRatio, PriorLogisticRegression, augment
-from helpers.methods import Corpus, Fitted, Method
+from helpers.methods.base import NO_LABELS, SETTLED, Corpus, Fitted, Method
 
 __all__ = ["METHODS", "source_matrix", "source_weights", "space", "word_vectorizer"]
-
-NOTEBOOK = "01_classical_ml"
 
 
 def linear(C: float, **options) -> LogisticRegression:
@@ -161,17 +159,15 @@ def _share_weights(corpus, ratios, **configuration) -> None:
     source_weights(corpus, ratios)
 
 
-def _declare(name, fit, prepare=None, target=True, **axes) -> Method:
+def _declare(name, fit, prepare=None, plan=SETTLED, **axes) -> Method:
     return Method(
-        "classical",
         name,
+        "classical",
         _grid(**axes),
         fit,
+        plan,
         prepare,
         uses_source=prepare is not None,
-        uses_target=target,
-        random=False,
-        notebook=NOTEBOOK,
     )
 
 
@@ -180,7 +176,9 @@ METHODS = (
     _declare("naive Bayes", naive_bayes, pairs=BOTH, alpha=(1.0, 3.0, 10.0)),
     _declare("TF-IDF + LR", tfidf_regression, pairs=BOTH, C=(3.0, 10.0, 30.0)),
     _declare("NB-SVM", nb_svm, characters=BOTH, C=(1.0, 3.0, 10.0)),
-    _declare("source only", source_only, _share_vectors, False, ratios=BOTH, C=(1.0, 3.0, 10.0)),
+    _declare(
+        "source only", source_only, _share_vectors, NO_LABELS, ratios=BOTH, C=(1.0, 3.0, 10.0)
+    ),
     _declare("pooled", pooled, _share_vectors, ratios=BOTH, C=(3.0, 10.0, 30.0)),
     _declare("weighted", pooled, _share_vectors, ratios=BOTH, weight=(10.0, 30.0, 100.0)),
     _declare("augmented", augmented, _share_vectors, ratios=BOTH, C=(1.0, 3.0, 10.0)),

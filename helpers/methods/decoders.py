@@ -15,7 +15,7 @@ from helpers.decoding import (
     label_scores,
     prompt_rows,
 )
-from helpers.methods import Corpus, Fitted, Method
+from helpers.methods.base import NO_LABELS, UP_TO_1_000, Corpus, Fitted, Method
 from helpers.methods.blocks import as_fitted, tune_blocks
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "tune",
 ]
 
-NOTEBOOK = "06_gpt"
 NEUTRAL = ("N/A", "[MASK]", "")  # texts that say nothing (Zhao et al. 2021)
 TOP = 4  # blocks tuned of the decoder; SmolLM2 has 30 and GPT-2 has 12
 
@@ -201,22 +200,22 @@ def _settings(rates, **steps) -> tuple[dict, ...]:
     return tuple({"num_epochs": 4, **steps, "learning_rate": rate} for rate in rates)
 
 
-def _declare(name, fit, configurations, prepare=_load, **options) -> Method:
-    options = {"heavy": True, **options}
-    return Method("gpt", name, configurations, fit, prepare, notebook=NOTEBOOK, **options)
+def _declare(name, fit, configurations, plan, prepare=_load) -> Method:
+    return Method(name, "gpt", configurations, fit, plan, prepare)
 
 
 def _asked(name, prompts, fit=ask, prepare=_load, **configuration) -> Method:
     tried = tuple({"prompt": prompt.name, **configuration} for prompt in prompts)
-    return _declare(name, fit, tried, prepare, uses_target=False, heavy=False)
+    return _declare(name, fit, tried, NO_LABELS, prepare)
 
 
 def _shown(name, **configuration) -> Method:
     tried = ({"prompt": REVIEW.name, **configuration},)
-    return _declare(name, ask, tried, only=(4, 8))
+    return _declare(name, ask, tried, EXAMPLES)
 
 
-WHOLE = {"smallest": 320, "largest": 320}  # every block takes minutes a run: one size, one rate
+EXAMPLES = {4: 3, 8: 3}  # of reviews in a prompt
+WHOLE = {320: 3}  # every block takes minutes a run: one size, one rate
 
 METHODS = (
     *(_asked(f"decoder, zero-shot: {prompt.name}", (prompt,)) for prompt in PROMPTS),
@@ -227,16 +226,16 @@ METHODS = (
         "decoder, top four",
         top_blocks,
         _settings((1e-4, 3e-4, 1e-3), min_steps=40),
-        largest=1_000,
+        UP_TO_1_000,
     ),
-    _declare("decoder, fine-tuned", fine_tuned, _settings((1e-4,), num_epochs=3), **WHOLE),
+    _declare("decoder, fine-tuned", fine_tuned, _settings((1e-4,), num_epochs=3), WHOLE),
     _shown("decoder, in context"),
     _shown("decoder, in context, calibrated", calibrated=True),
     _declare(
         "decoder, random weights",
         random_weights,
         _settings((1e-4,), num_epochs=3),
+        WHOLE,
         _load_random,
-        **WHOLE,
     ),
 )

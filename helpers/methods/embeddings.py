@@ -4,13 +4,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from helpers import embeddings, networks
-from helpers.methods import Corpus, Fitted, Method
+from helpers.methods.base import EVERY, SETTLED, Corpus, Fitted, Method
 from helpers.methods.neural import as_fitted, seeded, train_on, vocabulary
 from helpers.methods.pretraining import CNN, cnn_from_scratch
 
 __all__ = ["METHODS", "new_textcnn", "word_weights"]
-
-NOTEBOOK = "03_word_embeddings"
 
 
 def glove(corpus: Corpus):
@@ -100,16 +98,14 @@ def _share_skipgram(corpus, idf=False, **configuration) -> None:
         word_weights(corpus)
 
 
-def _declare(name, fit, configurations, prepare, random=True) -> Method:
-    return Method(
-        "embeddings", name, configurations, fit, prepare, random=random, notebook=NOTEBOOK
-    )
+def _declare(name, fit, configurations, prepare, plan=EVERY) -> Method:
+    return Method(name, "embeddings", configurations, fit, plan, prepare)
 
 
 AVERAGED = tuple({"idf": idf, "C": C} for idf in (False, True) for C in (0.3, 1.0, 3.0))
 METHODS = (
-    _declare("averaged GloVe", averaged_glove, AVERAGED, _share_glove, random=False),
-    _declare("averaged skip-gram", averaged_skipgram, AVERAGED, _share_skipgram, random=False),
+    _declare("averaged GloVe", averaged_glove, AVERAGED, _share_glove, SETTLED),
+    _declare("averaged skip-gram", averaged_skipgram, AVERAGED, _share_skipgram, SETTLED),
     _declare("TextCNN, random vectors", cnn_from_scratch, CNN, _share_skipgram),
     _declare("TextCNN, static skip-gram", static_textcnn, CNN, _share_skipgram),
     _declare("TextCNN, tuned skip-gram", tuned_textcnn, CNN, _share_skipgram),

@@ -13,14 +13,15 @@ import numpy as np
 
 from helpers import data, decoding, ledger
 from helpers.decoding import label_scores
-from helpers.methods import Cell, Corpus, Method, decoders
+from helpers.methods import decoders
+from helpers.methods.base import Corpus, Fitted, Measurement
 from helpers.pretrained import Pretrained
-from helpers.runtime import Run, measure
+from helpers.runtime import measure
 
 __all__ = [
     "NAMES",
     "TASKS",
-    "kept_rows",
+    "general_knowledge",
     "name_questions",
     "news_losses",
     "right_pairs",
@@ -98,27 +99,12 @@ MEASURES: dict[str, tuple[Callable, Callable]] = {
 }
 
 
-def kept_rows(run: Run, method: Method, corpus: Corpus, cell: Cell) -> list[dict]:
-    """Rows of the ledger for what a trained cell still knows, one for each of `TASKS`."""
-    rows = []
-    with spoken_through(corpus, cell.fitted.model) as loaded:
-        for task, (look, sign) in MEASURES.items():
-            with measure() as evaluate:
+def general_knowledge(corpus: Corpus, fitted: Fitted) -> list[Measurement]:
+    """What a tuned decoder still knows, one measurement for each of `TASKS`."""
+    found = []
+    with spoken_through(corpus, fitted.model) as loaded:
+        for task, (look, to_row) in MEASURES.items():
+            with measure() as cost:
                 outcomes = look(corpus, loaded)
-            rows.append(
-                sign(
-                    run,
-                    outcomes,
-                    era=method.era,
-                    task=task,
-                    method=method.name,
-                    labels=cell.labels,
-                    seed=cell.seed,
-                    trainable_parameters=cell.fitted.trainable_parameters,
-                    total_parameters=cell.fitted.total_parameters,
-                    train=cell.train,
-                    evaluate=evaluate,
-                    artefact_bytes=cell.fitted.artefact_bytes,
-                )
-            )
-    return rows
+            found.append(Measurement(task=task, to_row=to_row, outcomes=outcomes, cost=cost))
+    return found

@@ -11,19 +11,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers import evaluation, pretrained, training
-from helpers.methods import Corpus, Fitted, Method, decoders
+from helpers.methods import decoders
+from helpers.methods.base import NO_LABELS, Corpus, Fitted, Method
 from helpers.methods.blocks import as_fitted
-from helpers.methods.kept import kept_rows
+from helpers.methods.kept import general_knowledge
 from helpers.methods.neural import epochs_for
 from helpers.pretrained.adapters import add_adapter
 
 __all__ = ["ALPHA", "METHODS", "RANK", "STEPS", "states", "tune", "tune_adapter", "tune_in_full"]
 
-NOTEBOOK = "07_lora"
 RANK, ALPHA = 8, 16.0
 # Small batches are of one length, so little of them is padding: half the time of batches of 32.
 STEPS = {"num_epochs": 2, "min_steps": 80, "batch_size": 8}
-CHOSEN_AT = (320,)
 
 
 def tune(
@@ -132,34 +131,33 @@ def _rates(*rates) -> tuple[dict, ...]:
     return tuple({**STEPS, "learning_rate": rate} for rate in rates)
 
 
-def _declare(name, fit, configurations, **options) -> Method:
+def _declare(name, fit, configurations, plan, measured_at=()) -> Method:
+    afterwards = dict.fromkeys(measured_at, general_knowledge)
     return Method(
-        "lora", name, configurations, fit, _load, heavy=True, notebook=NOTEBOOK,
-        afterwards=kept_rows, chosen_at=CHOSEN_AT, **options,
-    )  # fmt: skip
+        name, "lora", configurations, fit, plan, _load, chosen_at=(320,), afterwards=afterwards
+    )
 
 
 METHODS = (
-    _declare("decoder, untouched", _untouched, ({},), uses_target=False, afterwards_at=(0,)),
+    _declare("decoder, untouched", _untouched, ({},), NO_LABELS, measured_at=(0,)),
     _declare(
         "decoder, linear probe",
         linear_probe,
         tuple({"C": C} for C in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
-        only=(320, 100, 32, 1_000),
+        {320: 3, 100: 3, 32: 3, 1_000: 3},
     ),
     _declare(
         "decoder + LoRA",
         adapter,
         _rates(3e-4, 1e-3, 3e-3),
-        only=(320, 100, 32, 1_000, "all"),
-        afterwards_at=(320,),
+        {320: 3, 100: 3, 32: 3, 1_000: 3, "all": 1},
+        measured_at=(320,),
     ),
     _declare(
         "decoder, full fine-tuning",
         in_full,
         _rates(3e-5, 1e-4, 3e-4),
-        only=(320, 1_000),
-        once=(1_000,),
-        afterwards_at=(320,),
+        {320: 3, 1_000: 1},
+        measured_at=(320,),
     ),
 )

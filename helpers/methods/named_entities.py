@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset
 
 from helpers import data, embeddings, evaluation, networks, pretrained, training
-from helpers.methods import FILM_NER, Corpus, Fitted, Method
+from helpers.methods.base import FILM_NER, Corpus, Fitted, Method
 from helpers.methods.bert import MAX_LENGTH, rate_for
 from helpers.methods.crf import train_crf
 from helpers.methods.neural import device, epochs_for, seeded
@@ -16,7 +16,6 @@ from helpers.pretrained.capitals import TaggerWithCapitals
 
 __all__ = ["METHODS", "NUM_SHAPES", "new_tagger", "spelling", "tune", "vocabulary"]
 
-NOTEBOOK = "05_named_entities"
 NUM_SHAPES = 7  # 0, for padding, and the six kinds of `spelling`
 CAPITALS_RATE = 10.0  # times the encoder's: these vectors start at zero, its weights do not
 
@@ -206,10 +205,8 @@ def _share_vectors(corpus, **configuration) -> None:
     glove(corpus)
 
 
-def _declare(era, name, fit, configurations, prepare=None, **options) -> Method:
-    return Method(
-        era, name, configurations, fit, prepare, notebook=NOTEBOOK, task=FILM_NER, **options
-    )
+def _declare(era, name, fit, configurations, plan, prepare=None) -> Method:
+    return Method(name, era, configurations, fit, plan, prepare, task=FILM_NER)
 
 
 BATCH = 16
@@ -224,10 +221,14 @@ ENCODER = tuple(
 )
 UNTUNED = ENCODER[:1]  # the setting frozen for its twin, so that capitals alone differ
 
+EVERY = {32: 5, 100: 5, 320: 5, "all": 3}
+SETTLED = {**EVERY, "all": 1}
+HEAVY = {32: 3, 100: 3, 320: 3, "all": 3}
+
 METHODS = (
-    _declare("classical", "CRF on features", crf, FIELD, random=False),
-    _declare("embeddings", "BiLSTM, random vectors", bilstm_random, BILSTM, _share_vectors),
-    _declare("embeddings", "BiLSTM, GloVe", bilstm_glove, BILSTM, _share_vectors),
-    _declare("bert", "encoder, token head", encoder, ENCODER, heavy=True),
-    _declare("bert", "encoder, token head + capitals", encoder_capitals, UNTUNED, heavy=True),
+    _declare("classical", "CRF on features", crf, FIELD, SETTLED),
+    _declare("embeddings", "BiLSTM, random vectors", bilstm_random, BILSTM, EVERY, _share_vectors),
+    _declare("embeddings", "BiLSTM, GloVe", bilstm_glove, BILSTM, EVERY, _share_vectors),
+    _declare("bert", "encoder, token head", encoder, ENCODER, HEAVY),
+    _declare("bert", "encoder, token head + capitals", encoder_capitals, UNTUNED, HEAVY),
 )

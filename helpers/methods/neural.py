@@ -9,7 +9,7 @@ import torch
 
 from helpers import evaluation, networks, training
 from helpers.embeddings import tokenize
-from helpers.methods import Corpus, Fitted
+from helpers.methods.base import Corpus, Fitted
 
 __all__ = [
     "as_fitted",

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from helpers import evaluation, networks, training
 from helpers.embeddings import tokenize
-from helpers.methods import Corpus, Method
+from helpers.methods.base import NO_LABELS, Corpus, Method
 from helpers.methods.checkpoints import Pretraining, find
 from helpers.methods.neural import as_fitted, seeded, settings, train_on, vocabulary
 
@@ -30,7 +30,6 @@ __all__ = [
     "perplexity",
 ]
 
-NOTEBOOK = "02_pretraining"
 WINDOW = 64  # words that the language model predicts in a row
 DROPOUT = 0.2
 PIECE = 20  # words, about as many as the median snippet has
@@ -179,7 +178,7 @@ def _share_words(corpus, **configuration) -> None:
 
 
 def _declare(name, fit, configurations, prepare, **options) -> Method:
-    return Method("pretraining", name, configurations, fit, prepare, notebook=NOTEBOOK, **options)
+    return Method(name, "pretraining", configurations, fit, prepare=prepare, **options)
 
 
 LSTM = settings((5, 10, 20), (3e-3, 1e-2))
@@ -195,9 +194,8 @@ METHODS = (
         cnn_source_only,
         ({},),
         _share_cnn,
+        plan=NO_LABELS,
         uses_source=True,
-        uses_target=False,
-        random=False,
     ),
     _declare("TextCNN, frozen body", cnn_frozen, TUNED, _share_cnn, uses_source=True),
     _declare("TextCNN, source then target", cnn_tuned, TUNED, _share_cnn, uses_source=True),

@@ -6,7 +6,7 @@ import numpy as np
 
 from helpers import data, networks, pretrained, training
 from helpers.embeddings import tokenize
-from helpers.methods import Corpus, Method
+from helpers.methods.base import UP_TO_1_000, Corpus, Method
 from helpers.methods.checkpoints import CHECKPOINTS, Pretraining, find
 from helpers.methods.neural import as_fitted, device, epochs_for, seeded
 from helpers.methods.pretraining import perplexity
@@ -29,7 +29,6 @@ __all__ = [
     "tune",
 ]
 
-NOTEBOOK = "06_gpt"
 TOKENIZER = CHECKPOINTS / "tiny-gpt-tokenizer.json"
 CONTEXT = 128
 WINDOW = CONTEXT - 1  # tokens predicted in a row: the last one of a context has no successor
@@ -227,9 +226,7 @@ def _settings(rates) -> tuple[dict, ...]:
 
 
 def _declare(name, fit, configurations, prepare) -> Method:
-    return Method(
-        "gpt", name, configurations, fit, prepare, heavy=True, largest=1_000, notebook=NOTEBOOK
-    )
+    return Method(name, "gpt", configurations, fit, UP_TO_1_000, prepare)
 
 
 METHODS = (

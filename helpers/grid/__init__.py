@@ -1,0 +1,46 @@
+"""The grid of the comparison: methods x budgets of labels x seeds, each cell computed one way.
+
+`choose` freezes a method's configuration by the course's rule, `run_cell` trains it and lets it
+answer a split, `to_row` makes a row of the ledger, and `run_missing` does all this for whatever a
+ledger lacks.
+"""
+
+from helpers.grid.cells import (
+    CHOICES,
+    Cell,
+    answer,
+    choose,
+    learning_curve,
+    reference_choices,
+    reference_curve,
+    run_cell,
+    to_row,
+    to_rows,
+)
+from helpers.grid.missing import missing_cells, run_missing
+from helpers.grid.parts import ERAS, PARTS, methods_of
+from helpers.methods.base import FILM_NER, REVIEWS, Corpus, Fitted, Method, Task
+
+__all__ = [
+    "CHOICES",
+    "ERAS",
+    "FILM_NER",
+    "PARTS",
+    "REVIEWS",
+    "Cell",
+    "Corpus",
+    "Fitted",
+    "Method",
+    "Task",
+    "answer",
+    "choose",
+    "learning_curve",
+    "methods_of",
+    "missing_cells",
+    "reference_choices",
+    "reference_curve",
+    "run_cell",
+    "run_missing",
+    "to_row",
+    "to_rows",
+]

@@ -1,0 +1,192 @@
+"""One cell of the grid: a method, a budget of labels, a seed; and what is made of cells."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from helpers import ledger
+from helpers.methods.base import REVIEWS, Corpus, Fitted, Method, Task
+from helpers.runtime import ROOT, Cost, Run, measure
+
+__all__ = [
+    "CHOICES",
+    "Cell",
+    "answer",
+    "choose",
+    "learning_curve",
+    "reference_choices",
+    "reference_curve",
+    "run_cell",
+    "to_row",
+    "to_rows",
+]
+
+CHOICES = ROOT / "data" / "reference_choices.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its answers.
+
+    Attributes:
+        correct: right or wrong (items,); (items, 3) counts where names are found.
+        train, evaluate: what training and answering cost.
+    """
+
+    correct: np.ndarray
+    labels: int
+    seed: int
+    fitted: Fitted
+    train: Cost
+    evaluate: Cost
+
+
+def run_cell(
+    method: Method,
+    corpus: Corpus,
+    budget: int | str,
+    seed: int,
+    configuration: Mapping[str, Any],
+    split: str = "validation",
+) -> Cell:
+    """Train a method on a budget of labels and let it answer a split.
+
+    Args:
+        method: what to train.
+        corpus: the texts; what its methods share is computed once.
+        budget: labelled target examples, or `"all"`, or 0.
+        seed: of the draw and of training.
+        configuration: one of the method's.
+        split: `"validation"` for sweeps and choices; `"test"` for ledger rows alone.
+    """
+    labelled = method.task.labelled(corpus, budget, seed)
+    if method.prepare:
+        method.prepare(corpus, **configuration)
+    with measure() as train:
+        fitted = method.fit(corpus, labelled, seed, **configuration)
+    correct, evaluate = _judged(method, corpus, fitted, split)
+    return Cell(
+        correct=correct,
+        labels=len(labelled),
+        seed=seed,
+        fitted=fitted,
+        train=train,
+        evaluate=evaluate,
+    )
+
+
+def answer(method: Method, corpus: Corpus, cell: Cell, split: str) -> Cell:
+    """Let what was trained answer another split: the same `Cell`, its outcomes and their cost."""
+    correct, evaluate = _judged(method, corpus, cell.fitted, split)
+    return replace(cell, correct=correct, evaluate=evaluate)
+
+
+def _judged(method: Method, corpus: Corpus, fitted: Fitted, split: str) -> tuple[np.ndarray, Cost]:
+    items = method.task.splits(corpus)[split]
+    with measure() as cost:
+        predictions = fitted.predict(items[method.task.given][:])
+    return method.task.judge(items, predictions), cost
+
+
+def choose(method: Method, corpus: Corpus) -> dict:
+    """Freeze a method's configuration by the one rule of the course.
+
+    Every configuration is trained at the task's two budgets (100 and 1,000 labelled reviews, or 100
+    and all tagged sentences; its last one for a method that runs at neither), seed 0; the best mean
+    on validation wins, the earlier one in a tie. The validation labels are spent by this. A lone
+    configuration is taken as it is and spends none.
+
+    Returns:
+        `{"method", "configuration", "tried": [{"configuration", METRIC: {budget: ...}}]}`.
+    """
+    task, budgets = method.task, method.choice_budgets(corpus.profile)
+    if len(method.configurations) == 1:
+        only = dict(method.configurations[0])
+        return {"method": method.name, "configuration": only, "tried": [{"configuration": only}]}
+    tried = []
+    for configuration in method.configurations:
+        cells = {str(n): run_cell(method, corpus, n, 0, configuration) for n in budgets}
+        scores = {n: task.score(cell.correct) for n, cell in cells.items()}
+        tried.append({"configuration": dict(configuration), task.metric: scores})
+    means = [np.mean(list(entry[task.metric].values())) for entry in tried]
+    best = tried[int(np.argmax(means))]["configuration"]
+    return {"method": method.name, "configuration": best, "tried": tried}
+
+
+def learning_curve(
+    method: Method,
+    corpus: Corpus,
+    budgets: tuple[int | str, ...],
+    configuration: Mapping[str, Any],
+    split: str = "validation",
+) -> dict[int, np.ndarray]:
+    """Outcomes at several budgets: {labels: (seeds, items), or (seeds, items, 3) for span F1}."""
+    curve = {}
+    for budget in budgets:
+        cells = [
+            run_cell(method, corpus, budget, seed, configuration, split)
+            for seed in method.seeds(corpus.profile, budget)
+        ]
+        curve[cells[0].labels] = np.stack([cell.correct for cell in cells])
+    return curve
+
+
+def to_row(run: Run, method: Method, corpus: Corpus, cell: Cell) -> dict:
+    """Make a row of the ledger from a cell that answered the test split."""
+    return method.task.to_row(
+        run, cell.correct, task=method.task.name, evaluate=cell.evaluate,
+        **_facts(method, corpus, cell),
+    )  # fmt: skip
+
+
+def to_rows(run: Run, method: Method, corpus: Corpus, budget: int | str, cell: Cell) -> list[dict]:
+    """All rows of a cell: its own, and one for each thing measured afterwards at this budget."""
+    rows = [to_row(run, method, corpus, cell)]
+    if budget in method.afterwards:
+        facts = _facts(method, corpus, cell)
+        for found in method.afterwards[budget](corpus, cell.fitted):
+            rows.append(
+                found.to_row(run, found.outcomes, task=found.task, evaluate=found.cost, **facts)
+            )
+    return rows
+
+
+def _facts(method: Method, corpus: Corpus, cell: Cell) -> dict:
+    return {
+        "era": method.era,
+        "method": method.name,
+        "labels": cell.labels,
+        "source_labels": len(corpus.imdb["train"]) if method.uses_source else 0,
+        "seed": cell.seed,
+        "trainable_parameters": cell.fitted.trainable_parameters,
+        "total_parameters": cell.fitted.total_parameters,
+        "train": cell.train,
+        "artefact_bytes": cell.fitted.artefact_bytes,
+    }
+
+
+def reference_choices(path: Path = CHOICES) -> dict[str, dict]:
+    """The frozen choices behind the reference ledger, by method name, as `choose` returns them."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def reference_curve(
+    name: str, path: Path = ledger.REFERENCE, profile: str = "cpu", task: Task = REVIEWS
+) -> dict[int, np.ndarray]:
+    """A method's line in the reference ledger, as `learning_curve` gives it, answered on test.
+
+    Raises:
+        ValueError: if the ledger has no row of that method; the message lists those it has.
+    """
+    rows = [row for row in ledger.latest(ledger.read(path)) if row["task"] == task.name]
+    rows = [row for row in rows if (row["profile"], row["metric"]) == (profile, task.metric)]
+    mine = [row for row in rows if row["method"] == name]
+    if not mine:
+        known = ", ".join(dict.fromkeys(row["method"] for row in rows)) or "none"
+        raise ValueError(f"The reference has no rows of {name!r} for {task.name}; it has {known}.")
+    budgets = sorted({row["labels"] for row in mine})
+    return {n: task.restore([row for row in mine if row["labels"] == n]) for n in budgets}

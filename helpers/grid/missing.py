@@ -1,0 +1,169 @@
+"""Run what a ledger lacks of the grid, so that a killed run continues where it stopped."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from helpers import ledger
+from helpers.files import write_text
+from helpers.grid.cells import CHOICES, choose, reference_choices, run_cell, to_rows
+from helpers.grid.parts import methods_of
+from helpers.methods.base import Corpus, Method
+from helpers.revision import revision
+from helpers.runtime import PROFILES, Profile, Run, results_dir, usable_precision, versions
+
+__all__ = ["missing_cells", "run_missing"]
+
+
+def run_missing(
+    part: str,
+    names: Iterable[str] = (),
+    *,
+    profile: str = "cpu",
+    again: bool = False,
+    dry_run: bool = False,
+    path: Path | None = None,
+    choices_path: Path | None = None,
+    echo: Callable[[str], None] = print,
+) -> int:
+    """Run what a ledger lacks of one part of the grid, and add it.
+
+    A row counts only if it is not older than the frozen choice it was made with: when a method's
+    configurations change, or with `again`, the choice is made anew and every row is due again.
+
+    Args:
+        part: one of `PARTS`.
+        names: some of its methods; all of them without.
+        profile: decides sizes, as everywhere.
+        again: run the named methods anew, choices included; later rows replace earlier ones.
+        dry_run: say what is missing and run nothing.
+        path, choices_path: the ledger, and where choices are kept; those in `data/` without, or a
+            folder under `results/` for `smoke`, because a trial has no place among the reference.
+        echo: receives a line for each cell.
+
+    Returns:
+        0 when nothing is missing any more.
+
+    Raises:
+        ValueError: if the part, a method or the profile is unknown.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"No profile {profile!r}; there are {', '.join(PROFILES)}.")
+    corpus, methods = Corpus(PROFILES[profile]), _named(methods_of(part), names)
+    trial = results_dir() / "grid"
+    path = path or (trial / "ledger.jsonl" if profile == "smoke" else ledger.REFERENCE)
+    choices_path = choices_path or (trial / "choices.json" if profile == "smoke" else CHOICES)
+    frozen = {} if again else _frozen(methods, profile, choices_path)
+    rows = [row for row in ledger.read(path) if _counts(row, frozen)]
+    missing = missing_cells(methods, corpus, rows)
+    total = sum(len(cells) for cells in missing_cells(methods, corpus, []).values())
+    clock = _Clock(sum(len(cells) for cells in missing.values()))
+    echo(f"{part}: {clock.total} of {total} cells to run, profile {profile}")
+    if dry_run:
+        return 0
+    run = _new_run(corpus.profile, part)
+    for method in methods:
+        if not missing[method.name]:
+            continue
+        choice = frozen.get(method.name) or _choose(method, corpus, choices_path, echo)
+        configuration = choice["configuration"]
+        echo(f"{method.name}: {configuration}")
+        for budget, seed in missing[method.name]:
+            cell = run_cell(method, corpus, budget, seed, configuration, "test")
+            # In one call, so that a kill leaves all rows of a cell or none.
+            ledger.append(to_rows(run, method, corpus, budget, cell), path)
+            score = method.task.score(cell.correct)
+            echo(f"{clock.tick()}  {method.name}, {budget} labels, seed {seed}: {score:.3f}")
+    return 0
+
+
+def missing_cells(
+    methods: Iterable[Method], corpus: Corpus, rows: Iterable[dict]
+) -> dict[str, list[tuple[int | str, int]]]:
+    """What the plans ask for in a corpus' profile and rows of a ledger lack.
+
+    Returns:
+        {method name: [(budget, seed), ...]} in the order in which they are run.
+    """
+    keys = ("method", "task", "metric", "profile", "labels", "seed")
+    done = {tuple(row[key] for key in keys) for row in rows}
+    profile, missing = corpus.profile, {}
+    for method in methods:
+        task = method.task
+        known = (method.name, task.name, task.metric, profile.name)
+        missing[method.name] = [
+            (budget, seed)
+            for budget in method.budgets(profile)
+            for seed in method.seeds(profile, budget)
+            if (*known, task.labels(corpus, budget), seed) not in done
+        ]
+    return missing
+
+
+def _named(methods: dict[str, Method], names: Iterable[str]) -> list[Method]:
+    names = list(names) or list(methods)
+    unknown = [name for name in names if name not in methods]
+    if unknown:
+        raise ValueError(f"No method {unknown[0]!r}; there are {', '.join(methods)}.")
+    return [methods[name] for name in names]
+
+
+def _new_run(profile: Profile, part: str) -> Run:
+    """The run that signs the rows: like a notebook's, without one."""
+    device = "cuda" if profile.name == "gpu" and torch.cuda.is_available() else "cpu"
+    return Run(
+        notebook=f"grid {part}",
+        profile=profile,
+        seed=0,
+        device=device,
+        precision=usable_precision(device),
+        threads=torch.get_num_threads(),
+        versions=versions(),
+        revision=revision(f"from helpers.grid import run_cell\nfrom helpers.methods import {part}"),
+    )
+
+
+def _frozen(methods: Iterable[Method], profile: str, path: Path) -> dict[str, dict]:
+    """Choices made before among the configurations of today, by method name."""
+    choices, frozen = reference_choices(path), {}
+    for method in methods:
+        choice = choices.get(_choice_key(method, profile), {"tried": []})
+        tried = [entry["configuration"] for entry in choice["tried"]]
+        if tried == [dict(configuration) for configuration in method.configurations]:
+            frozen[method.name] = choice
+    return frozen
+
+
+def _counts(row: dict, frozen: dict[str, dict]) -> bool:
+    return row["method"] in frozen and row["time"] >= frozen[row["method"]]["time"]
+
+
+def _choice_key(method: Method, profile: str) -> str:
+    return method.name if profile == "cpu" else f"{method.name} ({profile})"
+
+
+def _choose(method: Method, corpus: Corpus, path: Path, echo: Callable[[str], None]) -> dict:
+    """Choose a configuration by the course's rule, and keep the choice before any row is made."""
+    echo(f"{method.name}: choosing among {len(method.configurations)} configurations")
+    choice = choose(method, corpus)
+    choice["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    choices = reference_choices(path)
+    choices[_choice_key(method, corpus.profile.name)] = choice
+    write_text(path, json.dumps(choices, indent=1, ensure_ascii=False) + "\n")
+    return choice
+
+
+class _Clock:
+    """Counts cells and says how long the rest will take, from the mean so far."""
+
+    def __init__(self, total: int):
+        self.total, self.done, self.start = total, 0, time.perf_counter()
+
+    def tick(self) -> str:
+        self.done += 1
+        seconds = time.perf_counter() - self.start
+        left = seconds / self.done * (self.total - self.done)
+        return f"[{self.done}/{self.total}] {seconds:.0f} s, about {left:.0f} s left"
