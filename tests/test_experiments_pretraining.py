@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import training
-from helpers.methods import Corpus, checkpoints, methods_of, neural, pretraining
+from helpers import grid, training
+from helpers.methods import Corpus, checkpoints, neural, pretraining
 from helpers.runtime import PROFILES
 
 BRIEF = {"num_epochs": 1, "learning_rate": 1e-3}
@@ -121,7 +121,7 @@ def test_a_seed_repeats_a_training_and_another_does_not(corpus):
 
 
 def test_each_method_says_what_labels_it_uses():
-    methods = methods_of("pretraining").values()
+    methods = grid.methods_of("pretraining").values()
     source = {method.name for method in methods if method.uses_source}
     assert source == {
         "TextCNN, source only", "TextCNN, frozen body", "TextCNN, source then target"

@@ -39,10 +39,14 @@ class MeanPooledClassifier(SavedWithHead):
 
     def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
         """Classify texts: logits (B, C)."""
+        return outputs(self.head(self.dropout(self.pooled(input_ids, attention_mask))), labels)
+
+    def pooled(self, input_ids, attention_mask=None) -> torch.Tensor:
+        """Give what the head reads of each text: (B, H)."""
         if attention_mask is None:
             attention_mask = self.default_mask(input_ids)
         states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return outputs(self.head(self.dropout(self.pool(states, attention_mask))), labels)
+        return self.pool(states, attention_mask)
 
     def default_mask(self, input_ids) -> torch.Tensor:
         """Mark the tokens that are not padding: (B, T)."""
@@ -82,12 +86,16 @@ class LastTokenClassifier(SavedWithHead):
 
     def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
         """Classify texts that are padded on the right: logits (B, C)."""
+        return outputs(self.head(self.dropout(self.pooled(input_ids, attention_mask))), labels)
+
+    def pooled(self, input_ids, attention_mask=None) -> torch.Tensor:
+        """Give what the head reads of each text: (B, H)."""
         if attention_mask is None:
             attention_mask = self.default_mask(input_ids)
         states = self.decoder(
             input_ids=input_ids, attention_mask=attention_mask, use_cache=False
         ).last_hidden_state
-        return outputs(self.head(self.dropout(self.pool(states, attention_mask))), labels)
+        return self.pool(states, attention_mask)
 
     def default_mask(self, input_ids) -> torch.Tensor:
         """Take every token for real, as in texts of one length: padding has no id of its own."""
