@@ -16,12 +16,15 @@ __all__ = [
     "KINDS",
     "STAMP_FIELDS",
     "STAMP_KEY",
+    "clear",
     "code_hash",
     "code_of",
     "expected_cost",
     "find",
     "is_setup_cell",
     "kind_of",
+    "made_with",
+    "normalise",
     "read",
     "read_stamp",
     "resolve",
@@ -33,15 +36,9 @@ __all__ = [
 KINDS = ("lesson", "bonus", "solution")
 FOLDERS = {"lesson": "", "bonus": "bonus", "solution": "solutions"}
 SETUP_BEGINNINGS = ("# On Colab: fetch the course", "from helpers import setup")
+KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 STAMP_KEY = "course_stamp"
-STAMP_FIELDS = (
-    "profile",
-    "device",
-    "code",  # code_hash() of the notebook at the time
-    "helpers",  # revision_of() at the time
-    "seconds",
-    "peak_memory_bytes",
-)
+STAMP_FIELDS = ("profile", "device", "code", "helpers", "seconds", "peak_memory_bytes")
 
 
 def find(root: Path = ROOT, kinds: tuple[str, ...] = KINDS) -> list[Path]:
@@ -82,11 +79,25 @@ def stripped(path: Path) -> str:
     import nbformat
 
     notebook = read(path)
+    clear(notebook)
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def clear(notebook) -> None:
+    """Remove the outputs of earlier runs, and the stamp that vouches for them."""
     notebook.metadata.pop(STAMP_KEY, None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def normalise(notebook) -> None:
+    """Remove what differs between machines without meaning anything."""
+    notebook.metadata["kernelspec"] = dict(KERNELSPEC)
+    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
 
 
 def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
@@ -100,16 +111,14 @@ def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
     known = {p.relative_to(root / "notebooks").with_suffix("").as_posix(): p for p in find(root)}
     chosen = []
     for name in names:
-        wanted = (
-            name.replace("\\", "/").removesuffix(".ipynb").removeprefix("notebooks/").strip("/")
-        )
-        folder, _, slug = wanted.rpartition("/")
-        number = f"{int(slug):02d}_" if slug.isdecimal() else None
+        wanted = name.replace("\\", "/").removesuffix(".ipynb").removeprefix("notebooks/")
+        folder, _, slug = wanted.strip("/").rpartition("/")
+        start = f"{int(slug):02d}_" if slug.isdecimal() else None
         hits = []
         for label, path in known.items():
             place, _, stem = label.rpartition("/")
-            by_number = number and place == folder and stem.startswith(number)
-            if label == wanted or by_number or (place and place == wanted):
+            by_number = start is not None and place == folder and stem.startswith(start)
+            if by_number or (slug and wanted.strip("/") in (label, place)):
                 hits.append(path)
         if not hits:
             raise ValueError(f"No notebook {name!r}; there are {', '.join(known) or 'none'}.")
@@ -147,6 +156,11 @@ def revision_of(notebook) -> str:
         return revision(code_of(notebook))
     except SyntaxError:  # a learner's half-written cell
         return "unreadable"
+
+
+def made_with(notebook) -> dict[str, str]:
+    """The fields of a stamp that tell whether outputs still belong to the code as it is now."""
+    return {"code": code_hash(notebook), "helpers": revision_of(notebook)}
 
 
 def read_stamp(path: Path) -> dict | None:
