@@ -125,7 +125,7 @@ def test_what_is_asked_is_signed_with_the_labels_it_showed(corpus):
         cell = grid.run_cell(method, corpus, budget, 0, method.configurations[0], "test")
         row = grid.to_row(run, method, corpus, cell)
         assert (row["labels"], row["trainable_parameters"]) == (labels, 0)
-        ledger.rows.check(row)
+        ledger.check(row)
 
 
 # --- fine-tuning ----------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Reading texts with a language model: losses of a plain computation, however they are batched."""
 
 import dataclasses
-import json
 import math
 import types
 
@@ -10,10 +9,10 @@ import pytest
 import torch
 from tiny_decoders import CONTEXT, save_gpt2, save_llama
 
-from helpers import data, decoding, evaluation, ledger
-from helpers.evaluation import language
+from helpers import data, decoding, evaluation
+from helpers.decoding import language
 from helpers.pretrained import load_decoder
-from helpers.runtime import PROFILES, Cost, Run
+from helpers.runtime import PROFILES
 
 TEXTS = [
     "a good film of a good man",
@@ -271,159 +270,3 @@ def test_preferences_of_a_model_that_knows_only_how_often_words_come(llama):
     np.testing.assert_allclose(found[:, 0], [whole - 2, whole - 1, 3 * whole - 5], rtol=1e-5)
     pairs = {"good": ["a", "b", "ab", "a"], "bad": ["b", "a", "ba", "aa"]}
     assert decoding.prefers_good(fixed, pairs).tolist() == [True, False, False, True]
-
-
-# --- perplexity: intervals and changes
-
-
-def documents(seed: int, n: int = 60, seeds: int | None = None) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    tokens = np.random.default_rng(99).integers(20, 200, size=n)
-    loss = rng.normal(3.0, 0.4, size=(n,) if seeds is None else (seeds, n)) * tokens
-    return np.stack([loss, np.broadcast_to(tokens, loss.shape)], axis=-1)
-
-
-def test_the_interval_of_a_perplexity_lies_around_it():
-    counts = documents(0)
-    found = evaluation.perplexity_interval(counts, draws=2_000)
-    assert found.value == evaluation.perplexity(counts[:, 0], counts[:, 1])
-    assert found.low < found.value < found.high
-    assert found == evaluation.perplexity_interval(counts.tolist(), draws=2_000)
-
-
-def test_the_interval_of_a_perplexity_agrees_with_scipys():
-    from scipy import stats
-
-    counts = documents(1)
-
-    def statistic(nll, tokens, axis=-1):
-        return np.exp(nll.sum(axis=axis) / tokens.sum(axis=axis))
-
-    theirs = stats.bootstrap(
-        (counts[:, 0], counts[:, 1]), statistic, paired=True, vectorized=True, n_resamples=20_000,
-        method="percentile", rng=np.random.default_rng(5),
-    ).confidence_interval  # fmt: skip
-    ours = evaluation.perplexity_interval(counts, draws=20_000)
-    assert ours.low == pytest.approx(theirs.low, abs=0.1)
-    assert ours.high == pytest.approx(theirs.high, abs=0.1)
-
-
-def test_documents_that_are_all_alike_have_an_interval_of_no_width():
-    found = evaluation.perplexity_interval([[2.1, 3]] * 7, draws=50)
-    assert found.value == pytest.approx(math.exp(0.7))
-    assert found.low <= found.value <= found.high
-    assert found.high - found.low < 1e-12
-
-
-@pytest.mark.parametrize("seeds", [None, 3])
-def test_a_model_does_not_differ_from_itself(seeds):
-    counts = documents(2, seeds=seeds)
-    found = evaluation.paired_perplexity_change(counts, counts, draws=200)
-    assert (found.value, found.low, found.high) == (0, 0, 0)
-
-
-def test_a_change_by_hand():
-    # Sums 6 and 5 over 10 tokens: exp(0.6) / exp(0.5) - 1.
-    first, second = [[2.0, 4], [4.0, 6]], [[3.0, 4], [2.0, 6]]
-    found = evaluation.paired_perplexity_change(first, second, draws=500)
-    assert found.value == pytest.approx(math.exp(0.1) - 1)
-    # The worst draws hold one document twice: exp(-1 / 4) - 1 and exp(2 / 6) - 1.
-    assert found.low == pytest.approx(math.exp(-0.25) - 1)
-    assert found.high == pytest.approx(math.exp(1 / 3) - 1)
-
-
-def test_a_change_that_is_the_same_everywhere_is_certain_though_perplexities_are_not():
-    counts = documents(3)
-    shifted = counts + [0.1, 0] * counts[:, 1:]  # a tenth of a nat more in every token
-    found = evaluation.paired_perplexity_change(shifted, counts, draws=500)
-    expected = math.exp(0.1) - 1
-    assert [found.value, found.low, found.high] == pytest.approx([expected] * 3)
-    alone = evaluation.perplexity_interval(counts, draws=500)
-    assert alone.high - alone.low > 1
-
-
-def test_seeds_are_averaged_change_by_change_and_drawn_too():
-    base = documents(4)
-    shifts = (-0.1, 0.0, 0.3)
-    tuned = np.stack([base + [shift, 0] * base[:, 1:] for shift in shifts])
-    found = evaluation.paired_perplexity_change(tuned, base, draws=2_000)
-    assert found.value == pytest.approx(np.mean(np.expm1(shifts)))
-    # All that varies here is which seeds are drawn; one draw in 27 holds the same seed thrice.
-    assert found.low == pytest.approx(math.expm1(-0.1))
-    assert found.high == pytest.approx(math.expm1(0.3))
-    pairs = evaluation.paired_perplexity_change(tuned, tuned + 0, draws=100)
-    assert (pairs.low, pairs.high) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "said"),
-    [
-        (documents(0), documents(0, n=59), r"\(1, 60, 2\) and \(1, 59, 2\) cannot be paired"),
-        (documents(0, seeds=2), documents(0, seeds=3), "cannot be paired"),
-        (documents(0), documents(0) + [0, 1], "another number of tokens"),
-        (documents(0), [], r"Counts of shape \(0,\)"),
-        ([[1.0, 2, 3]], documents(0), r"Counts of shape \(1, 3\)"),
-        ([[1.0, 2], [0.0, 0]], [[1.0, 2], [0.0, 0]], r"Document 1 has .* \[0.0, 0.0\]"),
-        ([[math.nan, 2]], [[1.0, 2]], "Document 0 has .*finite"),
-    ],
-)
-def test_counts_that_cannot_be_compared_are_refused(first, second, said):
-    with pytest.raises(ValueError, match=said):
-        evaluation.paired_perplexity_change(first, second, draws=10)
-
-
-def test_an_interval_is_of_one_seed():
-    with pytest.raises(ValueError, match="Counts of 3 seeds"):
-        evaluation.perplexity_interval(documents(0, seeds=3), draws=10)
-
-
-# --- rows of the ledger
-
-
-FACTS = {
-    "era": "lora",
-    "task": "news",
-    "method": "a decoder",
-    "labels": 0,
-    "seed": 0,
-    "trainable_parameters": 10,
-    "total_parameters": 10,
-    "train": Cost(1.5, 2_000),
-    "evaluate": Cost(0.25, 0),
-    "artefact_bytes": 40,
-}
-
-
-def a_run():
-    return Run("08_domain_llm", PROFILES["smoke"], 0, "cpu", "float32", 2)
-
-
-def test_a_row_of_perplexity_keeps_what_pairs_it_with_another():
-    counts = documents(5)
-    entry = ledger.perplexity_row(a_run(), counts, **FACTS)
-    ledger.append(entry)
-    [back] = ledger.read()
-    assert back == entry and back["metric"] == "perplexity"
-    assert back["correct"][0] == [round(counts[0, 0], 4), int(counts[0, 1])]
-    assert all(type(tokens) is int for _, tokens in back["correct"])
-    expected = evaluation.perplexity_interval(back["correct"], draws=200)
-    assert (back["value"], back["low"], back["high"]) == dataclasses.astuple(expected)
-    assert back["value"] == pytest.approx(evaluation.perplexity(*counts.T))
-    stored = np.array([back["correct"]])
-    change = evaluation.paired_perplexity_change(stored, counts, draws=50)
-    assert abs(change.value) < 1e-5
-
-
-def test_a_row_of_pairs_keeps_each_outcome():
-    correct = np.arange(10) % 3 > 0
-    entry = ledger.pairs_row(a_run(), correct, **FACTS)
-    ledger.append(entry)
-    [back] = ledger.read()
-    assert back == entry and back["metric"] == "minimal_pairs"
-    assert back["value"] == 0.6 and back["low"] <= 0.6 <= back["high"]
-    assert ledger.outcomes([back], 10).tolist() == [correct.tolist()]
-    twin = ledger.accuracy_row(a_run(), correct, **FACTS)
-    assert twin["metric"] == "accuracy"
-    same = ("value", "low", "high", "correct")
-    assert [twin[key] for key in same] == [back[key] for key in same]
-    assert json.dumps(entry)

@@ -1,7 +1,10 @@
 """A result that was written stays, whatever happens beside it or after it."""
 
+import dataclasses
 import json
 import multiprocessing
+import platform
+import time
 import warnings
 
 import numpy as np
@@ -21,20 +24,25 @@ def a_run(profile="smoke"):
     return Run("00_start_here", PROFILES[profile], 0, "cpu", "float32", 2)
 
 
-def a_row(run=None, correct=(True, False, True, True), **changes):
-    facts = {
+def facts(**changes):
+    return {
         "era": "classical",
         "task": "rotten_tomatoes",
         "method": "counts",
         "labels": 100,
         "seed": 0,
-        "trainable_parameters": 10,
-        "total_parameters": 10,
+        "size": ledger.Size(10, 12, artefact_bytes=40),
         "train": Cost(1.5, 2_000),
         "evaluate": Cost(0.25, 0),
-        "artefact_bytes": 40,
-    }
-    return ledger.accuracy_row(run or a_run(), correct, **(facts | changes))
+    } | changes
+
+
+def a_row(run=None, correct=(True, False, True, True), **changes):
+    return ledger.accuracy_row(run or a_run(), correct, **facts(**changes))
+
+
+def a_span_row(counts, **changes):
+    return ledger.span_row(a_run(), np.array(counts), **facts(task="film_ner", **changes))
 
 
 def test_a_row_has_exactly_the_agreed_keys_and_the_figures_of_its_outcomes():
@@ -42,12 +50,34 @@ def test_a_row_has_exactly_the_agreed_keys_and_the_figures_of_its_outcomes():
     assert tuple(row) == ledger.KEYS
     assert row["value"] == 0.75 and row["low"] <= 0.75 <= row["high"]
     assert evaluation.hex_to_bits(row["correct"], 4).tolist() == [True, False, True, True]
-    assert (row["train_seconds"], row["eval_seconds"], row["peak_memory_bytes"]) == (
-        1.5,
-        0.25,
-        2000,
-    )
+    sizes = ("trainable_parameters", "total_parameters", "artefact_bytes", "peak_memory_bytes")
+    assert [row[key] for key in sizes] == [10, 12, 40, 2000]
+    assert (row["train_seconds"], row["eval_seconds"]) == (1.5, 0.25)
     assert row["profile"] == "smoke" and row["time"].endswith("Z")
+
+
+def test_a_line_of_the_reference_is_written_again_byte_for_byte(tmp_path, monkeypatch):
+    line = ledger.REFERENCE.read_text(encoding="utf-8").splitlines()[0]
+    known = json.loads(line)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(time, "strftime", lambda *_: known["time"])
+    run = Run(
+        known["notebook"], PROFILES[known["profile"]], 0, "cpu", "float32", 2,
+        versions=known["versions"], revision=known["revision"],
+    )  # fmt: skip
+    interval = evaluation.Interval(*(known[key] for key in ("value", "low", "high")))
+    sizes = ("trainable_parameters", "total_parameters", "artefact_bytes")
+    same = ("era", "task", "method", "labels", "source_labels", "seed")
+    entry = ledger.row(
+        run,
+        ledger.Result(known["metric"], interval, known["correct"]),
+        size=ledger.Size(*(known[key] for key in sizes)),
+        train=Cost(known["train_seconds"] + 2e-5, known["peak_memory_bytes"]),
+        evaluate=Cost(known["eval_seconds"] - 2e-5),
+        **{key: known[key] for key in same},
+    )
+    ledger.append(entry, tmp_path / "again.jsonl")
+    assert (tmp_path / "again.jsonl").read_bytes() == line.encode() + b"\n"
 
 
 def test_what_is_appended_is_read_back_whole_and_in_order():
@@ -190,20 +220,6 @@ def test_a_claim_without_a_side_or_with_another_record_is_refused():
         ledger.expect("a claim", measured, above=0, recorded="maybe")
 
 
-def test_a_row_of_the_reference_can_be_paired_with_one_of_yours():
-    first, second = np.array([1, 1, 0, 1]), np.array([0, 1, 0, 0])
-    rows = [a_row(correct=first), a_row(correct=second)]
-    difference = evaluation.paired_difference(*(ledger.outcomes([row], 4) for row in rows))
-    assert difference.value == 0.5
-
-
-def a_span_row(counts, **changes):
-    facts = {"era": "bert", "task": "film_ner", "method": "counts", "labels": 100, "seed": 0}
-    facts |= {"trainable_parameters": 1, "total_parameters": 1, "artefact_bytes": 4}
-    facts |= {"train": Cost(1.0, 1), "evaluate": Cost(1.0, 0)}
-    return ledger.span_row(a_run(), np.array(counts), **(facts | changes))
-
-
 def test_a_span_row_keeps_the_counts_of_each_sentence_and_their_f1():
     ledger.append(a_span_row([[2, 1, 0], [0, 0, 3], [0, 0, 0]]))
     [row] = ledger.read()
@@ -233,3 +249,24 @@ def test_rows_of_two_tasks_with_all_else_equal_stand_side_by_side():
         "film_ner",
         "rotten_tomatoes",
     ]
+
+
+def test_a_row_of_perplexity_keeps_what_pairs_it_with_another():
+    counts = np.array([[300.123456, 100], [251.5, 75], [98.7654321, 40]])
+    ledger.append(ledger.perplexity_row(a_run(), counts, **facts(task="news")))
+    [row] = ledger.read()
+    assert row["metric"] == "perplexity"
+    assert row["correct"] == [[300.1235, 100], [251.5, 75], [98.7654, 40]]
+    assert all(type(tokens) is int for _, tokens in row["correct"])
+    expected = evaluation.perplexity_interval(row["correct"], draws=200)
+    assert (row["value"], row["low"], row["high"]) == dataclasses.astuple(expected)
+    assert row["value"] == pytest.approx(evaluation.perplexity(*counts.T), rel=1e-4)
+
+
+def test_a_row_of_pairs_keeps_each_outcome():
+    correct = np.arange(10) % 3 > 0
+    ledger.append(ledger.pairs_row(a_run(), correct, **facts(task="minimal_pairs")))
+    [row] = ledger.read()
+    assert row["metric"] == "minimal_pairs"
+    assert row["value"] == 0.6 and row["low"] <= 0.6 <= row["high"]
+    assert ledger.outcomes([row], 10).tolist() == [correct.tolist()]

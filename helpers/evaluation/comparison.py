@@ -39,6 +39,5 @@ def gain(
         raise ValueError(f"{labels:,} labels are not in both curves; these are: {both}.")
     counts = len(first[labels]), len(second[labels])
     seeds = max(counts) if settled and 1 in counts else min(counts)
-    spans = first[labels].ndim == 3
-    compare = paired_f1_difference if spans else paired_difference
+    compare = paired_f1_difference if first[labels].ndim == 3 else paired_difference
     return compare(first[labels][:seeds], second[labels][:seeds], draws)

@@ -1,26 +1,19 @@
-"""How far a mean can be trusted, and whether two methods differ on the same items."""
+"""How far a mean can be trusted, and whether two methods differ on the same items.
+
+All bootstraps of the course take `draws`, how many sets are drawn, the `seed` of the draws, and
+`level`, the coverage aimed at: the interval is the middle 95 % of the draws (the percentile
+bootstrap, Efron 1979).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
-__all__ = [
-    "DRAWS",
-    "Difference",
-    "Interval",
-    "bits_to_hex",
-    "bootstrap_interval",
-    "counts_table",
-    "hex_to_bits",
-    "mcnemar",
-    "mean_of_drawn_seeds",
-    "middle",
-    "paired_difference",
-    "paired_relative_change",
-    "resampled_means",
-    "wilson_interval",
-]
+__all__ = ["DRAWS", "Difference", "Interval", "bits_to_hex", "bootstrap_interval", "check_pair"]
+__all__ += ["counts_table", "hex_to_bits", "mcnemar", "mean_of_drawn_seeds", "middle"]
+__all__ += ["paired_difference", "paired_relative_change", "resampled_means", "wilson_interval"]
 
 DRAWS = 10_000
 
@@ -54,14 +47,9 @@ def bootstrap_interval(
 ) -> Interval:
     """How far an accuracy could move if the test set had been another one of the same size.
 
-    Items are drawn with replacement `draws` times; the interval is the middle 95 % of the means
-    (the percentile bootstrap, Efron 1979).
-
     Args:
         correct: one true/false a test item, or any per-item score.
-        draws: resampled test sets.
-        seed: of the draws; the same seed gives the same interval.
-        level: coverage aimed at.
+        draws, seed, level: of the bootstrap over items.
 
     Raises:
         ValueError: if there are no items.
@@ -70,13 +58,12 @@ def bootstrap_interval(
     if outcomes.size == 0:
         raise ValueError("There are no test items to average over.")
     means = resampled_means(outcomes[None], draws, np.random.default_rng(seed))
-    return Interval(float(outcomes.mean()), *middle(means, level))
+    low, high = middle(means, level)
+    return Interval(float(outcomes.mean()), low, high)
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """The interval of a proportion by formula (Wilson 1927): a check on the bootstrap."""
-    from scipy.stats import binomtest
-
     bounds = binomtest(successes, n).proportion_ci(level, method="wilson")
     return Interval(successes / n, float(bounds.low), float(bounds.high))
 
@@ -94,24 +81,17 @@ def paired_difference(
         first: outcomes of shape (seeds, items), or (items,) for one seed.
         second: outcomes of the same shape. A method without seeds may give shape (1, items): it
             is repeated for each seed of the other.
-        draws: resampled worlds.
-        seed: of the draws.
-        level: coverage aimed at.
+        draws, seed, level: of the bootstrap.
 
     Raises:
         ValueError: if the shapes do not fit; the message gives both.
     """
     a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
-    if a.shape[1] != b.shape[1] or (a.shape[0] != b.shape[0] and 1 not in (len(a), len(b))):
-        raise ValueError(
-            f"Outcomes of shape {a.shape} and {b.shape} cannot be paired: give both methods the "
-            "same test items and the same seeds."
-        )
+    check_pair(a, b, "test items")
     gap = a - b  # (seeds, items); a single row is broadcast over the other's seeds
-    num_seeds, num_items = gap.shape
     rng = np.random.default_rng(seed)
-    means = mean_of_drawn_seeds(resampled_means(gap, draws, rng), rng)
-    return Difference(float(gap.mean()), *middle(means, level), num_seeds, num_items)
+    low, high = middle(mean_of_drawn_seeds(resampled_means(gap, draws, rng), rng), level)
+    return Difference(float(gap.mean()), low, high, seeds=len(gap), items=gap.shape[1])
 
 
 def paired_relative_change(
@@ -119,23 +99,16 @@ def paired_relative_change(
 ) -> Interval:
     """First method's mean over the second's, minus one: 0.1 is a tenth more.
 
-    For errors, give outcomes that are 1 where the answer is wrong.
-
-    Args:
-        first, second: as for `paired_difference`.
-        draws: resampled worlds.
-        seed: of the draws.
-        level: coverage aimed at.
+    Arguments are those of `paired_difference`; for errors, give outcomes that are 1 where the
+    answer is wrong.
 
     Raises:
         ValueError: if the shapes do not fit, or the second has nothing to be a share of.
     """
     a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
-    if a.shape[1] != b.shape[1] or (len(a) != len(b) and 1 not in (len(a), len(b))) or not b.any():
-        raise ValueError(
-            f"Outcomes of shape {a.shape} and {b.shape}, with a mean of {b.mean():.3f} in the "
-            "second, give no ratio: give both methods the same test items and the same seeds."
-        )
+    check_pair(a, b, "test items")
+    if not b.any():
+        raise ValueError("The second's outcomes are all 0 and give no ratio.")
     seeds, rng = max(len(a), len(b)), np.random.default_rng(seed)
     a, b = (np.broadcast_to(side, (seeds, side.shape[1])) for side in (a, b))
     means = resampled_means(np.concatenate([a, b]), draws, rng)  # (draws, 2 x seeds)
@@ -144,25 +117,49 @@ def paired_relative_change(
         np.take_along_axis(part, picked, axis=1).mean(axis=1)
         for part in (means[:, :seeds], means[:, seeds:])
     )
-    changes = above / np.maximum(below, 1e-9) - 1
-    return Interval(float(a.mean() / b.mean() - 1), *middle(changes, level))
+    low, high = middle(above / np.maximum(below, 1e-9) - 1, level)
+    return Interval(float(a.mean() / b.mean() - 1), low, high)
 
 
-def mean_of_drawn_seeds(by_seed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Average each draw over seeds drawn with replacement; a lone seed stays: (draws,).
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """Exact p-value that two methods are right equally often on the same items (McNemar 1947).
 
-    Args:
-        by_seed: a figure of each draw and seed, (draws, seeds).
-        rng: draws the seeds.
+    Only items on which exactly one of them is right tell the two apart; under the null hypothesis
+    these split like coin tosses.
     """
-    if by_seed.shape[1] > 1:
-        picked = rng.integers(0, by_seed.shape[1], size=by_seed.shape)
-        by_seed = np.take_along_axis(by_seed, picked, axis=1)
-    return by_seed.mean(axis=1)
+    a, b = np.asarray(first, bool), np.asarray(second, bool)
+    only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
+    if only_first + only_second == 0:
+        return 1.0
+    return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def bits_to_hex(correct: Sequence[bool]) -> str:
+    """Pack outcomes into hex digits, first item first, four a digit, zero-padded at the end."""
+    bits = np.asarray(correct, dtype=bool)
+    return np.packbits(bits).tobytes().hex()[: -(-bits.size // 4)]
+
+
+def hex_to_bits(text: str, n: int) -> np.ndarray:
+    """Unpack `n` outcomes from `bits_to_hex`; a ValueError if the text does not hold as many."""
+    if len(text) != -(-n // 4):
+        raise ValueError(f"{len(text)} hex digits cannot hold {n} outcomes.")
+    packed = bytes.fromhex(text + "0" * (len(text) % 2))
+    return np.unpackbits(np.frombuffer(packed, np.uint8))[:n].astype(bool)
+
+
+def check_pair(first: np.ndarray, second: np.ndarray, items: str) -> None:
+    """Refuse two methods, (seeds, items, ...) each, that lack a common set of items or seeds."""
+    seeds = {len(first), len(second)}
+    if first.shape[1] != second.shape[1] or (len(seeds) > 1 and 1 not in seeds):
+        raise ValueError(
+            f"Outcomes of shape {first.shape} and {second.shape} cannot be paired: give both the "
+            f"same {items} and the same seeds."
+        )
 
 
 def counts_table(counts, form: tuple[str, ...], items: str) -> np.ndarray:
-    """Give counts as (seeds, items, columns).
+    """Give counts, of one seed or of several, as (seeds, items, columns).
 
     Args:
         counts: a table of that shape, or of one seed without the first axis.
@@ -183,52 +180,8 @@ def counts_table(counts, form: tuple[str, ...], items: str) -> np.ndarray:
     return table
 
 
-def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """Exact p-value that two methods are right equally often on the same items (McNemar 1947).
-
-    Only items on which exactly one of them is right tell the two apart; under the null hypothesis
-    these split like coin tosses.
-    """
-    from scipy.stats import binomtest
-
-    a, b = np.asarray(first, bool), np.asarray(second, bool)
-    only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
-    if only_first + only_second == 0:
-        return 1.0
-    return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
-
-
-def bits_to_hex(correct: Sequence[bool]) -> str:
-    """Pack outcomes into hex digits, first item first, four a digit, zero-padded at the end."""
-    bits = np.asarray(correct, dtype=bool)
-    return np.packbits(bits).tobytes().hex()[: -(-bits.size // 4)]
-
-
-def hex_to_bits(text: str, n: int) -> np.ndarray:
-    """Unpack `n` outcomes from `bits_to_hex`.
-
-    Raises:
-        ValueError: if the text does not hold exactly `n` outcomes.
-    """
-    if len(text) != -(-n // 4):
-        raise ValueError(f"{len(text)} hex digits cannot hold {n} outcomes.")
-    packed = bytes.fromhex(text + "0" * (len(text) % 2))
-    return np.unpackbits(np.frombuffer(packed, np.uint8))[:n].astype(bool)
-
-
-def middle(draws: np.ndarray, level: float) -> tuple[float, float]:
-    """Give the ends of the middle part of some draws, such as 0.95 of them."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Average each row over items drawn with replacement, the same items for every row.
-
-    Args:
-        rows: per-item scores, shape (rows, items).
-        draws: resampled test sets.
-        rng: where the draws come from.
+    """Average each row, (rows, items), over items drawn with replacement, the same for every row.
 
     Returns:
         Means of shape (draws, rows).
@@ -241,3 +194,17 @@ def resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> n
         counts = rng.multinomial(items, np.full(items, 1 / items), size=size)
         means[start : start + size] = counts @ rows.T / items
     return means
+
+
+def mean_of_drawn_seeds(by_seed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Average each draw, (draws, seeds), over seeds drawn with replacement; a lone seed stays."""
+    if by_seed.shape[1] > 1:
+        picked = rng.integers(0, by_seed.shape[1], size=by_seed.shape)
+        by_seed = np.take_along_axis(by_seed, picked, axis=1)
+    return by_seed.mean(axis=1)
+
+
+def middle(draws: np.ndarray, level: float) -> tuple[float, float]:
+    """Give the ends of the middle part of some draws, such as 0.95 of them."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

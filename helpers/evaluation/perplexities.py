@@ -7,6 +7,7 @@ import numpy as np
 from helpers.evaluation.intervals import (
     DRAWS,
     Interval,
+    check_pair,
     counts_table,
     mean_of_drawn_seeds,
     middle,
@@ -27,9 +28,7 @@ def perplexity_interval(
 
     Args:
         counts: `[nll, tokens]` a document, shape (documents, 2), as `document_losses` gives them.
-        draws: resampled sets of documents.
-        seed: of the draws; the same seed gives the same interval.
-        level: coverage aimed at.
+        draws, seed, level: of the bootstrap.
 
     Raises:
         ValueError: if there are no documents, or a row is not a finite loss and a count of tokens.
@@ -51,16 +50,13 @@ def paired_perplexity_change(
 
     Each draw picks the same documents and the same seeds for both, as `paired_difference` does, so
     that a text which is hard for both cancels. The change is taken seed by seed and then averaged.
-    With one seed only the documents are drawn, and the interval says nothing about other seeds.
 
     Args:
         first: `[nll, tokens]` of each document, shape (seeds, documents, 2), or (documents, 2) for
             one seed.
         second: the same documents. A model without seeds may give one: it is repeated for each
             seed of the other.
-        draws: resampled worlds.
-        seed: of the draws.
-        level: coverage aimed at.
+        draws, seed, level: of the bootstrap.
 
     Raises:
         ValueError: if the shapes do not fit, or a document has not the same tokens everywhere, as
@@ -68,11 +64,7 @@ def paired_perplexity_change(
             something else.
     """
     a, b = _checked(first), _checked(second)
-    if a.shape[1] != b.shape[1] or (len(a) != len(b) and 1 not in (len(a), len(b))):
-        raise ValueError(
-            f"Counts of shape {a.shape} and {b.shape} cannot be paired: give both models the same "
-            "documents and the same seeds."
-        )
+    check_pair(a, b, "documents")
     tokens = a[0, :, 1]
     if any((each[:, 1] != tokens).any() for each in (*a, *b)):
         raise ValueError(

@@ -3,20 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.metrics import f1_score
 
 __all__ = ["accuracy", "count_parameters", "macro_f1", "perplexity"]
 
 
 def accuracy(predictions: Sequence[int], labels: Sequence[int]) -> float:
     """Share of predictions that equal the label."""
-    return float(np.mean(_right(predictions, labels)))
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    if predictions.shape != labels.shape or predictions.size == 0:
+        raise ValueError(
+            f"{predictions.size} predictions for {labels.size} labels; give one for each."
+        )
+    return float(np.mean(predictions == labels))
 
 
 def macro_f1(predictions: Sequence[int], labels: Sequence[int]) -> float:
     """F1 of each class, averaged with equal weight: a rare class counts as much as a common one."""
-    from sklearn.metrics import f1_score
-
-    _right(predictions, labels)
     return float(f1_score(labels, predictions, average="macro", zero_division=0))
 
 
@@ -39,12 +42,3 @@ def count_parameters(model) -> tuple[int, int]:
     """(trainable, total) numbers in a torch module; tied weights count once."""
     parameters = list(model.parameters())
     return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
-
-
-def _right(predictions: Sequence[int], labels: Sequence[int]) -> np.ndarray:
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
-    if predictions.shape != labels.shape or predictions.size == 0:
-        raise ValueError(
-            f"{predictions.size} predictions for {labels.size} labels; give one for each."
-        )
-    return predictions == labels

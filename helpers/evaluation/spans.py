@@ -8,13 +8,17 @@ from helpers.evaluation.intervals import (
     DRAWS,
     Difference,
     Interval,
+    check_pair,
     counts_table,
     mean_of_drawn_seeds,
     middle,
     resampled_means,
 )
+from helpers.tables import spans
 
 __all__ = ["bootstrap_f1", "paired_f1_difference", "span_counts", "span_f1"]
+
+FORM = ("tp", "fp", "fn")
 
 
 def span_counts(
@@ -32,30 +36,24 @@ def span_counts(
     Raises:
         ValueError: if the numbers of sentences or of tags in one differ; the message names it.
     """
-    from nervaluate import collect_named_entities
-
     if len(predicted) != len(truth):
         raise ValueError(f"{len(predicted)} predicted sentences for {len(truth)} true ones.")
     sentences, types = [], {}
     for i, (guess, gold) in enumerate(zip(predicted, truth, strict=True)):
         if len(guess) != len(gold):
             raise ValueError(f"Sentence {i}: {len(guess)} predicted tags for {len(gold)} words.")
-        spans_guess, spans_gold = (
-            {(e["label"], e["start"], e["end"]) for e in collect_named_entities(tags)}
-            for tags in (guess, gold)
-        )
-        groups = (spans_guess & spans_gold, spans_guess - spans_gold, spans_gold - spans_guess)
+        found, true = set(spans(guess)), set(spans(gold))
+        groups = (found & true, found - true, true - found)
         sentences.append([len(group) for group in groups])
         for column, group in enumerate(groups):
-            for label, _, _ in group:
-                types.setdefault(label, [0, 0, 0])[column] += 1
+            for kind, _, _ in group:
+                types.setdefault(kind, [0, 0, 0])[column] += 1
     return sentences, types
 
 
 def span_f1(counts: Sequence[Sequence[int]]) -> float:
     """Micro-averaged F1 from rows of `[tp, fp, fn]`; 0 when nothing was there to find or found."""
-    tp, fp, fn = np.asarray(counts).reshape(-1, 3).sum(axis=0)
-    return float(2 * tp / (2 * tp + fp + fn)) if tp + fp + fn else 0.0
+    return float(_f1(np.asarray(counts, float).reshape(-1, 3).sum(axis=0)))
 
 
 def bootstrap_f1(
@@ -68,14 +66,12 @@ def bootstrap_f1(
 
     Args:
         counts: `[tp, fp, fn]` a sentence, shape (sentences, 3).
-        draws: resampled test sets.
-        seed: of the draws; the same seed gives the same interval.
-        level: coverage aimed at.
+        draws, seed, level: of the bootstrap.
 
     Raises:
         ValueError: if there are no sentences, or a row has not three counts.
     """
-    [table] = _checked([counts])
+    [table] = counts_table([counts], FORM, "sentences")
     rng = np.random.default_rng(seed)
     low, high = middle(_f1(resampled_means(table.T, draws, rng)), level)
     value = span_f1(table)
@@ -89,41 +85,28 @@ def paired_f1_difference(
     """First tagger's span F1 minus the second's, over seeds and test sentences together.
 
     Each draw picks the same sentences and the same seeds for both, as `paired_difference` does. F1
-    is taken seed by seed and then averaged. With one seed only the sentences are drawn, and the
-    interval says nothing about other seeds.
+    is taken seed by seed and then averaged.
 
     Args:
         first: `[tp, fp, fn]` of each sentence, shape (seeds, sentences, 3), or (sentences, 3) for
             one seed.
         second: the same sentences. A tagger without seeds may give one: it is repeated for each
             seed of the other.
-        draws: resampled worlds.
-        seed: of the draws.
-        level: coverage aimed at.
+        draws, seed, level: of the bootstrap.
 
     Raises:
         ValueError: if the shapes do not fit; the message gives both.
     """
-    a, b = _checked(first), _checked(second)
-    if a.shape[1] != b.shape[1] or (len(a) != len(b) and 1 not in (len(a), len(b))):
-        raise ValueError(
-            f"Counts of shape {a.shape} and {b.shape} cannot be paired: give both taggers the same "
-            "test sentences and the same seeds."
-        )
-    num_seeds, num_items = max(len(a), len(b)), a.shape[1]
+    a, b = (counts_table(counts, FORM, "sentences") for counts in (first, second))
+    check_pair(a, b, "test sentences")
     rng = np.random.default_rng(seed)
     both = np.concatenate([a, b]).transpose(0, 2, 1)  # (seeds of a and of b, 3, sentences)
-    means = resampled_means(both.reshape(-1, num_items), draws, rng)
+    means = resampled_means(both.reshape(-1, a.shape[1]), draws, rng)
     by_seed = _f1(means.reshape(draws, -1, 3))  # F1 of means is F1 of sums
     gap = by_seed[:, : len(a)] - by_seed[:, len(a) :]  # (draws, seeds)
     low, high = middle(mean_of_drawn_seeds(gap, rng), level)
     value = float((_f1(a.sum(axis=1)) - _f1(b.sum(axis=1))).mean())
-    return Difference(value, low, high, num_seeds, num_items)
-
-
-def _checked(counts) -> np.ndarray:
-    """Counts as (seeds, sentences, 3), or an error that says what they are."""
-    return counts_table(counts, ("tp", "fp", "fn"), "sentences")
+    return Difference(value, low, high, seeds=max(len(a), len(b)), items=a.shape[1])
 
 
 def _f1(counts: np.ndarray) -> np.ndarray:

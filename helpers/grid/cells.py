@@ -156,16 +156,17 @@ def to_rows(run: Run, method: Method, corpus: Corpus, budget: int | str, cell: C
 
 
 def _facts(method: Method, corpus: Corpus, cell: Cell) -> dict:
+    fitted = cell.fitted
     return {
         "era": method.era,
         "method": method.name,
         "labels": cell.labels,
         "source_labels": len(corpus.imdb["train"]) if method.uses_source else 0,
         "seed": cell.seed,
-        "trainable_parameters": cell.fitted.trainable_parameters,
-        "total_parameters": cell.fitted.total_parameters,
+        "size": ledger.Size(
+            fitted.trainable_parameters, fitted.total_parameters, fitted.artefact_bytes
+        ),
         "train": cell.train,
-        "artefact_bytes": cell.fitted.artefact_bytes,
     }
 
 
