@@ -117,7 +117,7 @@ def accuracy_row(run: Run, correct: Iterable[bool], **facts) -> dict:
 
 
 def pairs_row(run: Run, correct: Iterable[bool], **facts) -> dict:
-    """`row` for minimal pairs, from what `decoding.prefers_good` gave, in the order of the pairs."""
+    """`row` for minimal pairs, from what `decoding.prefers_good` gave, pair by pair."""
     return row(run, _share("minimal_pairs", correct, run), **facts)
 
 
@@ -197,7 +197,7 @@ def read(path: Path | None = None) -> list[dict]:
 
 
 def check(entry: dict) -> None:
-    """Refuse a row that is not complete, finite and of the agreed kinds; the error names the key."""
+    """Refuse a row that is not complete, finite and of the agreed kinds, naming the key."""
     if not isinstance(entry, dict):
         raise ValueError("a ledger line must be a JSON object")
     missing, extra = set(KEYS) - set(entry), set(entry) - set(KEYS)
