@@ -4,6 +4,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import matplotlib.pyplot as plt
 import pytest
 from test_history import grid, priced, results, row, spans, supported_rows
 
@@ -67,8 +68,6 @@ def test_eras_differ_in_marker_and_dash_and_not_only_in_shade():
 
 
 def test_names_of_lines_do_not_cover_each_other(shown):
-    import matplotlib.pyplot as plt
-
     figure, axes = plt.subplots(figsize=(8, 5))
     axes.set_ylim(0.5, 0.9)
     ends = [(1.0, 0.80 + i / 1_000, f"line {i}", "black") for i in range(6)]
@@ -104,9 +103,13 @@ def test_verdicts_are_drawn_even_if_nothing_was_measured(shown):
     assert shown
 
 
-def test_the_timeline_names_every_era(shown):
+def test_the_timeline_names_every_era_and_every_work_lies_in_the_span_of_its_own(shown):
     pages.timeline_figure()
     assert all(title in shown[0][0] for title in pages.TITLES.values())
+    assert list(pages.SPANS) == list(history.ERA_NAMES)
+    for work in pages.WORKS:
+        first, last = pages.SPANS[work.era]
+        assert first <= work.year <= last
 
 
 def test_the_chart_of_advice_says_what_fits_and_where_nothing_does(shown):

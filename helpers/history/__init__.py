@@ -5,32 +5,24 @@ the rows of one ledger, so that yours and the reference stay apart.
 """
 
 from helpers.history.advice import Advice, Option, advise, option_at, options
-from helpers.history.claim import (
-    ADAPTED,
-    BASE,
-    ELSEWHERE,
-    FULL,
-    LORA,
-    MARGINS,
-    Claim,
-    Test,
-)
-from helpers.history.claims import CLAIMS
-from helpers.history.evidence import CONTROLS, FEW, best_of, compare
-from helpers.history.lines import (
-    ASKED,
+from helpers.history.claims import ADAPTED, CLAIMS, ELSEWHERE, FULL, LORA
+from helpers.history.evidence import compare
+from helpers.history.results import (
     ERA_NAMES,
+    FILM_NER,
     LINES,
+    METRICS,
     NAMES,
+    REVIEWS,
     SHORT,
     SOURCE_LINES,
+    ZERO_SHOT,
+    At,
     Curve,
-    Line,
+    Results,
     curves,
-    newest,
     points_of,
 )
-from helpers.history.results import FILM_NER, METRICS, REVIEWS, At, Results
 from helpers.history.verdicts import (
     VERDICTS,
     Evidence,
@@ -42,48 +34,35 @@ from helpers.history.verdicts import (
     rule,
     side_of,
 )
-from helpers.history.works import SPANS, WORKS, Work
 
 __all__ = [
     "ADAPTED",
-    "ASKED",
-    "BASE",
     "CLAIMS",
-    "CONTROLS",
     "ELSEWHERE",
     "ERA_NAMES",
-    "FEW",
     "FILM_NER",
     "FULL",
     "LINES",
     "LORA",
-    "MARGINS",
     "METRICS",
     "NAMES",
     "REVIEWS",
     "SHORT",
     "SOURCE_LINES",
-    "SPANS",
     "VERDICTS",
-    "WORKS",
+    "ZERO_SHOT",
     "Advice",
     "At",
-    "Claim",
     "Curve",
     "Evidence",
-    "Line",
     "Option",
     "Results",
-    "Test",
     "Verdict",
-    "Work",
     "advise",
-    "best_of",
     "compare",
     "curves",
     "judge",
     "judge_all",
-    "newest",
     "option_at",
     "options",
     "overview",

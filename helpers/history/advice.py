@@ -6,8 +6,7 @@ from functools import cached_property
 
 from helpers import data
 from helpers.history.evidence import CONTROLS, compare
-from helpers.history.lines import ERA_NAMES
-from helpers.history.results import At, Results
+from helpers.history.results import ERA_NAMES, At, Results
 
 __all__ = ["Advice", "Option", "advise", "option_at", "options"]
 
@@ -20,16 +19,16 @@ class Option:
     """A method at the largest measured budget that your labels allow, and its price.
 
     Attributes:
-        era, method, labels: whose idea, its name, the labels it used.
+        era, method, labels: of the row.
         accuracy: on test, mean over seeds.
         seeds: how many.
         train_seconds: on the machine of the ledger; what was learned from a source or from text
             without labels before is not counted.
-        trained: numbers that training may change.
+        trained: parameters that training may change.
         memory_mb: megabytes that training added to the process.
         answer_ms: milliseconds a review, over all of the test set.
         ship_mb: megabytes of what was trained; a pre-trained model comes on top.
-        model_mb: megabytes of the whole model, at four bytes a number.
+        model_mb: megabytes of the whole model, at four bytes a parameter.
         uses_source: whether it needs labels of another corpus.
     """
 
@@ -75,10 +74,10 @@ class Advice:
         """
         if self.best is None or self.best.train_seconds < WAIT:
             return self.best
-        near = [option for option in self.fitting if self._level(option)]
+        near = [option for option in self.fitting if self._near(option)]
         return min(near, key=lambda option: option.train_seconds)
 
-    def _level(self, option: Option) -> bool:
+    def _near(self, option: Option) -> bool:
         if option is self.best:
             return True
         gap = compare(self.results, self.best.at, option.at)
@@ -96,7 +95,7 @@ def options(results: Results, labels: int, source: bool = False) -> list[Option]
     found = []
     for method in results.methods():
         usable = [n for n in results.budgets(method) if n <= labels]
-        if not usable or any(piece in method for piece in CONTROLS):
+        if not usable or any(part in method for part in CONTROLS):
             continue
         at = At(method, usable[-1])
         first = results.rows(at)[0]
@@ -113,18 +112,18 @@ def option_at(results: Results, at: At) -> Option | None:
         return None
     first = rows[0]
     return Option(
-        first["era"],
-        first["method"],
-        at.labels,
-        results.mean(at, "value"),
-        len(rows),
-        results.median(at, "train_seconds"),
-        results.mean(at, "trainable_parameters"),
-        results.median(at, "peak_memory_bytes") / 1e6,
-        1_000 * results.median(at, "eval_seconds") / TEST_REVIEWS,
-        results.mean(at, "artefact_bytes") / 1e6,
-        4 * results.mean(at, "total_parameters") / 1e6,
-        bool(first["source_labels"]),
+        era=first["era"],
+        method=first["method"],
+        labels=at.labels,
+        accuracy=results.mean(at, "value"),
+        seeds=len(rows),
+        train_seconds=results.median(at, "train_seconds"),
+        trained=results.mean(at, "trainable_parameters"),
+        memory_mb=results.median(at, "peak_memory_bytes") / 1e6,
+        answer_ms=1_000 * results.median(at, "eval_seconds") / TEST_REVIEWS,
+        ship_mb=results.mean(at, "artefact_bytes") / 1e6,
+        model_mb=4 * results.mean(at, "total_parameters") / 1e6,
+        uses_source=bool(first["source_labels"]),
     )
 
 

@@ -1,13 +1,11 @@
-"""Ways to put a claim to the test: each is a function of the results, and gives an interval.
+"""Ways to put a claim to the test: comparisons that are computed from results.
 
-All comparisons are paired: the same seeds and the same test items on both sides. Where rows are
-missing, every measure gives None.
+All are paired: the same seeds and the same test items on both sides. Where rows are missing, every
+comparison gives None.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
-
-import numpy as np
+from dataclasses import dataclass
 
 from helpers import evaluation
 from helpers.evaluation import Interval
@@ -16,76 +14,134 @@ from helpers.history.results import REVIEWS, At, Results
 __all__ = [
     "CONTROLS",
     "FEW",
-    "Measure",
+    "Claim",
     "Measured",
+    "Test",
     "best_of",
     "compare",
-    "gain",
-    "more_than_best",
-    "over_less_of_it",
-    "relative",
-    "surprise",
+    "difference",
+    "gain_with_fewer",
+    "margin_over_best",
+    "perplexity_change",
+    "relative_change",
 ]
 
 FEW = 320
 """Labels at which claims are tested, unless they name another number: the course's middle."""
 
 CONTROLS = ("random", "from scratch", "zero-shot: ", "untouched")
-"""Pieces of names of rows that are no method of an era: controls, and single prompts."""
+"""Parts of names of rows that are no method of an era: controls, and single prompts."""
+
+Names = str | tuple[str, ...]
 
 
-class Measured(NamedTuple):
+@dataclass(frozen=True)
+class Measured:
     """A value with its interval, and what it was compared with where code chose that."""
 
     interval: Interval
     against: str = ""
 
 
-Measure = Callable[[Results], Measured | None]
+@dataclass(frozen=True)
+class Test:
+    """One comparison behind a claim.
+
+    Attributes:
+        what: the comparison, in words.
+        measure: gives the value with its interval, or None.
+        above, below: the side on which the claim is; at least one.
+        unit: `"points"`, or `"%"` for a relative change.
+    """
+
+    what: str
+    measure: Callable[[Results], Measured | None]
+    above: float | None = 0.0
+    below: float | None = None
+    unit: str = "points"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, and all that speaks for or against it.
+
+    Attributes:
+        id: `"C1"` to `"C13"`.
+        era: whose idea it is, as a time.
+        statement: what is claimed.
+        where: numbers of the notebooks in which it is met.
+        published: figures or statements of others, each with author and year.
+        tests: on which the verdict rests; without one a claim is documented, not measured.
+        context: comparisons that inform and do not decide.
+        limits: what our evidence leaves open.
+    """
+
+    id: str
+    era: str
+    statement: str
+    where: str
+    published: str
+    tests: tuple[Test, ...] = ()
+    context: tuple[Test, ...] = ()
+    limits: str = ""
+
+    @property
+    def kind(self) -> str:
+        """`"measured"`, or `"documented"`: a dated source in place of an interval."""
+        return "measured" if self.tests else "documented"
 
 
 def compare(results: Results, first: At, second: At) -> evaluation.Difference | None:
     """First place minus second, in shares of one: accuracy, span F1 or right pairs."""
     if (first, second) not in results.compared:
-        pair = results.pair(first, second)
-        spans = pair is not None and pair[0].ndim == 3
-        measure = evaluation.paired_f1_difference if spans else evaluation.paired_difference
-        results.compared[first, second] = pair and measure(*pair, results.draws)
+        results.compared[first, second] = _compared(results, first, second)
     return results.compared[first, second]
 
 
-def gain(
-    first: str | tuple[str, ...],
-    second: str | tuple[str, ...],
+def _compared(results: Results, first: At, second: At) -> evaluation.Difference | None:
+    pair = results.pair(first, second)
+    if pair is None:
+        return None
+    a, b = pair
+    spans = a.ndim == 3  # counts of each sentence
+    measure = evaluation.paired_f1_difference if spans else evaluation.paired_difference
+    return measure(a, b, results.draws)
+
+
+def difference(
+    what: str,
+    first: Names,
+    second: Names,
     labels: int = FEW,
     *,
     second_labels: int | None = None,
     task: str = REVIEWS,
-) -> Measure:
-    """First method minus second; `second_labels` is 0 for one that is only asked."""
+    above: float = 0.0,
+) -> Test:
+    """First method minus second; `second_labels` is 0 for a second one that saw no label."""
+    others = labels if second_labels is None else second_labels
 
     def measure(results: Results) -> Measured | None:
-        beside = labels if second_labels is None else second_labels
-        found = compare(results, At(first, labels, task), At(second, beside, task))
+        found = compare(results, At(first, labels, task), At(second, others, task))
         return Measured(found) if found else None
 
-    return measure
+    return Test(what, measure, above)
 
 
-def over_less_of_it(first: str, second: str, few: int = FEW, many: int = 6_398) -> Measure:
+def gain_with_fewer(what: str, first: str, second: str, few: int = FEW, many: int = 6_398) -> Test:
     """By how much the gain of first over second is larger with few labels than with many."""
 
     def measure(results: Results) -> Measured | None:
         pairs = [results.pair(At(first, n), At(second, n)) for n in (few, many)]
         if None in pairs:
             return None
-        gains = [np.subtract(*(side.astype(float) for side in pair)) for pair in pairs]
-        seeds = min(map(len, gains))
-        if seeds > 1:  # a lone seed stands beside all of the other's
-            gains = [gain[:seeds] for gain in gains]
-        return Measured(evaluation.paired_difference(*gains, draws=results.draws))
+        with_few, with_many = (a.astype(float) - b for a, b in pairs)
+        seeds = min(len(with_few), len(with_many))
+        if seeds > 1:  # a lone seed is compared with all of the other's
+            with_few, with_many = with_few[:seeds], with_many[:seeds]
+        return Measured(evaluation.paired_difference(with_few, with_many, draws=results.draws))
 
-    return measure
+    return Test(what, measure)
 
 
 def best_of(
@@ -93,56 +149,61 @@ def best_of(
 ) -> str | None:
     """The method of some eras that did best on test at a budget, with target labels alone.
 
-    To choose it on test flatters it, which is meant: it is the bar for who comes later.
+    To choose it on test flatters it, which is meant: it is the bar for later eras.
     """
     means = {}
     for row in results.all:
         if row["era"] in eras and row["task"] == task and row["source_labels"] == 0:
             name = row["method"]
-            known = not any(piece in name for piece in CONTROLS)
-            values = results.values(At(name, labels, task)) if known else ()
-            if len(values):
-                means[name] = float(values.mean())
+            control = any(part in name for part in CONTROLS)
+            mean = None if control else results.mean(At(name, labels, task), "value")
+            if mean is not None:
+                means[name] = mean
     return max(means, key=means.get) if means else None
 
 
-def more_than_best(
-    method: str, eras: Iterable[str], task: str = REVIEWS, labels: int = FEW
-) -> Measure:
+def margin_over_best(what: str, method: str, eras: Iterable[str], task: str = REVIEWS) -> Test:
     """A method minus the best of some eras, which `best_of` finds."""
 
     def measure(results: Results) -> Measured | None:
-        best = best_of(results, eras, task, labels)
-        found = compare(results, At(method, labels, task), At(best, labels, task)) if best else None
+        best = best_of(results, eras, task)
+        if best is None:
+            return None
+        found = compare(results, At(method, FEW, task), At(best, FEW, task))
         return Measured(found, best) if found else None
 
-    return measure
+    return Test(what, measure)
 
 
-def surprise(
-    first: str | tuple[str, ...],
-    second: str | tuple[str, ...],
+def perplexity_change(
+    what: str,
+    first: Names,
+    second: Names,
     labels: int = FEW,
     task: str = "news",
-) -> Measure:
+    below: float = 0.0,
+) -> Test:
     """By which share the perplexity of first is above that of second, which saw no label."""
 
     def measure(results: Results) -> Measured | None:
         pair = results.pair(At(first, labels, task), At(second, 0, task))
-        if pair is None or (pair[0][..., 1] != pair[1][..., 1]).any():  # other tokens, other units
+        if pair is None:
             return None
-        return Measured(evaluation.paired_perplexity_change(*pair, results.draws))
+        after, before = pair
+        if (after[..., 1] != before[..., 1]).any():  # other tokens are other units
+            return None
+        return Measured(evaluation.paired_perplexity_change(after, before, results.draws))
 
-    return measure
+    return Test(what, measure, above=None, below=below, unit="%")
 
 
-def relative(
-    first: str, second: str | tuple[str, ...], labels: int = FEW, *, errors: bool = False
-) -> Measure:
-    """By which share first has more right answers than the unlabelled second, or fewer errors."""
+def relative_change(
+    what: str, first: str, second: Names, *, errors: bool = False, above: float = 0.0
+) -> Test:
+    """By which share first has more right answers than zero-shot second, or fewer errors."""
 
     def measure(results: Results) -> Measured | None:
-        pair = results.pair(At(first, labels), At(second, 0))
+        pair = results.pair(At(first, FEW), At(second, 0))
         if pair is None:
             return None
         a, b = (side != errors for side in pair)  # (seeds, items): what is counted
@@ -152,4 +213,4 @@ def relative(
         fewer = Interval(-found.value, -found.high, -found.low)
         return Measured(fewer if errors else found)
 
-    return measure
+    return Test(what, measure, above, unit="%")

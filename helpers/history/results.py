@@ -1,18 +1,40 @@
-"""Look up measured results: a ledger's rows, by method and budget, paired for comparison."""
+"""Measured results: a ledger's rows by method and budget, and the lines that show an era each.
+
+An era is represented by something that runs on a laptop today. A MiniLM tuned for similarity is not
+BERT-base, and a model of 2024 that was taught to follow instructions is not GPT-2: every figure
+says what represents what.
+"""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from helpers import evaluation, ledger
+from helpers import evaluation, grid, ledger
 
-__all__ = ["FILM_NER", "METRICS", "REVIEWS", "At", "Results"]
+__all__ = [
+    "ERA_NAMES",
+    "FILM_NER",
+    "LINES",
+    "METRICS",
+    "NAMES",
+    "REVIEWS",
+    "SHORT",
+    "SOURCE_LINES",
+    "ZERO_SHOT",
+    "At",
+    "Curve",
+    "Line",
+    "Results",
+    "curves",
+    "points_of",
+]
 
-REVIEWS, FILM_NER = "rotten_tomatoes", "film_ner"
+REVIEWS, FILM_NER = grid.REVIEWS.name, grid.FILM_NER.name
 METRICS = {
-    REVIEWS: "accuracy",
-    FILM_NER: "span_f1",
+    REVIEWS: grid.REVIEWS.metric,
+    FILM_NER: grid.FILM_NER.metric,
     "news": "perplexity",
     "imdb_text": "perplexity",
     "news_text": "perplexity",
@@ -21,12 +43,44 @@ METRICS = {
 }
 """The tasks that this history draws on, and the metric of their rows."""
 
+YEARS = ("before 2010", "2006-2015", "2013-2015", "2018", "2018-2020", "since 2021")
+ERA_NAMES = dict(zip(grid.ERAS, YEARS, strict=True))
+"""How figures and tables call the eras of the ledger, in their order."""
+
+ZERO_SHOT = "decoder, zero-shot: review"
+"""The decoder asked with the prompt that its tuning starts from: it has seen no label."""
+
+SHORT = {
+    ZERO_SHOT: "asked",
+    "decoder, zero-shot": "asked",
+    "decoder, zero-shot, calibrated": "asked",
+    "decoder, in context, calibrated": "shown examples",
+    "decoder, top four": "GPT's top blocks",
+    "decoder, linear probe": "GPT, frozen",
+    "decoder, fine-tuned": "GPT, all blocks",
+    "decoder, full fine-tuning": "GPT, all blocks",
+    "decoder + LoRA": "LoRA",
+    "encoder, fine-tuned": "MiniLM",
+    "encoder, top three": "MiniLM, half",
+    "encoder, top block": "MiniLM, top",
+    "encoder, linear probe": "MiniLM, frozen",
+    "LM-pre-trained LSTM": "LSTM",
+    "TextCNN, tuned skip-gram": "TextCNN",
+    "TextCNN, static skip-gram": "TextCNN, static",
+    "averaged skip-gram": "mean vectors",
+    "averaged GloVe": "mean GloVe",
+    "TextCNN, source then target": "TextCNN from IMDB",
+    "source only": "IMDB's counts",
+    "source, then target": "IMDB's, tuned",
+}
+"""Names that fit beside a point; a method that is not here keeps its own."""
+
 
 class At(NamedTuple):
-    """A place in the grid: a method at a budget of labels, asked a task.
+    """A place in the grid: a method, its number of labels, and the task that it answered.
 
-    `method` may be several names, of which the first that has rows counts: the same model may have
-    been signed by two notebooks.
+    `method` may be several names, of which the first that has rows counts: two notebooks may have
+    recorded the same model under a name each.
     """
 
     method: str | tuple[str, ...]
@@ -62,26 +116,23 @@ class Results:
     def rows(self, at: At) -> list[dict]:
         """Rows of a place, ordered by seed; none where nothing was measured."""
         names = (at.method,) if isinstance(at.method, str) else at.method
-        for name in names:
-            found = self._rows.get((at.task, name, at.labels))
-            if found:
-                return sorted(found, key=lambda row: row["seed"])
-        return []
+        found = [self._rows.get((at.task, name, at.labels), []) for name in names]
+        return sorted(next(filter(None, found), []), key=lambda row: row["seed"])
 
     def values(self, at: At) -> np.ndarray:
-        """The metric's value, one a seed: (seeds,)."""
+        """The metric's value for each seed: (seeds,)."""
         return np.array([row["value"] for row in self.rows(at)])
 
     def budgets(self, method: str, task: str = REVIEWS) -> list[int]:
-        """Budgets of labels at which a method was measured, smallest first."""
-        return sorted(n for asked, name, n in self._rows if (asked, name) == (task, method))
+        """Numbers of labels with which a method was measured, smallest first."""
+        return sorted(n for other, name, n in self._rows if (other, name) == (task, method))
 
     def methods(self, task: str = REVIEWS) -> list[str]:
-        """Names of the methods that were asked a task, in the order of their rows."""
-        return list(dict.fromkeys(name for asked, name, _ in self._rows if asked == task))
+        """Names of the methods that answered a task, in the order of their rows."""
+        return list(dict.fromkeys(name for other, name, _ in self._rows if other == task))
 
     def mean(self, at: At, key: str) -> float | None:
-        """Mean over seeds of any number of a row, such as `"train_seconds"`."""
+        """Mean over seeds of any number of a row, such as `"trainable_parameters"`."""
         rows = self.rows(at)
         return float(np.mean([row[key] for row in rows])) if rows else None
 
@@ -93,32 +144,34 @@ class Results:
     def pair(self, first: At, second: At) -> tuple[np.ndarray, np.ndarray] | None:
         """Outcomes of two places on the seeds that both have: (seeds, items, ...) each.
 
-        Seed k draws the same labels for every method. A place with one row (asking, which has no
+        Seed k draws the same labels for every method. A place with one row (zero-shot, which has no
         seeds, or a run too long to repeat) is repeated for every seed of the other.
 
         Returns:
             None if one of the two was not measured, or they did not answer the same items.
         """
         one, other = self.rows(first), self.rows(second)
-        shared = {row["seed"] for row in one} & {row["seed"] for row in other}
         if min(len(one), len(other)) > 1:
+            shared = {row["seed"] for row in one} & {row["seed"] for row in other}
             one, other = ([r for r in rows if r["seed"] in shared] for rows in (one, other))
-        a, b = outcomes(one), outcomes(other)
+        a, b = _stacked(one), _stacked(other)
         if a is None or b is None or a.shape[1] != b.shape[1]:
             return None
-        size = max(len(a), len(b))
-        return _repeated(a, size), _repeated(b, size)
+        seeds = max(len(a), len(b))
+        return tuple(np.repeat(x, seeds, axis=0) if len(x) == 1 else x for x in (a, b))
 
 
-def outcomes(rows: list[dict]) -> np.ndarray | None:
-    """Stack the stored outcomes of rows that answered the same items; None if they did not."""
+def _stacked(rows: list[dict]) -> np.ndarray | None:
+    """The stored outcomes of rows that answered the same items; None if they did not."""
     if not rows or any(not row["correct"] for row in rows):
         return None
-    if rows[0]["metric"] in ("span_f1", "perplexity"):
-        sizes = {len(row["correct"]) for row in rows}
-        return np.array([row["correct"] for row in rows], float) if len(sizes) == 1 else None
-    sizes = {_items(row) for row in rows}
-    return ledger.outcomes(rows, sizes.pop()) if len(sizes) == 1 else None
+    counted = rows[0]["metric"] in ("span_f1", "perplexity")
+    sizes = {len(row["correct"]) if counted else _items(row) for row in rows}
+    if len(sizes) > 1:
+        return None
+    if counted:
+        return np.array([row["correct"] for row in rows], float)
+    return ledger.outcomes(rows, sizes.pop())
 
 
 def _items(row: dict) -> int:
@@ -128,5 +181,114 @@ def _items(row: dict) -> int:
     return min(round(right / row["value"]), 4 * digits) if row["value"] else 4 * digits
 
 
-def _repeated(outcomes: np.ndarray, size: int) -> np.ndarray:
-    return np.repeat(outcomes, size, axis=0) if len(outcomes) == 1 else outcomes
+@dataclass(frozen=True)
+class Line:
+    """One line of a figure.
+
+    Attributes:
+        era: of the ledger.
+        label: written on the line, for someone who has not read the text.
+        represented_by: what stands for the era here.
+        method: the declared method it shows.
+        start: another one that is its point at no label, if any.
+    """
+
+    era: str
+    label: str
+    represented_by: str
+    method: str
+    start: str = ""
+
+
+LINES = (
+    Line("classical", "until 2010: counts", "NB-SVM", "NB-SVM"),
+    Line(
+        "embeddings",
+        "2014: word vectors",
+        "a TextCNN on skip-gram vectors",
+        "TextCNN, tuned skip-gram",
+    ),
+    Line(
+        "pretraining",
+        "2015: pre-trained LSTM",
+        "an LSTM that read IMDB, no label, first",
+        "LM-pre-trained LSTM",
+    ),
+    Line("bert", "2018: BERT", "MiniLM, fine-tuned", "encoder, fine-tuned"),
+    Line(
+        "gpt",
+        "2018: GPT",
+        "SmolLM2-135M, asked; then its top blocks tuned",
+        "decoder, top four",
+        start=ZERO_SHOT,
+    ),
+    Line("lora", "2021: LoRA", "SmolLM2-135M with LoRA", "decoder + LoRA"),
+)
+"""Target labels only. Text without labels counts as no label."""
+
+SOURCE_LINES = (
+    Line(
+        "classical",
+        "counts, IMDB first",
+        "a linear model pulled towards IMDB's weights",
+        "source, then target",
+        start="source only",
+    ),
+    Line(
+        "pretraining",
+        "TextCNN, IMDB first",
+        "tuned from IMDB's labels",
+        "TextCNN, source then target",
+        start="TextCNN, source only",
+    ),
+)
+"""With IMDB's labels as well: source, then target; source only is the point at no label."""
+
+NAMES = (
+    Line("classical", "2003: a CRF", "CRF on features", "CRF on features"),
+    Line("embeddings", "2014: word vectors", "BiLSTM on GloVe", "BiLSTM, GloVe"),
+    Line("bert", "2018: BERT", "MiniLM with a head at each word", "encoder, token head"),
+    Line(
+        "bert",
+        "... told of capitals",
+        "the same, told how words are spelled",
+        "encoder, token head + capitals",
+    ),
+)
+"""Names in film reviews, by span F1."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line with what was measured: {labels: values, one a seed}, empty if nothing was."""
+
+    line: Line
+    values: dict[int, np.ndarray]
+
+    @property
+    def means(self) -> dict[int, float]:
+        """Mean over seeds by budget."""
+        return {labels: float(values.mean()) for labels, values in self.values.items()}
+
+
+def curves(results: Results, lines: tuple[Line, ...] = LINES, task: str = REVIEWS) -> list[Curve]:
+    """Look the lines of a figure up; one without rows comes back empty."""
+    found = []
+    for line in lines:
+        values = {0: results.values(At(line.start, 0, task))} if line.start else {}
+        for labels in results.budgets(line.method, task):
+            values[labels] = results.values(At(line.method, labels, task))
+        found.append(Curve(line, {n: some for n, some in values.items() if len(some)}))
+    return found
+
+
+def points_of(
+    results: Results, lines: tuple[Line, ...] = LINES, task: str = REVIEWS
+) -> list[tuple[int, int, float]]:
+    """Single results of these lines, to be drawn over them: (line number, labels, value)."""
+    return [
+        (number, labels, float(value))
+        for number, curve in enumerate(curves(results, lines, task))
+        for labels, values in curve.values.items()
+        for value in values
+    ]

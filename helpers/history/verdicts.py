@@ -1,13 +1,13 @@
 """The rule that turns intervals into a verdict, and the verdicts as text."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from helpers.evaluation import Interval
-from helpers.history.claim import Claim, Test
 from helpers.history.claims import CLAIMS
-from helpers.history.evidence import Measured
+from helpers.history.evidence import Claim, Measured, Test
 from helpers.history.results import Results
 
 __all__ = [
@@ -29,7 +29,8 @@ MARKS = {"whole": "+", "mean": "~", "no": "-", None: "?"}
 
 def side_of(interval: Interval, above: float | None = None, below: float | None = None) -> str:
     """Where an interval lies: `"whole"` on the claim's side, only its `"mean"`, or `"no"`."""
-    low, high = above if above is not None else float("-inf"), below if below is not None else 1e9
+    low = -math.inf if above is None else above
+    high = math.inf if below is None else below
     if low < interval.low and interval.high < high:
         return "whole"
     return "mean" if low < interval.value < high else "no"
@@ -57,10 +58,11 @@ def rule(sides: Sequence[str | None]) -> str:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A comparison with what it gave: None where rows are missing."""
+    """A comparison with what it gave (None where rows are missing), and whether it decides."""
 
     test: Test
     measured: Measured | None
+    decides: bool
 
     @property
     def side(self) -> str | None:
@@ -73,10 +75,9 @@ class Evidence:
         """`+11.9 points [+8.6, +15.0]`; a change of perplexity or errors in percent."""
         if self.measured is None:
             return "not measured yet"
-        interval, against = self.measured
-        ends = (100 * interval.value, 100 * interval.low, 100 * interval.high)
-        value, low, high = ends
-        text = f"{value:+.1f} {self.test.unit} [{low:+.1f}, {high:+.1f}]"
+        interval, against = self.measured.interval, self.measured.against
+        ends = f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+        text = f"{100 * interval.value:+.1f} {self.test.unit} {ends}"
         return f"{text}, over {against}" if against else text
 
 
@@ -86,19 +87,20 @@ class Verdict:
 
     claim: Claim
     evidence: tuple[Evidence, ...]
-    says: str
+    ruling: str
 
     @property
     def deciding(self) -> list[Evidence]:
         """The comparisons on which it rests."""
-        return [each for each in self.evidence if each.test.decides]
+        return [each for each in self.evidence if each.decides]
 
 
 def judge(claim: Claim, results: Results) -> Verdict:
     """Measure all that is said for a claim, and apply the rule."""
-    evidence = tuple(Evidence(test, test.measure(results)) for test in claim.tests)
-    sides = [each.side for each in evidence if each.test.decides]
-    return Verdict(claim, evidence, rule(sides) if sides else "documented")
+    deciding = [Evidence(test, test.measure(results), True) for test in claim.tests]
+    context = [Evidence(test, test.measure(results), False) for test in claim.context]
+    ruling = rule([each.side for each in deciding]) if deciding else "documented"
+    return Verdict(claim, (*deciding, *context), ruling)
 
 
 def judge_all(results: Results, claims: Iterable[Claim] = CLAIMS) -> list[Verdict]:
@@ -121,12 +123,15 @@ def report(verdict: Verdict) -> str:
     """
     claim = verdict.claim
     head = f"{claim.id:4}{claim.era}"
-    lines = [f"{head}{verdict.says.upper():>{WIDTH - len(head)}}", _filled(claim.says, "    ")]
+    lines = [
+        f"{head}{verdict.ruling.upper():>{WIDTH - len(head)}}",
+        _filled(claim.statement, "    "),
+    ]
     for each in verdict.evidence:
-        if each.measured is None and not each.test.decides:
+        if each.measured is None and not each.decides:
             continue
         mark = MARKS[each.side]
-        mark = f" {mark} " if each.test.decides else f"({mark})"
+        mark = f" {mark} " if each.decides else f"({mark})"
         lines.append(_filled(f"{each.test.what}: {each}", f"  {mark} ", "  "))
     if claim.limits:
         lines.append(_filled(f"mind: {claim.limits}", "      ", "  "))
@@ -141,6 +146,6 @@ def overview(verdicts: Iterable[Verdict]) -> str:
         claim = verdict.claim
         marks = " ".join(MARKS[each.side] for each in verdict.deciding)
         lines.append(
-            f"{claim.id:5}{claim.era:12}{claim.kind:11} {verdict.says:19} {marks:5} {claim.where}"
+            f"{claim.id:5}{claim.era:12}{claim.kind:11} {verdict.ruling:19} {marks:5} {claim.where}"
         )
     return "\n".join(lines)

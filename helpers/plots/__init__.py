@@ -8,7 +8,9 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
+from IPython import display
 
 __all__ = ["SHADES", "learning_curve", "show", "three_bars"]
 
@@ -32,9 +34,6 @@ def show(figure, alt: str, caption: str = "") -> None:
     Raises:
         ValueError: if the description is missing or too short to describe anything.
     """
-    import matplotlib.pyplot as plt
-    from IPython.display import display
-
     if len(alt.strip()) < 20:
         raise ValueError(f"Describe the figure in a sentence or two; alt={alt!r} says too little.")
     if caption:
@@ -44,7 +43,7 @@ def show(figure, alt: str, caption: str = "") -> None:
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     plt.close(figure)
     image = base64.b64encode(buffer.getvalue()).decode("ascii")
-    display(
+    display.display(
         {"image/png": image, "text/plain": f"Figure: {alt}"},
         metadata={"image/png": {"alt": alt}},
         raw=True,
@@ -67,13 +66,11 @@ def three_bars(
         title: what was transferred.
         labels: the label budget of the target task.
         items: test items behind each accuracy.
-        alt: description for someone who cannot see it; the heights are appended.
+        alt: description; the heights are appended.
 
     Raises:
         ValueError: if one of the three is missing: transfer cannot be judged from two bars.
     """
-    import matplotlib.pyplot as plt
-
     missing = [name for name in THREE_BARS if name not in accuracies]
     if missing:
         raise ValueError(f"A transfer figure needs three bars; missing: {', '.join(missing)}.")
@@ -119,13 +116,11 @@ def learning_curve(
         curves: method -> {labels: scores, one a seed}. 0 labels are drawn at the left edge.
         title: what is compared.
         items: test items behind each score.
-        alt: description for someone who cannot see it; the ends of each line are appended.
+        alt: description; the ends of each line are appended.
         reference: methods whose values come from the reference ledger, marked so in the legend.
         bounds: of the vertical axis.
         names: of both axes.
     """
-    import matplotlib.pyplot as plt
-
     figure, axes = plt.subplots()
     budgets = sorted({labels for curve in curves.values() for labels in curve})
     place = {labels: labels or min(b for b in budgets if b) / 3 for labels in budgets}

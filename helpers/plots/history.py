@@ -6,6 +6,7 @@ differ, so that they can be told apart in grey and at half the width.
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.history import ERA_NAMES, Curve, Option
@@ -25,6 +26,9 @@ LINE_SHADES = ("#7a7a7a", "#c7791a", "#4f9a9a", "#8c2f39", "#4f7a4e", "#10253c")
 LINE_DASHES = ((0, (1, 1)), "--", "-.", (0, (6, 1.5)), (0, (3, 1, 1, 1, 1, 1)), "-")
 GREY = "#c4c4c4"
 LETTERS = 12.5  # points; half the width still leaves six
+BOLD = {"fontsize": LETTERS, "fontweight": "bold"}
+REMARK = {"textcoords": "offset points", "fontsize": LETTERS - 2, "color": "#333333"}
+RING = {"markersize": 13, "color": "none", "markeredgewidth": 2, "zorder": 6}
 ERAS = tuple(ERA_NAMES)
 
 
@@ -54,8 +58,6 @@ def history_figure(
         own: your results on the lines of the first panel: (line number, labels, value).
         own_name: how the caption calls them.
     """
-    import matplotlib.pyplot as plt
-
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(8, 8.6), sharex=True, height_ratios=(5, 3.4), layout="constrained"
     )
@@ -77,7 +79,7 @@ def history_figure(
         _label_axis(axes, place)
         axes.set_ylabel("accuracy on test", fontsize=LETTERS)
     upper.axhline(0.5, color="#444444", linewidth=1, linestyle=":", marker="")
-    _mark_asked(upper, target, place)
+    _mark_zero_shot(upper, target, place)
     lower.set_xlabel("labelled reviews of the task", fontsize=LETTERS)
     settle(figure)
     show(
@@ -93,35 +95,30 @@ def _draw_own(axes, target: Sequence[Curve], own, place: Mapping[int, float]) ->
     for number, labels, value in own:
         shade = line_style(target[number].line.era)["color"]
         x = place.get(labels) or labels or min(place.values())
-        axes.plot(
-            x, value, "o", markersize=13, color="none",
-            markeredgecolor=shade, markeredgewidth=2, zorder=6,
-        )  # fmt: skip
+        axes.plot(x, value, "o", markeredgecolor=shade, **RING)
 
 
-def _mark_asked(axes, curves: Sequence[Curve], place) -> None:
+def _mark_zero_shot(axes, curves: Sequence[Curve], place) -> None:
     """Say beside a point at no label how it came about."""
     for curve in curves:
         if 0 in curve.values:
-            axes.annotate(
-                "asked,\nno label", (place[0], curve.means[0]), xytext=(0, 12), ha="center",
-                textcoords="offset points", fontsize=LETTERS - 2, color="#333333",
-            )  # fmt: skip
+            point = place[0], curve.means[0]
+            axes.annotate("asked,\nno label", point, xytext=(0, 12), ha="center", **REMARK)
 
 
 def _history_caption(target, source, items: int, own: str) -> str:
-    stands = [_stands(curve) for curve in (*target, *source) if curve.values]
+    represented = [_represented(curve) for curve in (*target, *source) if curve.values]
     lines = [f"n = {items:,} test reviews; shade: lowest to highest of {_seeds(target)} seeds."]
     if own:
         lines[0] += f" Rings: {own}."
     lines[0] += " Lower panel, grey: the other eras, without those labels."
     lines += ["Each era is represented by what runs on a laptop:"]
-    lines += [" · ".join(stands[i : i + 2]) for i in range(0, len(stands), 2)]
+    lines += [" · ".join(represented[i : i + 2]) for i in range(0, len(represented), 2)]
     return "\n".join(lines)
 
 
-def _stands(curve: Curve) -> str:
-    return f"{curve.line.label.split(': ')[-1]}: {curve.line.stands}"
+def _represented(curve: Curve) -> str:
+    return f"{curve.line.label.split(': ')[-1]}: {curve.line.represented_by}"
 
 
 def _seeds(curves: Sequence[Curve]) -> str:
@@ -201,20 +198,14 @@ def name_ends(axes, ends: list[tuple[float, float, str, str]], right: float) -> 
     sink = max(0.0, (sum(heights) - sum(end[1] for end in ends)) / max(len(ends), 1))
     for (x, y, name, shade), height in zip(ends, heights, strict=True):
         text = height - sink
-        axes.annotate(
-            name, (x, y), xytext=(right * 1.4, text), va="center", fontsize=LETTERS, color=shade,
-            fontweight="bold", annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-", "color": shade, "linewidth": 0.8, "shrinkB": 4,
-                "relpos": (0, 0.5),
-            },
-        )  # fmt: skip
+        arrow = {"arrowstyle": "-", "color": shade, "shrinkB": 4, "relpos": (0, 0.5)}
+        arrow["linewidth"] = 0.8
+        place = {"xytext": (right * 1.4, text), "va": "center", "annotation_clip": False}
+        axes.annotate(name, (x, y), color=shade, arrowprops=arrow, **BOLD, **place)
 
 
 def names_figure(curves: Sequence[Curve], *, items: int) -> None:
     """Draw span F1 against tagged sentences, one line an era."""
-    import matplotlib.pyplot as plt
-
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
     place = {32: 32, 100: 100, 320: 320, 600: 600}
     place |= {n: n for curve in curves for n in curve.values}
@@ -225,12 +216,12 @@ def names_figure(curves: Sequence[Curve], *, items: int) -> None:
     axes.set_ylabel("span F1 on test", fontsize=LETTERS)
     axes.set_title("Names in film reviews", fontsize=LETTERS + 2)
     settle(figure)
-    stands = " · ".join(_stands(curve) for curve in curves[1:])
+    represented = " · ".join(_represented(curve) for curve in curves[1:])
     show(
         figure,
         f"Span F1 against tagged sentences: {said}.",
         f"n = {items:,} test sentences; shade: lowest to highest of {_seeds(curves)} seeds; the "
-        f"axis starts at 0.25.\n{stands}.",
+        f"axis starts at 0.25.\n{represented}.",
     )
 
 
@@ -250,8 +241,6 @@ def costs_figure(options: Sequence[tuple[str, Option]], *, labels: int, items: i
         labels: the budget; methods that saw no label are drawn at the left edge.
         items: test items behind each accuracy.
     """
-    import matplotlib.pyplot as plt
-
     figure, grid = plt.subplots(2, 2, figsize=(9, 7), sharey=True, layout="constrained")
     for axes, (key, title, scale, least) in zip(grid.flat, PRICES, strict=True):
         values = [scale * getattr(option, key) for _, option in options]
@@ -280,7 +269,7 @@ def _points(axes, options, prices: Sequence[float]) -> None:
     for (name, option), price in zip(options, prices, strict=True):
         style = line_style(option.era) | {"linestyle": "", "markersize": 9}
         axes.plot(price, option.accuracy, **style)
+        point = price, option.accuracy
         axes.annotate(
-            name, (price, option.accuracy), xytext=(8, 0), textcoords="offset points",
-            va="center", fontsize=10,
-        )  # fmt: skip
+            name, point, xytext=(8, 0), va="center", textcoords="offset points", fontsize=10
+        )

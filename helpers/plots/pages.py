@@ -2,12 +2,62 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from helpers.history import SHORT, SPANS, WORKS, Advice, Verdict
+import matplotlib.pyplot as plt
+
+from helpers.history import SHORT, Advice, Verdict
 from helpers.plots import SHADES, show
 from helpers.plots.history import settle
 
 __all__ = ["decisions_figure", "timeline_figure", "verdicts_figure"]
+
+
+class Work(NamedTuple):
+    """A publication: the era it belongs to, its year, who, and what it brought."""
+
+    era: str
+    year: int
+    who: str
+    what: str
+
+
+SPANS = {
+    "classical": (1993, 2012),
+    "pretraining": (2006, 2018),
+    "embeddings": (2013, 2016),
+    "bert": (2017, 2020),
+    "gpt": (2018, 2020),
+    "lora": (2021, 2024),
+}
+"""From its first to its last work, by the year in which it was posted: LoRA in 2021."""
+
+WORKS = (
+    Work("classical", 1993, "Pratt", "weights of another task"),
+    Work("classical", 1997, "Caruana", "tasks learned together"),
+    Work("classical", 2001, "Lafferty et al.", "CRF"),
+    Work("classical", 2004, "Chelba & Acero", "pulled towards a source"),
+    Work("classical", 2012, "Wang & Manning", "NB-SVM"),
+    Work("pretraining", 2006, "Hinton et al.", "layer by layer"),
+    Work("pretraining", 2014, "Yosinski et al.", "what transfers"),
+    Work("pretraining", 2015, "Dai & Le", "language model first"),
+    Work("pretraining", 2018, "Howard & Ruder", "ULMFiT"),
+    Work("embeddings", 2013, "Mikolov et al.", "word2vec"),
+    Work("embeddings", 2014, "Pennington et al.", "GloVe"),
+    Work("embeddings", 2014, "Kim", "TextCNN"),
+    Work("embeddings", 2016, "Lample et al.", "names"),
+    Work("bert", 2017, "Vaswani et al.", "attention"),
+    Work("bert", 2019, "Devlin et al.", "BERT"),
+    Work("bert", 2020, "Wang et al.", "MiniLM"),
+    Work("gpt", 2018, "Radford et al.", "fine-tune it"),
+    Work("gpt", 2019, "Radford et al.", "ask it"),
+    Work("gpt", 2020, "Brown et al.", "show it examples"),
+    Work("lora", 2022, "Hu et al.", "LoRA"),
+    Work("lora", 2022, "Ouyang et al.", "instructions"),
+    Work("lora", 2023, "Dettmers et al.", "QLoRA"),
+    Work("lora", 2024, "Biderman et al.", "learns less, forgets less"),
+)
+"""In the order of eras and years; LoRA was first posted in 2021 (Hu et al. 2022)."""
 
 TITLES = {
     "classical": "before 2010: counted words",
@@ -18,18 +68,17 @@ TITLES = {
     "lora": "since 2021: LoRA and instructions",
 }
 YEARS = (1992.5, 2025)
+BAR = {"color": SHADES[3], "linewidth": 9, "linestyle": "-", "marker": "", "zorder": 1}
+BAR["solid_capstyle"] = "round"
 SIDES = {"whole": ("o", "-", "black"), "mean": ("D", "--", "#555555"), "no": ("s", ":", "#888888")}
 
 
 def timeline_figure() -> None:
     """Draw the eras over the years, with the works that made them."""
-    import matplotlib.pyplot as plt
-
     figure, axes = plt.subplots(figsize=(9, 7.8))
     for row, (era, (first, last)) in enumerate(SPANS.items()):
         works = [work for work in WORKS if work.era == era]
-        axes.plot([first, last], [-row, -row], color=SHADES[3], linewidth=9, zorder=1,
-                  marker="", linestyle="-", solid_capstyle="round")  # fmt: skip
+        axes.plot([first, last], [-row, -row], **BAR)
         axes.plot([w.year for w in works], [-row] * len(works), "o", color=SHADES[0], markersize=8)
         said = textwrap.fill("; ".join(f"{w.who} {w.year}: {w.what}" for w in works), 98)
         axes.text(1993, 0.17 - row, TITLES[era], fontsize=12, fontweight="bold")
@@ -50,8 +99,6 @@ def timeline_figure() -> None:
 
 def verdicts_figure(verdicts: Sequence[Verdict]) -> None:
     """Draw the interval of every comparison that decides a claim, against the claim's border."""
-    import matplotlib.pyplot as plt
-
     found = [
         (v.claim.id, each) for v in verdicts for each in v.deciding if each.measured is not None
     ]
@@ -99,8 +146,6 @@ def decisions_figure(
         cells: the advice of each row and column.
         items: test items behind each accuracy.
     """
-    import matplotlib.pyplot as plt
-
     figure, axes = plt.subplots(figsize=(2.0 * len(columns), 0.72 * len(rows)))
     best = [[cell.best.accuracy if cell.best else float("nan") for cell in row] for row in cells]
     axes.pcolormesh(best, cmap="Greys", vmin=0.55, vmax=1.2, edgecolor="white", linewidth=3)
