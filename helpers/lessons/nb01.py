@@ -3,7 +3,7 @@
 import numpy as np
 
 from helpers.features import augment
-from helpers.lessons import Hint
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from helpers.lessons import Hint
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 
 
 def cosine(function) -> str:
     """Exercise 1: known angles, and that length does not matter."""
-    cases = [([3.0, 0.0], [2.0, 0.0], 1.0), ([1.0, 1.0], [1.0, 0.0], np.sqrt(0.5)),
-             ([1.0, 2.0], [-2.0, 1.0], 0.0), ([1.0, 0.0], [-5.0, 0.0], -1.0)]  # fmt: skip
+    cases = [([3.0, 0.0], [2.0, 0.0], 1.0), ([1.0, 1.0], [1.0, 0.0], np.sqrt(0.5))]
+    cases += [([1.0, 2.0], [-2.0, 1.0], 0.0), ([1.0, 0.0], [-5.0, 0.0], -1.0)]
     for a, b, expected in cases:
         got = float(function(np.array(a), np.array(b)))
         if abs(got - expected) > 1e-5:

@@ -1,8 +1,9 @@
 """Checks of the exercises in `04_bert`."""
 
 import numpy as np
+import torch
 
-from helpers.lessons import Hint
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 
@@ -26,8 +27,6 @@ def numbers_in_a_block(answer) -> str:
 
 def masked_weights(function) -> str:
     """Exercise 2: nothing on padding, rows sum to one, real positions as without padding."""
-    import torch
-
     scores = torch.tensor([[1.0, 2.0, 9.0], [0.0, 0.0, 9.0], [3.0, 1.0, 9.0]])
     real = torch.tensor([True, True, False])
     given = scores.clone()

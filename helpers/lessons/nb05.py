@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from helpers.lessons import Hint
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 

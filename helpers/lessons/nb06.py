@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+import torch
 
-from helpers.lessons import Hint
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 
@@ -26,8 +27,6 @@ def even_guess(answer) -> str:
 
 def continuation(function) -> str:
     """Exercise 2: the answer's tokens, each predicted one place earlier."""
-    import torch
-
     table = torch.tensor([[0.5, 0.2, 0.2, 0.1], [0.1, 0.6, 0.2, 0.1], [0.3, 0.3, 0.3, 0.1],
                           [0.05, 0.15, 0.2, 0.6], [0.25, 0.25, 0.25, 0.25]])  # fmt: skip
     ids = torch.tensor([3, 0, 2, 1, 3])

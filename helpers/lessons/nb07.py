@@ -2,7 +2,9 @@
 
 import math
 
-from helpers.lessons import Hint
+import torch
+
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 
@@ -25,8 +27,6 @@ def lora_parameters(function) -> str:
 
 def merged(function) -> str:
     """Exercise 2: the scale, the order of the product, and W left as it was."""
-    import torch
-
     torch.manual_seed(0)
     W, A, B = torch.randn(3, 5), torch.randn(4, 5), torch.randn(3, 4)
     before = W.clone()
@@ -47,9 +47,9 @@ def merged(function) -> str:
 
 def best_fit(function) -> str:
     """Exercise 3: bytes of weights and of what trains, method by method."""
-    cases = [(0.135e9, 1e6, 14, "full"), (1.7e9, 12e6, 14, "lora"), (7e9, 50e6, 14, "qlora"),
-             (7e9, 50e6, 15, "lora"), (65e9, 500e6, 14, None), (1e9, 0, 16, "full"),
-             (65e9, 0, 34, "qlora")]  # fmt: skip
+    cases = [(0.135e9, 1e6, 14, "full"), (1.7e9, 12e6, 14, "lora"), (7e9, 50e6, 14, "qlora")]
+    cases += [(7e9, 50e6, 15, "lora"), (65e9, 500e6, 14, None), (1e9, 0, 16, "full")]
+    cases += [(65e9, 0, 34, "qlora")]
     for parameters, trained, limit, expected in cases:
         got = function(parameters, trained, limit)
         if got != expected:

@@ -2,7 +2,7 @@
 
 import math
 
-from helpers.lessons import Hint
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 
@@ -69,8 +69,8 @@ def frontier(function) -> str:
         if sorted(got) == sorted(expected) and got != expected:
             raise Hint("the cheapest first")
         if set(got) > set(expected):
-            raise Hint(f"costs {costs}, accuracies {accuracies}: someone in {got} is beaten by one "
-                       "that costs no more")  # fmt: skip
+            beaten = f"someone in {got} is beaten by one that costs no more"
+            raise Hint(f"costs {costs}, accuracies {accuracies}: {beaten}")
         if got != expected:
             raise Hint(f"costs {costs}, accuracies {accuracies} should give {expected}, not {got}")
     return "Whatever is not on it is somebody's habit."

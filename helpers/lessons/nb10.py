@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from helpers.lessons import Hint
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 
@@ -27,7 +27,7 @@ def leaks(function) -> str:
     return "Nearly equal texts need more than a set: `finetune.near_copies` compares their words."
 
 
-def test_rows(function) -> str:
+def held_out_rows(function) -> str:
     """Exercise 2: stratified by class, ordered by hash, whatever the order of the rows."""
     texts = [f"text number {i}" for i in range(30)]
     labels = ["rare" if i % 3 == 0 else "common" for i in range(30)]
@@ -46,9 +46,6 @@ def test_rows(function) -> str:
     if got != expected:
         raise Hint("order by hashlib.sha256(text.encode('utf-8')).hexdigest(), smallest first")
     return "No generator, no seed: the text itself decides."
-
-
-test_rows.__test__ = False  # its name is not that of a test
 
 
 def doubted_labels(function) -> str:
@@ -70,4 +67,4 @@ def doubted_labels(function) -> str:
     return "Northcutt et al. (2021a) go on from here: they count which class is taken for which."
 
 
-CHECKS = {"1": leaks, "2": test_rows, "3": doubted_labels}
+CHECKS = {"1": leaks, "2": held_out_rows, "3": doubted_labels}

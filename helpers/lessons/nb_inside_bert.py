@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.lessons import Hint
+from helpers.lessons.hint import Hint
 
 __all__ = ["CHECKS"]
 
