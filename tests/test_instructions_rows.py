@@ -10,9 +10,9 @@ import torch
 from datasets import Dataset
 
 from helpers import decoding, instructing, training
+from helpers.adapters import add_adapter
 from helpers.networks import IGNORED
 from helpers.pretrained import Pretrained, load_decoder
-from helpers.pretrained.adapters import add_adapter
 
 CHATS = [
     [
@@ -84,7 +84,7 @@ def test_labels_are_those_of_trl(loaded, tmp_path):
     """TRL masks the question of a prompt-completion row by itself."""
     rows = instructing.chat_rows(loaded.tokenizer, CHATS)
     chats = Dataset.from_dict({"messages": CHATS})
-    trainer = instructing.sft_trainer(loaded, chats, tmp_path)
+    trainer = instructing.sft_trainer(add_adapter(loaded), chats, tmp_path)
     assert trainer.train_dataset["input_ids"][:] == rows["input_ids"][:]
     assert trainer.train_dataset["labels"][:] == rows["labels"][:]
 
@@ -225,7 +225,7 @@ def test_a_batch_without_a_label_has_no_loss(loaded):
 
 
 def test_what_is_trained_through_the_wrapper_is_trained_in_the_model(loaded):
-    add_adapter(loaded)
+    loaded = add_adapter(loaded)
     rows = instructing.chat_rows(loaded.tokenizer, CHATS * 4)
     before = decoding.answer_losses(loaded, rows).sum(axis=0)
     result = training.fit(

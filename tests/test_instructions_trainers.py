@@ -10,17 +10,20 @@ from datasets import Dataset
 from transformers import TrainerCallback
 
 from helpers import decoding, instructing, training
+from helpers.adapters import add_adapter, load_adapter, save_adapter
 from helpers.decoding import generate
 from helpers.pretrained import ModelError, load_decoder
-from helpers.pretrained.adapter_files import load_adapter, save_adapter
-from helpers.pretrained.adapters import adapter_names, add_adapter, remove_adapter
 
 WORDS = ("good", "bad", "a good film", "a bad man", "so so", "a film of a man", "good good", "no")
 
 
 @pytest.fixture
 def loaded(tmp_path):
-    return load_decoder(source=tiny_decoders.save_llama(tmp_path / "model"), echo=None)
+    return adapted(tiny_decoders.save_llama(tmp_path / "model"))
+
+
+def adapted(source):
+    return add_adapter(load_decoder(source=source, echo=None))
 
 
 def chats(n: int = 8) -> Dataset:
@@ -57,9 +60,7 @@ def test_training_lowers_the_loss_and_moves_the_adapter_alone(loaded, tmp_path):
     assert result.tokens == 6 * sum(map(len, rows["input_ids"][:]))
     after = dict(loaded.model.named_parameters())
     for name, value in before.items():
-        module, _, last = name.rpartition(".")
-        name = name if name in after else f"{module}.base_layer.{last}"
-        assert torch.equal(value, after[name].detach())
+        assert "lora_" in name or torch.equal(value, after[name].detach())
     assert any(bool(value.any()) for name, value in weights(loaded).items() if "lora_B" in name)
 
 
@@ -69,25 +70,12 @@ def test_nothing_is_written_without_save_steps(loaded, tmp_path):
     assert not list(folder.glob("**/*.safetensors"))
 
 
-@pytest.mark.parametrize("targets", [None, ["q_proj"]])
-def test_the_adapter_sits_where_add_adapter_puts_it(loaded, tmp_path, targets):
-    twin = load_decoder(source=loaded.source, echo=None)
-    add_adapter(twin, targets=targets)
-    trainer = instructing.sft_trainer(loaded, chats(), tmp_path / "run", targets=targets)
-    shapes = [{n: v.shape for n, v in weights(each).items()} for each in (twin, loaded)]
-    assert shapes[0] == shapes[1]
-    layer = next(m for m in loaded.model.modules() if hasattr(m, "lora_A"))
-    assert layer.scaling["default"] == 16 / 8
-    assert all(parameter.dtype == torch.float32 for parameter in trainer.model.parameters())
-
-
 def test_the_loss_at_labels_alone_is_trl_s_own(loaded, tmp_path):
     losses = []
     for every_position in (False, True):
-        fresh = load_decoder(source=loaded.source, echo=None)
         trainer = instructing.sft_trainer(
-            fresh, chats(), tmp_path / "run", num_epochs=4, batch_size=8, learning_rate=1e-2,
-            every_position=every_position,
+            adapted(loaded.source), chats(), tmp_path / "run", num_epochs=4, batch_size=8,
+            learning_rate=1e-2, every_position=every_position,
         )  # fmt: skip
         result = instructing.train(trainer)
         losses.append(result.losses)
@@ -100,11 +88,7 @@ def test_trl_and_fit_show_the_same_batches_and_learn_the_same(loaded, tmp_path):
     trainer = instructing.sft_trainer(
         loaded, rows, tmp_path / "run", num_epochs=3, batch_size=4, learning_rate=1e-2
     )
-    twin = load_decoder(source=loaded.source, echo=None)
-    add_adapter(twin)
-    with torch.no_grad():  # the same start: A is drawn by each in its own way
-        for own, other in zip(weights(loaded), weights(twin), strict=True):
-            loaded.model.get_parameter(own).copy_(twin.model.get_parameter(other))
+    twin = adapted(loaded.source)
     losses = instructing.train(trainer).losses
     ours = training.fit(
         decoding.LossAtLabels(twin.model), rows, num_epochs=3, batch_size=4,
@@ -128,15 +112,15 @@ def test_a_trained_adapter_is_saved_and_speaks_again_elsewhere(loaded, tmp_path)
     prompts = instructing.chat_prompts(loaded.tokenizer, chats()["messages"][:])
     said = generate(loaded, prompts, max_new_tokens=5)
     assert save_adapter(loaded, tmp_path / "adapter") > 0
-    other = load_decoder(source=loaded.source, echo=None)
-    load_adapter(other, tmp_path / "adapter")
-    assert generate(other, prompts, max_new_tokens=5) == said
-    remove_adapter(loaded, "default")
     plain = load_decoder(source=loaded.source, echo=None)
-    assert generate(loaded, prompts, max_new_tokens=5) == generate(plain, prompts, max_new_tokens=5)
+    with loaded.model.disable_adapter():
+        untouched = generate(loaded, prompts, max_new_tokens=5)
+    assert untouched == generate(plain, prompts, max_new_tokens=5)
+    other = load_adapter(plain, tmp_path / "adapter")
+    assert generate(other, prompts, max_new_tokens=5) == said
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"cut off")
     with pytest.raises(ModelError, match="damaged"):
-        load_adapter(loaded, tmp_path / "adapter")
+        load_adapter(loaded, tmp_path / "adapter", "again")
 
 
 class Killed(TrainerCallback):
@@ -156,12 +140,9 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(loaded, tmp_path):
             model, chats(), folder, num_epochs=4, batch_size=4, learning_rate=1e-2, save_steps=3
         )
 
-    def fresh():
-        return load_decoder(source=loaded.source, echo=None)
-
-    whole = fresh()
+    whole = adapted(loaded.source)
     straight = instructing.train(trainer_of(whole, tmp_path / "straight"))
-    cut = trainer_of(fresh(), tmp_path / "killed")
+    cut = trainer_of(adapted(loaded.source), tmp_path / "killed")
     cut.add_callback(Killed(5))
     with pytest.raises(KeyboardInterrupt):
         instructing.train(cut)
@@ -169,7 +150,7 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(loaded, tmp_path):
     broken = tmp_path / "killed" / "checkpoint-4"
     broken.mkdir()
     (broken / "adapter_model.safetensors").write_bytes(b"half")
-    again = fresh()
+    again = adapted(loaded.source)
     result = instructing.train(trainer_of(again, tmp_path / "killed"), resume=True)
     assert result.steps == 5 and len(result.losses) == 8
     assert result.losses == pytest.approx(straight.losses, rel=1e-4)
@@ -179,7 +160,7 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(loaded, tmp_path):
 
 def test_a_folder_of_another_run_is_not_gone_on_with(loaded, tmp_path):
     def begin(rows=8, resume=False, **settings):
-        fresh = load_decoder(source=loaded.source, echo=None)
+        fresh = adapted(loaded.source)
         trainer = instructing.sft_trainer(fresh, chats(rows), tmp_path, save_steps=1, **settings)
         return instructing.train(trainer, resume)
 
@@ -244,7 +225,7 @@ def test_the_first_preference_loss_is_that_of_an_even_choice(loaded, tmp_path):
     trainer = instructing.dpo_trainer(loaded, preferences(), tmp_path, batch_size=8)
     result = instructing.train(trainer)
     assert result.losses[0] == pytest.approx(math.log(2), abs=1e-4)
-    assert adapter_names(loaded.model) == ["default"]
+    assert list(loaded.model.peft_config) == ["default"]
 
 
 def test_preferences_are_learned_from_an_earlier_adapter_which_is_the_reference(loaded, tmp_path):
@@ -252,15 +233,14 @@ def test_preferences_are_learned_from_an_earlier_adapter_which_is_the_reference(
     instructing.train(sft)
     before = weights(loaded)
     trainer = instructing.dpo_trainer(
-        loaded, preferences(), tmp_path / "dpo", policy=sft.model, num_epochs=3,
-        learning_rate=1e-2, batch_size=8, beta=0.3,
+        loaded, preferences(), tmp_path / "dpo", num_epochs=3, learning_rate=1e-2, batch_size=8,
+        beta=0.3,
     )  # fmt: skip
     result = instructing.train(trainer)
     assert result.losses[0] == pytest.approx(math.log(2), abs=1e-4)
     assert result.losses[-1] < result.losses[0]
-    assert adapter_names(loaded.model) == ["default"]  # the frozen copy is gone
-    reference = load_decoder(source=loaded.source, echo=None)
-    add_adapter(reference)
+    assert list(loaded.model.peft_config) == ["default"]  # the frozen copy is gone
+    reference = adapted(loaded.source)
     with torch.no_grad():
         for name, parameter in reference.model.named_parameters():
             if name in before:
@@ -298,13 +278,8 @@ def other_columns(loaded, tmp_path):
     instructing.sft_trainer(loaded, Dataset.from_dict({"text": ["a"]}), tmp_path)
 
 
-def second_adapter(loaded, tmp_path):
-    add_adapter(loaded, name="reviews")
-    instructing.sft_trainer(loaded, chats(), tmp_path)
-
-
-def no_such_layer(loaded, tmp_path):
-    instructing.sft_trainer(loaded, chats(), tmp_path, targets=["q_proj", "query"])
+def no_adapter(loaded, tmp_path):
+    instructing.sft_trainer(load_decoder(source=loaded.source, echo=None), chats(), tmp_path)
 
 
 def no_such_precision(loaded, tmp_path):
@@ -315,8 +290,7 @@ def no_such_precision(loaded, tmp_path):
     ("make", "said"),
     [
         (other_columns, "columns text; give conversations in messages"),
-        (second_adapter, "has the adapter 'reviews' already"),
-        (no_such_layer, "No linear layer in the blocks is called 'query'"),
+        (no_adapter, "loaded = add_adapter"),
         (no_such_precision, "Unknown precision 'int8'"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

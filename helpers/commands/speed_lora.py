@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 
 from helpers import pretrained, training
+from helpers.adapters import add_adapter
 from helpers.commands.speed_ways import DISCARDED, Counter
 from helpers.methods import Corpus, decoders, lora
 from helpers.runtime import PROFILES
@@ -82,6 +83,7 @@ def _trl(corpus: Corpus, labelled, steps: int) -> Counter:
     from helpers.instructing import sft_trainer, train
 
     loaded = pretrained.load_decoder(profile=corpus.profile, echo=None)
+    loaded = add_adapter(loaded, rank=lora.RANK, alpha=lora.ALPHA)
     rows = Dataset.from_list(
         [
             {
@@ -93,9 +95,9 @@ def _trl(corpus: Corpus, labelled, steps: int) -> Counter:
     )
     with tempfile.TemporaryDirectory(prefix="trl-", ignore_cleanup_errors=True) as folder:
         trainer = sft_trainer(
-            loaded, rows, folder, rank=lora.RANK, alpha=lora.ALPHA, learning_rate=RATE,
-            batch_size=BATCH_SIZE, every_position=True, max_length=1024, logging_steps=10,
-            max_steps=steps + DISCARDED, gradient_checkpointing=True,
+            loaded, rows, folder, learning_rate=RATE, batch_size=BATCH_SIZE, every_position=True,
+            max_length=1024, logging_steps=10, max_steps=steps + DISCARDED,
+            gradient_checkpointing=True,
         )  # fmt: skip
         counter = Counter(trainer.data_collator, steps, device=device_of(loaded.model))
         trainer.data_collator = counter

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from helpers.decoding.tokens import check_decoder, check_room, encode_prompts, label_words
-from helpers.pretrained import Pretrained
+from helpers.pretrained import Pretrained, unwrapped
 from helpers.runtime import shows_progress
 
 __all__ = ["generate", "parse_label"]
@@ -99,7 +99,7 @@ def _written(loaded, rows, settings, seed: int, batch_size: int) -> list[str]:
 def _answers(loaded, rows: list[list[int]], settings: dict) -> list[str]:
     from transformers import GenerationConfig
 
-    tokenizer, model = loaded.tokenizer, loaded.model
+    tokenizer, model = loaded.tokenizer, unwrapped(loaded.model)
     batch = tokenizer.pad(
         {"input_ids": rows}, padding_side="left", return_tensors="pt", verbose=False
     ).to(model.device)

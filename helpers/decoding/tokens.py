@@ -13,6 +13,8 @@ another. Two rules keep the parts apart at a place where the whole would be cut 
 import inspect
 from collections.abc import Mapping, Sequence
 
+from helpers.pretrained import unwrapped
+
 __all__ = [
     "check_decoder",
     "check_room",
@@ -35,7 +37,7 @@ def check_decoder(loaded) -> None:
             "The tokenizer has no padding token, so prompts cannot share a batch. Load it with "
             "load_decoder, or set tokenizer.pad_token = tokenizer.eos_token."
         )
-    taken = inspect.signature(loaded.model.forward).parameters
+    taken = inspect.signature(unwrapped(loaded.model).forward).parameters
     lacking = {"position_ids", "past_key_values", "logits_to_keep"} - set(taken)
     if lacking:
         raise ValueError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from helpers.decoding.templates import Prompt
 from helpers.decoding.tokens import check_room, encode_prompts, encode_words, needs_no_space
-from helpers.pretrained import Pretrained
+from helpers.pretrained import Pretrained, body_of
 
 __all__ = ["head_from_words", "prompt_rows"]
 
@@ -66,8 +66,7 @@ def head_from_words(loaded: Pretrained, prompt: Prompt) -> None:
     long = [usual[label][0] for label, ids in encoded if len(ids) > 1]
     if long:
         raise ValueError(f"{long[0]!r} is more than one token of {loaded.name}; give a short word.")
-    body = getattr(model, model.base_model_prefix)
-    vectors = body.get_input_embeddings().weight
+    vectors = body_of(model).get_input_embeddings().weight
     with torch.no_grad():
         model.head.weight.copy_(vectors[[ids[0] for _, ids in encoded]])
         model.head.bias.zero_()

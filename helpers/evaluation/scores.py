@@ -39,6 +39,10 @@ def perplexity(nll: Sequence[float], tokens: Sequence[int]) -> float:
 
 
 def count_parameters(model) -> tuple[int, int]:
-    """(trainable, total) numbers in a torch module; tied weights count once."""
-    parameters = list(model.parameters())
+    """(trainable, total) numbers in a torch module; tied weights count once.
+
+    A classifier's head is counted once, too: peft keeps the untrained one beside the trained.
+    """
+    named = model.named_parameters()
+    parameters = [p for name, p in named if ".original_module." not in name]
     return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)

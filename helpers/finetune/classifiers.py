@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from helpers import evaluation, pretrained, training
+from helpers.adapters import add_adapter, load_adapter, save_adapter
 from helpers.finetune.parallel import shared_logits
 from helpers.finetune.settings import num_epochs_for
-from helpers.pretrained.adapter_files import load_adapter, save_adapter
-from helpers.pretrained.adapters import add_adapter
 from helpers.runtime import Profile, usable_precision
 from helpers.training import device_of
 
@@ -106,8 +105,8 @@ class AdaptedClassifier(EncoderClassifier):
         )
         # Few parameters train: there is little to hold back by hiding parts of a state.
         loaded.model.dropout.p = 0.0
-        add_adapter(loaded, rank=settings["rank"], alpha=settings["alpha"], seed=seed)
-        return cls(loaded, settings["max_length"])
+        adapted = add_adapter(loaded, rank=settings["rank"], alpha=settings["alpha"], seed=seed)
+        return cls(adapted, settings["max_length"])
 
     def rows(self, texts, labels=None):
         """Texts as rows of tokens: a long text is cut, the question after it is not."""
@@ -136,8 +135,7 @@ class AdaptedClassifier(EncoderClassifier):
             "classification", label_names=card["label_names"], echo=None, device=best_device(),
             source=base or card["base"]["source"],
         )  # fmt: skip
-        load_adapter(loaded, folder)
-        return cls(loaded, card["settings"]["max_length"])
+        return cls(load_adapter(loaded, folder), card["settings"]["max_length"])
 
 
 class Tagger(_Neural):

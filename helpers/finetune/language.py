@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from helpers import decoding, evaluation, pretrained, training
+from helpers.adapters import add_adapter, load_adapter, save_adapter
 from helpers.decoding import generate
 from helpers.finetune.classifiers import best_device, fit_rows
 from helpers.finetune.parallel import gathered, my_share
 from helpers.networks import IGNORED
-from helpers.pretrained.adapter_files import load_adapter, save_adapter
-from helpers.pretrained.adapters import adapter_off, add_adapter
 from helpers.runtime import Profile
 
 __all__ = ["ChatModel", "ProseModel"]
@@ -42,8 +41,8 @@ class ProseModel:
     def start(cls, names, settings: dict, profile: Profile, seed: int, base=None):
         """Load the base with an adapter that does nothing yet; `names` are not used."""
         loaded = pretrained.load_decoder(profile=profile, source=base, seed=seed, echo=None)
-        add_adapter(loaded, rank=settings["rank"], alpha=settings["alpha"], seed=seed)
-        return cls(loaded, settings["max_length"])
+        adapted = add_adapter(loaded, rank=settings["rank"], alpha=settings["alpha"], seed=seed)
+        return cls(adapted, settings["max_length"])
 
     def sizes(self) -> tuple[int, int]:
         """Trained parameters, and all."""
@@ -67,7 +66,7 @@ class ProseModel:
         """
         if adapted:
             return _shared(self._losses, items)
-        with adapter_off(self.loaded):
+        with self.loaded.model.disable_adapter():
             return _shared(self._losses, items)
 
     def _losses(self, items: list) -> np.ndarray:
@@ -89,8 +88,7 @@ class ProseModel:
         loaded = pretrained.load_decoder(
             source=base or card["base"]["source"], echo=None, device=best_device()
         )
-        load_adapter(loaded, folder)
-        return cls(loaded, card["settings"]["max_length"])
+        return cls(load_adapter(loaded, folder), card["settings"]["max_length"])
 
 
 class ChatModel(ProseModel):

@@ -5,14 +5,13 @@ thrown away and computed again. Here both are off; what is trained stays float32
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from helpers.decoding.positions import token_losses
 from helpers.instructing.runs import bar, check_run, last_checkpoint, silence
 from helpers.pretrained import Pretrained
-from helpers.pretrained.adapters import adapter_names, check_rank, target_layers
 from helpers.runtime import measure
 from helpers.training import FitResult, device_of, epoch_order
 from helpers.training.shards import place
@@ -25,22 +24,20 @@ REFERENCE = "ref"  # the frozen copy of an adapter that DPO compares with
 
 def sft_trainer(
     loaded: Pretrained, rows, output_dir: Path | str, *, num_epochs: float = 1,
-    learning_rate: float = 1e-3, batch_size: int = 8, rank: int = 8, alpha: float = 16.0,
-    targets: Iterable[str] | None = None, save_steps: int | None = None, seed: int = 0,
+    learning_rate: float = 1e-3, batch_size: int = 8, save_steps: int | None = None, seed: int = 0,
     precision: str = "float32", every_position: bool = False, **settings,
 ):  # fmt: skip
-    """Build TRL's trainer for supervised fine-tuning, with a new LoRA adapter on the model.
+    """Build TRL's trainer for supervised fine-tuning of the adapter on a model.
 
     Its loss is computed by `LossAtLabels`. TRL 1.16 does that itself on a graphics card; on a CPU
     it computes the logits of every position, which takes longer than all the rest of a small model.
 
     Args:
-        loaded: of `load_decoder()`; it gets the adapter, under the name `"default"`.
+        loaded: of `add_adapter`; the active adapter is trained.
         rows: conversations in a column `messages`, of which the last answer is learned; or texts
             in `prompt` and `completion`; or rows of `chat_rows`, with labels as they are.
         output_dir: of checkpoints.
         num_epochs, learning_rate, batch_size, seed: as for `training.fit`.
-        rank, alpha, targets: as for `add_adapter`.
         save_steps: steps between checkpoints of the adapter; none are written without it.
         precision: as for `training.fit`.
         every_position: leave the loss to TRL. It is the same.
@@ -50,8 +47,8 @@ def sft_trainer(
         A `trl.SFTTrainer`, for `train`.
 
     Raises:
-        ValueError: if the rows have other columns, the model has an adapter already, or there are
-            several processes.
+        ValueError: if the rows have other columns, the model has no adapter, or there are several
+            processes.
     """
     from trl import SFTConfig, SFTTrainer
 
@@ -67,35 +64,31 @@ def sft_trainer(
     common = _settings(
         loaded, output_dir, num_epochs, learning_rate, batch_size, save_steps, seed, precision
     )
-    adapter = _adapter(loaded, rank, alpha, targets)
     kind = SFTTrainer if every_position else _where_it_counts()
-    return _built(kind, SFTConfig, common | settings, loaded, rows, loaded.model, adapter)
+    return _built(kind, SFTConfig, common | settings, loaded, rows)
 
 
 def dpo_trainer(
-    loaded: Pretrained, pairs, output_dir: Path | str, *, policy=None, beta: float = 0.1,
-    num_epochs: float = 1, learning_rate: float = 1e-4, batch_size: int = 4, rank: int = 8,
-    alpha: float = 16.0, targets: Iterable[str] | None = None, save_steps: int | None = None,
-    seed: int = 0, precision: str = "float32", **settings,
+    loaded: Pretrained, pairs, output_dir: Path | str, *, beta: float = 0.1,
+    num_epochs: float = 1, learning_rate: float = 1e-4, batch_size: int = 4,
+    save_steps: int | None = None, seed: int = 0, precision: str = "float32", **settings,
 ):  # fmt: skip
     """Build TRL's trainer for direct preference optimisation (Rafailov et al. 2023).
 
     Args:
-        loaded: of `load_decoder()`.
+        loaded: of `add_adapter`; its adapter `"default"` is trained, and the model as it is now is
+            the reference.
         pairs: of `preference_pairs`.
         output_dir: of checkpoints.
-        policy: the `model` of an earlier `sft_trainer`, whose adapter is trained on, and is the
-            reference as it is now. Without it a new adapter is put on, and the base is.
         beta: how dearly every step away from the reference is paid for.
         num_epochs, learning_rate, batch_size, save_steps, seed, precision: as for `sft_trainer`.
-        rank, alpha, targets: of a new adapter.
         settings: further arguments of `trl.DPOConfig`.
 
     Returns:
         A `trl.DPOTrainer`, for `train`.
 
     Raises:
-        ValueError: if the model has an adapter and no policy is given.
+        ValueError: if the model has no adapter.
     """
     from trl import DPOConfig, DPOTrainer
 
@@ -103,11 +96,8 @@ def dpo_trainer(
         loaded, output_dir, num_epochs, learning_rate, batch_size, save_steps, seed, precision
     )
     common |= {"beta": beta}
-    if policy is not None and REFERENCE in adapter_names(policy.get_base_model()):
-        policy.delete_adapter(REFERENCE)  # of a run that was interrupted
-    adapter = None if policy is not None else _adapter(loaded, rank, alpha, targets)
-    model = loaded.model if policy is None else policy
-    return _built(DPOTrainer, DPOConfig, common | settings, loaded, pairs, model, adapter)
+    _drop_reference(loaded.model)  # of a run that was interrupted
+    return _built(DPOTrainer, DPOConfig, common | settings, loaded, pairs)
 
 
 def train(trainer, resume: bool = False) -> FitResult:
@@ -140,13 +130,11 @@ def train(trainer, resume: bool = False) -> FitResult:
                 f"The loss is {loss} at step {step}, with a learning rate of "
                 f"{trainer.args.learning_rate:g}. Lower the rate, or warm it up."
             )
-    base = trainer.model.get_base_model()
-    if REFERENCE in adapter_names(base):
-        trainer.model.delete_adapter(REFERENCE)
+    _drop_reference(trainer.model)
     tokens = getattr(trainer, "real_tokens", 0) or trainer._total_train_tokens
     steps = trainer.state.global_step - first
     trainer.model.eval()
-    return FitResult(base, losses, [], cost, steps, tokens)
+    return FitResult(trainer.model, losses, [], cost, steps, tokens)
 
 
 def _questions_and_answers(rows):
@@ -174,22 +162,9 @@ def _settings(
     }  # fmt: skip
 
 
-def _adapter(loaded: Pretrained, rank: int, alpha: float, targets):
-    """Settings of a new adapter, on the layers that `add_adapter` takes."""
-    from peft import LoraConfig
-
-    check_rank(rank)
-    layers = target_layers(loaded.model, targets)
-    if adapter_names(loaded.model):
-        raise ValueError(
-            f"The model has the adapter {adapter_names(loaded.model)[0]!r} already. Take it off "
-            "with remove_adapter, or load the model again."
-        )
-    if hasattr(loaded.model, "peft_config"):
-        del loaded.model.peft_config  # of adapters that were taken off; peft would warn of them
-    return LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=layers, bias="none", task_type="CAUSAL_LM"
-    )
+def _drop_reference(model) -> None:
+    if REFERENCE in getattr(model, "peft_config", {}):
+        model.delete_adapter(REFERENCE)
 
 
 class _Order:
@@ -234,13 +209,17 @@ def _where_it_counts():
     return AnswerTrainer
 
 
-def _built(kind, config_class, settings: dict, loaded: Pretrained, rows, model, adapter):
+def _built(kind, config_class, settings: dict, loaded: Pretrained, rows):
     from transformers import PrinterCallback
 
+    if not getattr(loaded.model, "peft_config", None):
+        raise ValueError("The model has no adapter to train: loaded = add_adapter(loaded) first.")
     with silence():
         trainer = kind(
-            model, args=config_class(**settings), train_dataset=rows,
-            processing_class=loaded.tokenizer, peft_config=adapter,
-        )  # fmt: skip
+            loaded.model,
+            args=config_class(**settings),
+            train_dataset=rows,
+            processing_class=loaded.tokenizer,
+        )
     trainer.remove_callback(PrinterCallback)  # it would print every step
     return trainer

@@ -15,7 +15,7 @@ from helpers import data, decoding, ledger
 from helpers.decoding import label_scores
 from helpers.methods import decoders
 from helpers.methods.base import Corpus, Fitted, Measurement
-from helpers.pretrained import Pretrained
+from helpers.pretrained import Pretrained, body_of
 from helpers.runtime import measure
 
 __all__ = [
@@ -53,7 +53,7 @@ def spoken_through(corpus: Corpus, tuned: Pretrained) -> Iterator[Pretrained]:
         return
     name = spoken.model.base_model_prefix
     own = getattr(spoken.model, name)
-    setattr(spoken.model, name, getattr(tuned.model, tuned.model.base_model_prefix))
+    setattr(spoken.model, name, body_of(tuned.model))
     try:
         yield replace(spoken, name=f"{spoken.name}, tuned")
     finally:

@@ -11,12 +11,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers import evaluation, pretrained, training
+from helpers.adapters import add_adapter
 from helpers.methods import decoders
 from helpers.methods.base import NO_LABELS, Corpus, Fitted, Method
 from helpers.methods.blocks import as_fitted
 from helpers.methods.kept import general_knowledge
 from helpers.methods.neural import epochs_for
-from helpers.pretrained.adapters import add_adapter
 
 __all__ = ["ALPHA", "METHODS", "RANK", "STEPS", "states", "tune", "tune_adapter", "tune_in_full"]
 
@@ -56,10 +56,9 @@ def tune_adapter(
         rank, alpha, targets, rank_stabilized, dora: as for `add_adapter`.
         settings: further arguments of `tune`.
     """
-    loaded = decoders.classifier(corpus, seed)
-    add_adapter(
-        loaded, rank=rank, alpha=alpha, targets=targets, rank_stabilized=rank_stabilized,
-        dora=dora, seed=seed,
+    loaded = add_adapter(
+        decoders.classifier(corpus, seed), rank=rank, alpha=alpha, targets=targets,
+        rank_stabilized=rank_stabilized, dora=dora, seed=seed,
     )  # fmt: skip
     return loaded, tune(loaded, labelled, seed, **settings)
 

@@ -9,7 +9,7 @@ parameters are random. `encode_texts` and `encode_words` make the rows that `tra
 from helpers.pretrained.decoders import load_decoder
 from helpers.pretrained.encoders import load_encoder
 from helpers.pretrained.loading import Pretrained
-from helpers.pretrained.parts import blocks, body_and_head, freeze_below
+from helpers.pretrained.parts import blocks, body_and_head, body_of, freeze_below, unwrapped
 from helpers.pretrained.pieces import encode_texts, encode_words, word_predictions
 from helpers.pretrained.sources import ModelError
 
@@ -21,11 +21,13 @@ __all__ = [
     "Pretrained",
     "blocks",
     "body_and_head",
+    "body_of",
     "encode_texts",
     "encode_words",
     "freeze_below",
     "load_decoder",
     "load_encoder",
+    "unwrapped",
     "word_predictions",
 ]
 

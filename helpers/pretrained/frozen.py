@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from helpers.networks.layers import outputs
-from helpers.pretrained.parts import blocks, body_and_head, freeze_below
+from helpers.pretrained.parts import blocks, body_and_head, freeze_below, unwrapped
 
 __all__ = ["FrozenBelow"]
 
@@ -29,6 +29,7 @@ class FrozenBelow(nn.Module):
 
     def __init__(self, model, trained_blocks: int):
         super().__init__()
+        model = unwrapped(model)  # adapters sit on its layers
         freeze_below(model, trained_blocks)  # refuses a number that cannot be
         self.num_labels, self.model, self.states = model.num_labels, model, []
         body, names = getattr(model, model.base_model_prefix), blocks(model)

@@ -1,6 +1,14 @@
 """The parts of a model by name, bottom to top, for `training.fit(freeze=...)`."""
 
-__all__ = ["blocks", "body_and_head", "body_and_output", "check_body_and_output", "freeze_below"]
+__all__ = [
+    "blocks",
+    "body_and_head",
+    "body_and_output",
+    "body_of",
+    "check_body_and_output",
+    "freeze_below",
+    "unwrapped",
+]
 
 REMEDY = 'Load a language model with load_decoder("lm"): GPT-2, Llama, Qwen.'
 
@@ -21,8 +29,8 @@ def blocks(model) -> list[str]:
     """
     from torch import nn
 
-    depth = getattr(getattr(model, "config", None), "num_hidden_layers", None)
-    for name, module in _body(model).named_modules():
+    depth = getattr(getattr(body_of(model), "config", None), "num_hidden_layers", None)
+    for name, module in body_of(model).named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return [f"{_prefix(model)}{name}.{i}" for i in range(depth)]
     raise ValueError(
@@ -49,7 +57,7 @@ def body_and_head(model) -> tuple[list[str], list[str]]:
         elif name.startswith(prefix):
             body[_branch(name, stack[0])] = True
         else:
-            head[name.partition(".")[0]] = True
+            head[_branch(name, stack[0])] = True
     return list(body), list(head)
 
 
@@ -129,12 +137,22 @@ def freeze_below(model, trained_blocks: int | str | None) -> list[str]:
     return body[: body.index(stack[-trained_blocks])]
 
 
-def _body(model):
-    return getattr(model, getattr(model, "base_model_prefix", "") or "-", model)
+def body_of(model):
+    """Give the pre-trained body of a model, as a module: the model itself if it has no head."""
+    base = unwrapped(model)
+    return getattr(base, getattr(base, "base_model_prefix", "") or "-", base)
+
+
+def unwrapped(model):
+    """Look inside the wrapper that peft puts round a model with adapters."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _prefix(model) -> str:
-    return "" if _body(model) is model else f"{model.base_model_prefix}."
+    """What stands before the names of the body's parameters."""
+    base = unwrapped(model)
+    outer = "" if base is model else "base_model.model."  # as peft names what it wraps
+    return outer if body_of(model) is base else f"{outer}{base.base_model_prefix}."
 
 
 def _branch(name: str, block: str) -> str:

@@ -32,6 +32,7 @@ class SavedWithHead(nn.Module):
     """
 
     base_model_prefix, kind = "", ""
+    is_gradient_checkpointing = False  # peft asks for it
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write body, head and label names to a folder, for `from_pretrained` or the loaders.
