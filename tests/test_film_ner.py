@@ -9,6 +9,7 @@ import pytest
 from data_statements import table
 
 from helpers import data
+from helpers.data import film_ner
 from helpers.runtime import PROFILES, ROOT
 from helpers.tables import spans as spans_of_tags
 
@@ -23,11 +24,8 @@ QUOTES = "\"'“”‘’`´¨"
 def texts():
     """Held-out review texts by their hash."""
     imdb = data.load_imdb()
-    return {
-        hashlib.sha256(text.encode("utf-8")).hexdigest(): text
-        for name in ("validation", "test")
-        for text in imdb[name]["text"]
-    }
+    held_out = [*imdb["validation"]["text"], *imdb["test"]["text"]]
+    return {data.text_hash(text): text for text in held_out}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +79,7 @@ def wrong_in_row(row: dict, texts: dict[str, str]) -> str | None:
     if row["drawn"] not in ("capital", "random") or (row["drawn"] == "capital" and not capital):
         return "drawn"
     before = start
-    tokens = data.tokenise(sentence)
+    tokens = data.token_spans(sentence)
     for left, right, kind in row["spans"]:
         if left < before:
             return "overlap or order"
@@ -131,75 +129,60 @@ def test_the_two_passes_are_sound_and_over_the_same_sentences_of_the_corpus(rows
     assert first == second and len(set(first)) == 150 and set(first) <= place
 
 
-def with_names(rows: list[dict], n: int) -> dict:
+def named(rows: list[dict], n: int = 1) -> dict:
     return next(row for row in rows if len(row["spans"]) >= n)
 
 
 def overlap(rows):
-    spans = with_names(rows["train"], 2)["spans"]
-    spans[1][0] = spans[0][1] - 1
+    first, second = named(rows["train"], 2)["spans"][:2]
+    second[0] = first[1] - 1
 
 
-def shift_left_border(rows):
-    with_names(rows["test"], 1)["spans"][0][0] += 1
+def move(border, by):
+    def damage(rows):
+        named(rows["test"])["spans"][0][border] += by
 
-
-def shift_right_border(rows):
-    with_names(rows["test"], 1)["spans"][0][1] += 1
+    return damage
 
 
 def empty_span(rows):
-    span = with_names(rows["train"], 1)["spans"][0]
+    span = named(rows["train"])["spans"][0]
     span[1] = span[0]
 
 
-def leave_the_sentence(rows):
-    row = with_names(rows["validation"], 1)
+def cut_the_sentence(rows):
+    row = named(rows["validation"])
     row["end"] = row["spans"][-1][1] - 1
 
 
-def unknown_type(rows):
-    with_names(rows["train"], 1)["spans"][0][2] = "MISC"
+def store(**facts):
+    def damage(rows):
+        row = next(row for row in rows["train"] if row["drawn"] == "capital" and row["spans"])
+        row |= facts
 
-
-def unknown_review(rows):
-    rows["test"][0]["review"] = "0" * 64
+    return damage
 
 
 def leak(rows):
     rows["test"][0] = rows["train"][0]
 
 
-def lose_a_sentence(rows):
-    rows["validation"].pop()
+DAMAGES = [
+    (overlap, "overlap"),
+    (move(0, 1), "starts inside a token"),
+    (move(1, 1), "white space|punctuation|inside a token|full stop"),
+    (empty_span, "white space at a border"),
+    (cut_the_sentence, "outside the sentence|borders of the sentence"),
+    (lambda rows: named(rows["train"])["spans"][0].__setitem__(2, "MISC"), "type"),
+    (store(review="0" * 64), "not a held-out review"),
+    (leak, "twice"),
+    (lambda rows: rows["validation"].pop(), "199 sentences"),
+    (store(drawn="random"), "'capital': 799"),
+    (store(text="Some text."), "keys"),
+]
 
 
-def forget_how_it_was_drawn(rows):
-    row = next(row for row in rows["train"] if row["drawn"] == "capital")
-    row["drawn"] = "random"
-
-
-def store_text(rows):
-    rows["train"][0]["text"] = "Some text."
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (overlap, "overlap"),
-        (shift_left_border, "starts inside a token"),
-        (shift_right_border, "white space|punctuation|inside a token|full stop"),
-        (empty_span, "white space at a border"),
-        (leave_the_sentence, "outside the sentence|borders of the sentence"),
-        (unknown_type, "type"),
-        (unknown_review, "not a held-out review"),
-        (leak, "twice"),
-        (lose_a_sentence, "199 sentences"),
-        (forget_how_it_was_drawn, "'capital': 799"),
-        (store_text, "keys"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
+@pytest.mark.parametrize(("damage", "said"), DAMAGES)
 def test_a_damaged_copy_fails(rows, texts, damage, said):
     broken = copy.deepcopy(rows)
     damage(broken)
@@ -214,19 +197,14 @@ def test_a_damaged_copy_fails(rows, texts, damage, said):
         ('"Jaws" was first', '"Jaws"', "WORK", "left"),
         ("A film by Kubrick.", "Kubrick.", "PER", "full stop"),
         ("Was it Kubrick?", "Kubrick?", "PER", "ends no title"),
+        ("Ask the F.B.I.", "F.B.I.", "ORG", "None"),
+        ("Robert Downey Jr.", "Robert Downey Jr.", "PER", "None"),
+        ("What's Up, Doc?", "What's Up, Doc?", "WORK", "None"),
     ],
 )
-def test_borders_that_the_guidelines_exclude_are_seen(text, name, kind, said):
+def test_borders_that_the_guidelines_exclude_are_seen_and_others_allowed(text, name, kind, said):
     start = text.index(name)
-    assert said in wrong_in_span(text, start, start + len(name), kind)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("F.B.I.", "ORG"), ("Robert Downey Jr.", "PER"), ("What's Up, Doc?", "WORK")],
-)
-def test_marks_that_belong_to_a_name_are_allowed(name, kind):
-    assert wrong_in_span(name, 0, len(name), kind) is None
+    assert said in str(wrong_in_span(text, start, start + len(name), kind))
 
 
 # --- splits
@@ -299,7 +277,7 @@ def test_tags_spell_the_annotated_names_and_nothing_else(loaded, rows, texts):
             assert example["review"] == row["review"]
             assert example["text"] == text[row["start"] : row["end"]]
             places = [
-                (row["start"] + s, row["start"] + e) for s, e in data.tokenise(example["text"])
+                (row["start"] + s, row["start"] + e) for s, e in data.token_spans(example["text"])
             ]
             assert example["tokens"] == [text[s:e] for s, e in places]
             tags = [names[i] for i in example["tags"]]
@@ -329,48 +307,29 @@ def test_tokens_leave_out_white_space_only(loaded):
     ],
 )
 def test_tokens_of_an_example_done_by_hand(text, tokens):
-    assert [text[start:end] for start, end in data.tokenise(text)] == tokens
+    assert [text[start:end] for start, end in data.token_spans(text)] == tokens
 
 
 def test_touching_names_of_one_type_stay_two():
-    tokens = data.tokenise("PIPPI INGER NILSSON")
+    tokens = data.token_spans("PIPPI INGER NILSSON")
     tags = data.iob2_tags(tokens, [(0, 5, "CHAR"), (6, 19, "CHAR")])
     assert tags == ["B-CHAR", "B-CHAR", "I-CHAR"]
 
 
-@pytest.mark.parametrize(
-    ("spans", "said"),
-    [
-        ([(1, 4, "PER")], "1-4 does not start and end with a token"),
-        ([(0, 3, "PER")], "0-3 does not start and end with a token"),
-        ([(5, 4, "PER")], "5-4 does not start and end with a token"),
-        ([(0, 9, "WORK"), (5, 9, "PER")], "5-9 meets another name"),
-    ],
-)
-def test_a_name_that_tags_cannot_spell_is_refused(spans, said):
-    with pytest.raises(ValueError, match=said):
-        data.iob2_tags(data.tokenise("Jake Ross"), spans)
-
-
 def test_the_smoke_profile_takes_the_first_sentences(loaded):
     small = data.load_film_ner(PROFILES["smoke"])
-    assert {name: len(split) for name, split in small.items()} == {
-        "train": 240,
-        "validation": 80,
-        "test": 80,
-    }
+    sizes = {"train": 240, "validation": 80, "test": 80}
+    assert {name: len(split) for name, split in small.items()} == sizes
     assert small["test"]["text"][:] == loaded["test"]["text"][:80]
 
 
-def test_a_missing_file_is_named_with_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"train\.jsonl.*git checkout"):
-        data.film_ner_rows("train", tmp_path)
+def test_a_missing_file_is_named_with_the_remedy():
+    with pytest.raises(FileNotFoundError, match=r"third_pass\.jsonl.*git checkout data/film_ner"):
+        data.film_ner_rows("third_pass")
 
 
 def test_a_review_that_is_not_held_out_is_refused(monkeypatch):
-    from helpers.data import film_ner
-
     strange = {"review": "f" * 64, "start": 0, "end": 5, "drawn": "random", "spans": []}
-    monkeypatch.setattr(film_ner, "film_ner_rows", lambda name: [strange])
+    monkeypatch.setattr(film_ner, "stored_rows", lambda folder, name: [strange])
     with pytest.raises(ValueError, match="No held-out IMDB review has the sha256 ffff"):
         data.load_film_ner()

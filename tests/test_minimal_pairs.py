@@ -10,7 +10,6 @@ from helpers import data
 from helpers.runtime import PROFILES, ROOT
 
 FOLDER = ROOT / "data" / "minimal_pairs"
-GOOD = {"phenomenon": "passive", "good": "It was seen by us.", "bad": "It was seeing by us."}
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +77,12 @@ def test_sentences_look_alike_but_for_their_grammar(pairs):
         assert pair["good"][-1] == pair["bad"][-1]
 
 
-def test_the_file_is_ascii_with_an_object_a_line_and_line_ends_of_unix():
+def test_the_file_is_ascii_with_an_object_of_three_texts_a_line_and_line_ends_of_unix():
     raw = (FOLDER / "pairs.jsonl").read_bytes()
     assert raw.isascii() and b"\r" not in raw and raw.endswith(b"}\n")
-    assert [list(json.loads(line)) for line in raw.splitlines()] == [list(GOOD)] * 120
+    rows = [json.loads(line) for line in raw.splitlines()]
+    assert [list(row) for row in rows] == [["phenomenon", "good", "bad"]] * 120
+    assert all(value.strip() == value != "" for row in rows for value in row.values())
 
 
 # --- the data statement
@@ -124,36 +125,3 @@ def test_the_columns_are_texts_and_an_order_is_kept(pairs):
     loaded = data.load_minimal_pairs()
     assert loaded.column_names == ["phenomenon", "good", "bad"]
     assert loaded["good"][:] == [pair["good"] for pair in pairs]
-
-
-def test_a_missing_file_is_named_with_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.jsonl.*git checkout data/minimal_pairs"):
-        data.load_minimal_pairs(path=tmp_path / "none.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("{", "not JSON"),
-        ("[1, 2]", "no JSON object"),
-        (json.dumps({"good": "a", "bad": "b"}), "it has good, bad"),
-        (json.dumps(GOOD | {"note": "x"}), "it has phenomenon, good, bad, note"),
-        (json.dumps(GOOD | {"good": 3}), "good is 3; give a text"),
-        (json.dumps(GOOD | {"phenomenon": " "}), "phenomenon is ' '"),
-        (json.dumps(GOOD | {"bad": GOOD["good"]}), "good and bad are the same"),
-    ],
-)
-def test_a_bad_line_is_named_with_what_is_wrong(tmp_path, line, said):
-    path = tmp_path / "mine.jsonl"
-    path.write_text(f"{json.dumps(GOOD)}\n\n{line}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=f"mine.jsonl, line 3: .*{re.escape(said)}"):
-        data.load_minimal_pairs(path=path)
-
-
-def test_blank_lines_count_but_do_not_hurt_and_an_empty_file_is_refused(tmp_path):
-    path = tmp_path / "mine.jsonl"
-    path.write_text(f"\n{json.dumps(GOOD)}\n\n", encoding="utf-8")
-    assert list(data.load_minimal_pairs(path=path)) == [GOOD]
-    path.write_text("\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="mine.jsonl holds no pair"):
-        data.load_minimal_pairs(path=path)

@@ -1,11 +1,12 @@
 """The course's own data as `datasets` objects: fixed splits, and budgets of labels.
 
 Every era reads the same reviews through this module, so that a number in one notebook can stand
-beside a number in another. The parts are `reviews` (reviews and news, their splits and budgets),
-`film_ner` (names in sentences of held-out reviews), `instructions` (questions about held-out
-reviews, with answers) and `minimal_pairs` (right and wrong sentences).
+beside a number in another. The parts are `drawing` (which texts are chosen), `reviews` (reviews and
+news, their splits and budgets), `film_ner` (names in sentences of held-out reviews), `instructions`
+(questions about held-out reviews, with answers) and `minimal_pairs` (right and wrong sentences).
 """
 
+from helpers.data.drawing import normalise, ranked_by_hash, text_hash
 from helpers.data.film_ner import (
     NER_TAGS,
     NER_TYPES,
@@ -13,11 +14,11 @@ from helpers.data.film_ner import (
     film_ner_rows,
     iob2_tags,
     load_film_ner,
-    tokenise,
+    token_spans,
 )
 from helpers.data.instructions import (
+    FIELDS,
     INSTRUCTION_KINDS,
-    check_instructions,
     instruction_reviews,
     instruction_rows,
     load_instructions,
@@ -31,21 +32,19 @@ from helpers.data.reviews import (
     load_imdb,
     load_news,
     load_reviews,
-    normalise,
     raw_rows,
     split_rows,
     splits_of,
-    text_hash,
 )
 
 __all__ = [
+    "FIELDS",
     "HELD_OUT_PER_LABEL",
     "INSTRUCTION_KINDS",
     "LABEL_NAMES",
     "NER_TAGS",
     "NER_TYPES",
     "SOURCES",
-    "check_instructions",
     "film_ner_reviews",
     "film_ner_rows",
     "instruction_reviews",
@@ -59,9 +58,10 @@ __all__ = [
     "load_news",
     "load_reviews",
     "normalise",
+    "ranked_by_hash",
     "raw_rows",
     "split_rows",
     "splits_of",
     "text_hash",
-    "tokenise",
+    "token_spans",
 ]

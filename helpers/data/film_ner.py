@@ -6,11 +6,12 @@ them into tokens and writes one tag for each. `data/film_ner/README.md` says how
 """
 
 import re
-from pathlib import Path
 
-from helpers.data.reviews import held_out_texts
-from helpers.data.stored import json_object, stored_lines
-from helpers.runtime import ROOT, Profile
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+
+from helpers.data.reviews import held_out_text
+from helpers.data.stored import stored_rows
+from helpers.runtime import Profile
 
 __all__ = [
     "NER_TAGS",
@@ -19,10 +20,9 @@ __all__ = [
     "film_ner_rows",
     "iob2_tags",
     "load_film_ner",
-    "tokenise",
+    "token_spans",
 ]
 
-FOLDER = ROOT / "data" / "film_ner"
 SPLITS = ("train", "validation", "test")
 NER_TYPES = ("CHAR", "LOC", "ORG", "PER", "WORK")
 NER_TAGS = ["O", *(f"{prefix}-{kind}" for kind in NER_TYPES for prefix in "BI")]
@@ -41,42 +41,28 @@ TOKEN = re.compile(
 )
 
 
-def film_ner_rows(name: str, folder: Path = FOLDER) -> list[dict]:
+def film_ner_rows(name: str) -> list[dict]:
     """Read one file of annotations as it stands, without any text.
 
     Args:
         name: `"train"`, `"validation"` or `"test"`; also `"first_pass"` or `"second_pass"`, the
             150 sentences that were annotated twice.
-        folder: where the files lie.
 
     Returns:
         One dict a sentence: `review` (sha256 of the review's text), `start` and `end` (characters
         in that text), `drawn` (`"capital"` or `"random"`), `spans` (a list of [start, end, type],
         counted in the review's text like the sentence's own).
-
-    Raises:
-        FileNotFoundError: if there is no such file; the message names it.
-        ValueError: if a line is no JSON object; the message names file and line.
     """
-    path = folder / f"{name}.jsonl"
-    lines = stored_lines(path, "film_ner")
-    return [json_object(line, f"{path}, line {number}") for number, line in lines]
+    return stored_rows("film_ner", name)
 
 
 def film_ner_reviews() -> frozenset[str]:
-    """Name the reviews that the sentences come from, so that other held-out texts can avoid them.
-
-    Returns:
-        The sha256 of each review's text, as `text_hash` gives it.
-    """
+    """The reviews that the sentences come from, by sha256, so that other texts avoid them."""
     return frozenset(row["review"] for split in SPLITS for row in film_ner_rows(split))
 
 
-def tokenise(text: str) -> list[tuple[int, int]]:
+def token_spans(text: str) -> list[tuple[int, int]]:
     """Split a sentence into words and signs, so that every annotated name is whole tokens.
-
-    Args:
-        text: one sentence.
 
     Returns:
         (start, end) of each token in `text`; only white space lies between them.
@@ -89,33 +75,20 @@ def iob2_tags(tokens: list[tuple[int, int]], spans: list[tuple[int, int, str]]) 
 
     Args:
         tokens: (start, end) of each token, in order.
-        spans: (start, end, type) of each name, counted as the tokens are.
-
-    Returns:
-        One IOB2 tag a token.
-
-    Raises:
-        ValueError: if a name does not start and end with a token, or meets another name.
+        spans: (start, end, type) of each name, counted as the tokens are; each starts and ends
+            with a token, and none meets another.
     """
     starts = {start: i for i, (start, _) in enumerate(tokens)}
     ends = {end: i for i, (_, end) in enumerate(tokens)}
     tags = ["O"] * len(tokens)
     for start, end, kind in spans:
-        if start not in starts or end not in ends or end <= start:
-            raise ValueError(
-                f"The {kind} at {start}-{end} does not start and end with a token. Move its "
-                "borders, or teach `tokenise` to split there."
-            )
-        inside = range(starts[start], ends[end] + 1)
-        if any(tags[i] != "O" for i in inside):
-            raise ValueError(f"The {kind} at {start}-{end} meets another name. Keep the longer.")
-        for i in inside:
+        for i in range(starts[start], ends[end] + 1):
             tags[i] = f"I-{kind}"
-        tags[inside[0]] = f"B-{kind}"
+        tags[starts[start]] = f"B-{kind}"
     return tags
 
 
-def load_film_ner(profile: Profile | None = None):
+def load_film_ner(profile: Profile | None = None) -> DatasetDict:
     """Load the tagging task: names of five types in sentences from film reviews.
 
     The types are PER (real people), CHAR (fictional beings), WORK (titles), LOC and ORG.
@@ -124,24 +97,21 @@ def load_film_ner(profile: Profile | None = None):
         profile: if given, its `train_rows` and `heldout_rows` cut the splits (for tests).
 
     Returns:
-        A DatasetDict with 600 `train`, 200 `validation` and 400 `test` sentences of as many
-        reviews. Columns: `text` (the sentence), `tokens`, `tags` (ids of `NER_TAGS`, one a
-        token), `spans` (dicts of `start`, `end`, `type`, counted in `text`), `review` (sha256).
+        600 `train`, 200 `validation` and 400 `test` sentences of as many reviews. Columns: `text`
+        (the sentence), `tokens`, `tags` (ids of `NER_TAGS`, one a token), `spans` (dicts of
+        `start`, `end`, `type`, counted in `text`), `review` (sha256).
 
     Raises:
         ValueError: if a review is not among the held-out ones; the message names it.
         assets.AssetError: if the reviews are not cached and cannot be fetched.
     """
-    from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
-
+    span = {"start": Value("int32"), "end": Value("int32"), "type": Value("string")}
     features = Features(
         {
             "text": Value("string"),
             "tokens": List(Value("string")),
             "tags": List(ClassLabel(names=NER_TAGS)),
-            "spans": List(
-                {"start": Value("int32"), "end": Value("int32"), "type": Value("string")}
-            ),
+            "spans": List(span),
             "review": Value("string"),
         }
     )
@@ -155,16 +125,10 @@ def load_film_ner(profile: Profile | None = None):
 
 
 def _example(row: dict) -> dict:
-    texts = held_out_texts()
-    if row["review"] not in texts:
-        raise ValueError(
-            f"No held-out IMDB review has the sha256 {row['review']}. The reviews and the files in "
-            f"{FOLDER} do not belong together: fetch both again."
-        )
     offset = row["start"]
-    text = texts[row["review"]][0][offset : row["end"]]
+    text = held_out_text(row["review"])[offset : row["end"]]
     spans = [(start - offset, end - offset, kind) for start, end, kind in row["spans"]]
-    tokens = tokenise(text)
+    tokens = token_spans(text)
     return {
         "text": text,
         "tokens": [text[start:end] for start, end in tokens],

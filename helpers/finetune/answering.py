@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers.data import tokenise
+from helpers.data import token_spans
 from helpers.finetune.folder import load, open_folder
 from helpers.tables import spans
 
@@ -65,7 +65,7 @@ def _answers(model, card: dict, inputs: list, max_new_tokens: int) -> list[dict]
             for text, row in zip(inputs, table, strict=True)
         ]  # fmt: skip
     if card["task"] == "ner":
-        places = [tokenise(text) for text in inputs]
+        places = [token_spans(text) for text in inputs]
         words = [[text[a:b] for a, b in row] for text, row in zip(inputs, places, strict=True)]
         tags = model.tags(words)
         return [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers import evaluation
-from helpers.data.instructions import FIELDS
+from helpers.data import FIELDS
 from helpers.decoding import parse_label
 
 __all__ = ["FIELDS", "Report", "judge", "read_names", "refuses", "report"]

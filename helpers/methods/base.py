@@ -160,9 +160,8 @@ class _FilmNames(Task):
                 f"A budget of {budget} sentences is more than the {len(train)} there are. Choose a "
                 "smaller one."
             )
-        # A keyed hash orders them: unlike a generator's shuffle it cannot change with a version.
-        keys = [data.text_hash(f"{seed}:{review}") for review in train["review"][:]]
-        return train.select(sorted(range(len(train)), key=keys.__getitem__)[:wanted])
+        ranked = data.ranked_by_hash(train["review"][:], seed=seed)
+        return train.select([i for i, rank in ranked if rank < wanted])
 
     def judge(self, items, predictions):
         guess, truth = (
