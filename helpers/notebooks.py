@@ -30,6 +30,7 @@ __all__ = [
     "resolve",
     "revision_of",
     "stripped",
+    "text_of",
     "write",
 ]
 
@@ -66,21 +67,24 @@ def read(path: Path):
 
 
 def write(path: Path, notebook) -> None:
-    """Write a notebook whole or not at all, with one final newline and no widget state."""
+    """Write a notebook whole or not at all."""
+    write_text(path, text_of(notebook))
+
+
+def text_of(notebook) -> str:
+    """A notebook as its file holds it, with one final newline and no widget state."""
     import nbformat
 
     # GitHub shows "Invalid Notebook" for widget state without the widget's own files.
     notebook.metadata.pop("widgets", None)
-    write_text(path, nbformat.writes(notebook, version=4).rstrip("\n") + "\n")
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
 
 
 def stripped(path: Path) -> str:
     """A notebook's text without outputs, counts and stamp: what a learner starts from."""
-    import nbformat
-
     notebook = read(path)
     clear(notebook)
-    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+    return text_of(notebook)
 
 
 def clear(notebook) -> None:

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,20 +13,24 @@ from helpers.runtime import ROOT
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "sklearn", "matplotlib", "numpy")
 COMMANDS = {
-    "benchmark", "doctor", "grid", "lab", "lint", "prefetch", "pretrain", "reset", "run", "sync",
+    "doctor", "grid", "lab", "lint", "prefetch", "pretrain", "reset", "run", "sync",
     "test",
 }  # fmt: skip
 
 
-def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+def python(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=cwd,
+        cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         encoding="utf-8",
         timeout=60,
     )
+
+
+def course(*arguments: str) -> subprocess.CompletedProcess:
+    return python("-m", "helpers.commands.cli", *arguments)
 
 
 def seconds(*arguments: str) -> float:
@@ -45,10 +48,6 @@ def test_importing_the_package_is_instant():
     assert seconds("-c", "import helpers") - seconds("-c", "pass") < 0.5
 
 
-def test_help_comes_at_once():
-    assert seconds("-m", "helpers.commands.cli", "--help") < 3
-
-
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["reset", "no-such"]])
 def test_help_and_mistakes_load_nothing_heavy(arguments):
     code = "import sys\nfrom helpers.commands import cli\ntry:\n    cli.main(sys.argv[1:])\n"
@@ -59,27 +58,27 @@ def test_help_and_mistakes_load_nothing_heavy(arguments):
 
 
 def test_help_lists_every_command():
-    shown = python("-m", "helpers.commands.cli", "--help").stdout
-    assert set(shown.split()) >= COMMANDS
+    assert set(course("--help").stdout.split()) >= COMMANDS
 
 
-@pytest.mark.parametrize("command", ["reset", "run"])
-def test_an_unknown_notebook_is_one_line_and_exit_2(command):
-    ended = python("-m", "helpers.commands.cli", command, "no-such-notebook")
-    assert ended.returncode == 2 and ended.stdout == ""
-    [line] = ended.stderr.splitlines()
-    assert line.startswith(f"course {command}: No notebook 'no-such-notebook'; there are 00_start")
-
-
-def test_an_unknown_asset_is_told_with_the_ones_there_are():
-    ended = python("-m", "helpers.commands.cli", "prefetch", "no-such-asset")
-    assert ended.returncode == 2 and "Traceback" not in ended.stderr
-    assert ended.stderr.startswith("course prefetch: There is no asset 'no-such-asset'.")
-    assert "reviews" in ended.stderr
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["reset", "no-such"], ["'no-such'", "00_start"]),
+        (["run", "no-such"], ["'no-such'", "00_start"]),
+        (["prefetch", "no-such"], ["'no-such'", "reviews"]),
+        (["run", "--profile", "huge"], ["'huge'", "smoke, cpu, gpu"]),
+        (["grid", "stone-age"], ["'stone-age'", "classical"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it_and_what_there_is(arguments, names, capsys):
+    assert cli.main(arguments) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"course {arguments[0]}: ") and all(name in line for name in names)
 
 
 def test_an_unknown_command_is_refused_with_the_usage():
-    ended = python("-m", "helpers.commands.cli", "frobnicate")
+    ended = course("frobnicate")
     assert ended.returncode == 2
     assert "usage: course" in ended.stderr and "lab" in ended.stderr
 
@@ -102,16 +101,25 @@ def test_ctrl_c_ends_with_130_and_without_traceback(monkeypatch, capsys):
     assert capsys.readouterr().err == "\ncourse doctor: stopped.\n"
 
 
-def test_exit_codes_and_options_pass_through(monkeypatch):
-    asked = {}
-
-    def lab(open_browser, port):
-        asked.update(open_browser=open_browser, port=port)
-        return 7
-
-    monkeypatch.setattr("helpers.commands.lab.lab", lab)
-    assert cli.main(["lab", "--no-browser", "--port", "9000"]) == 7
-    assert asked == {"open_browser": False, "port": 9000}
+@pytest.mark.parametrize(
+    ("line", "function", "wanted"),
+    [
+        ("test --quick --workers 1 a.py", "helpers.commands.testing.run_tests",
+         ((["a.py"],), {"workers": 1, "quick": True})),
+        ("run 3 --store --profile gpu", "helpers.commands.execute.run",
+         ((["3"],), {"store": True, "profile": "gpu", "resume": True, "strict": None})),
+        ("run --again --strict", "helpers.commands.execute.run",
+         (([],), {"store": False, "profile": None, "resume": False, "strict": True})),
+        ("grid bert --method a --method b --profile gpu --dry-run", "helpers.grid.run_missing",
+         (("bert", ["a", "b"]), {"profile": "gpu", "again": False, "dry_run": True})),
+    ],
+)  # fmt: skip
+def test_options_and_exit_codes_pass_through(monkeypatch, line, function, wanted):
+    asked = []
+    monkeypatch.setattr(function, lambda *given, **options: asked.append((given, options)) or 7)
+    monkeypatch.setattr("helpers.commands.sync.sync", lambda: asked.append("sync"))
+    assert cli.main(line.split()) == 7
+    assert asked == [wanted] + (["sync"] if "--store" in line else [])
 
 
 def make_targets() -> dict[str, str]:
@@ -145,24 +153,3 @@ def test_a_fresh_machine_is_tested_with_make_test():
     assert lines[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in lines
     assert lines[-1] == "make test"
     assert os.access(script, os.X_OK)
-
-
-def test_the_grid_and_the_speed_hand_their_options_on(monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "helpers.grid.run_missing",
-        lambda era, methods, **options: asked.append((era, methods, options)) or 0,
-    )
-    monkeypatch.setattr(
-        "helpers.commands.speed_benchmark.speed_benchmark",
-        lambda *options: asked.append(options) or 0,
-    )
-    arguments = ["bert", "--method", "a", "--method", "b", "--profile", "gpu", "--dry-run"]
-    assert cli.main(["grid", *arguments]) == 0
-    assert cli.main(["benchmark", "speed", "--profile", "smoke", "--labels", "64"]) == 0
-    assert cli.main(["benchmark", "speed", "--seconds", "2", "--accuracy"]) == 0
-    assert asked == [
-        ("bert", ["a", "b"], {"profile": "gpu", "again": False, "dry_run": True}),
-        ("smoke", 64, None, False),
-        ("cpu", 1_000, 2.0, True),
-    ]

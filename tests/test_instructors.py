@@ -8,10 +8,10 @@ import pytest
 from notebook_factory import good_notebook, place_of, stamp, write_course
 
 from helpers import notebooks
-from helpers.commands import cli, t4
+from helpers.commands import cli
 from helpers.commands.lint import lint_markdown
 from helpers.commands.sync import sync, synced_instructors
-from helpers.commands.timetable import DAYS, Day, Stop, minutes_of, timetable
+from helpers.commands.timetable import DAYS, Day, Pause, Stop, minutes_of, timetable
 from helpers.runtime import ROOT
 
 PAGE = ROOT / "INSTRUCTORS.md"
@@ -82,8 +82,8 @@ def test_minutes_and_memory_are_those_of_the_stored_runs():
 
 
 @pytest.mark.parametrize("name", DAYS)
-def test_both_days_and_the_memory_table_are_on_the_page(name):
-    assert timetable(name) in TEXT and t4.tables() in TEXT
+def test_both_days_are_on_the_page(name):
+    assert timetable(name) in TEXT
 
 
 @pytest.mark.parametrize("name", DAYS)
@@ -104,7 +104,7 @@ def course(tmp_path, monkeypatch):
     lesson = good_notebook(3)
     lesson.metadata.course_plan = {"reading": 35, "exercises": 20, "t4_factor": 0.5}
     root = write_course(tmp_path, **{place_of(3): lesson})
-    stops = (Stop("03_topic"), Stop(pause=10), Stop("04_absent"), Stop("03_topic", exercises=False))
+    stops = (Stop("03_topic"), Pause(10), Stop("04_absent"), Stop("03_topic", exercises=False))
     monkeypatch.setitem(DAYS, "short", Day(200, stops))
     page = "<!-- minutes -->\n<!-- short -->\nold\n<!-- /minutes -->\n"
     (root / "INSTRUCTORS.md").write_text(page, encoding="utf-8")
@@ -143,6 +143,6 @@ def test_sync_writes_the_page_and_notices_when_a_run_changes_it(course):
 
 
 def test_an_unknown_table_is_an_error_that_names_the_known_ones(course):
-    text = "<!-- notebooks -->\n<!-- nonsense -->\n<!-- /notebooks -->\n"
-    with pytest.raises(ValueError, match="'nonsense'; known: t4, half-day"):
+    text = "<!-- minutes -->\n<!-- nonsense -->\n<!-- /minutes -->\n"
+    with pytest.raises(ValueError, match="'nonsense'; known: half-day"):
         synced_instructors(text, root=course)

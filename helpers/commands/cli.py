@@ -27,7 +27,7 @@ def _reset(options) -> int:
 def _test(options) -> int:
     from helpers.commands.testing import run_tests
 
-    return run_tests(options.paths, workers=options.workers)
+    return run_tests(options.paths, workers=options.workers, quick=options.quick)
 
 
 def _lint(options) -> int:
@@ -39,9 +39,13 @@ def _lint(options) -> int:
 def _run(options) -> int:
     from helpers.commands.execute import run
 
-    strict = options.strict or None  # None: as COURSE_STRICT says
-    resume = not options.again
-    code = run(options.notebooks, store=options.store, resume=resume, strict=strict)
+    code = run(
+        options.notebooks,
+        store=options.store,
+        profile=options.profile,
+        resume=not options.again,
+        strict=options.strict or None,  # None: as COURSE_STRICT says
+    )
     if options.store:
         from helpers.commands.sync import sync
 
@@ -86,17 +90,6 @@ def _grid(options) -> int:
     )
 
 
-def _benchmark_speed(options) -> int:
-    if options.lora:
-        from helpers.commands.speed_lora import lora_speed
-
-        lora_speed(options.profile)
-        return 0
-    from helpers.commands.speed_benchmark import speed_benchmark
-
-    return speed_benchmark(options.profile, options.labels, options.seconds, options.accuracy)
-
-
 def _pretrain(options) -> int:
     from helpers.methods import checkpoints
 
@@ -126,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     reset.add_argument("notebooks", nargs="+", help="03, or bonus/slug, or solutions/03")
     test = command("test", _test, "run every test and every notebook in the smoke profile")
     test.add_argument("paths", nargs="*", help="test files or notebooks; everything without")
+    test.add_argument("--quick", action="store_true", help="leave out what is slow")
     test.add_argument("--workers", type=int, default=2, help="processes side by side")
     lint = command("lint", _lint, "check notebooks and README against the house rules")
     lint.add_argument("paths", nargs="*")
@@ -134,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--store", action="store_true", help="write outputs into notebooks/")
     run.add_argument("--strict", action="store_true", help="fail where a verdict differs")
     run.add_argument("--again", action="store_true", help="run even what is unchanged")
+    run.add_argument("--profile", help="smoke, cpu or gpu; without it as COURSE_PROFILE says")
     doctor = command(
         "doctor", _doctor, "check this machine; a report to paste when asking for help"
     )
@@ -164,24 +159,9 @@ def _add_trainings(command) -> None:
     grid.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
     grid.add_argument("--again", action="store_true", help="run what the ledger has already")
     grid.add_argument("--dry-run", action="store_true", help="say what is missing, run nothing")
-    _add_speed(command("benchmark", None, "measure how fast training is here"))
     train = command("pretrain", _pretrain, "train a network that the repository carries, anew")
     train.add_argument("name", help="lstm-lm, ...")
     train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
-
-
-def _add_speed(benchmark: argparse.ArgumentParser) -> None:
-    text = "measure how fast the encoder is fine-tuned here, against a plain Trainer, or an adapter"
-    kinds = benchmark.add_subparsers(required=True, metavar="")
-    speed = kinds.add_parser("speed", help=text, description=text)
-    speed.set_defaults(function=_benchmark_speed)
-    speed.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
-    speed.add_argument("--labels", type=int, default=1_000, help="snippets to train on")
-    speed.add_argument("--lora", action="store_true", help="an adapter, against TRL's SFTTrainer")
-    speed.add_argument("--seconds", type=float, help="end each of the measurements early")
-    speed.add_argument(
-        "--accuracy", action="store_true", help="compare what is learned, too (minutes)"
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

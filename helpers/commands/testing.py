@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from helpers import notebooks
+from helpers import assets, notebooks
+from helpers.commands.lint import lint
 from helpers.runtime import ROOT
 
 __all__ = ["run_tests"]
@@ -14,43 +16,47 @@ __all__ = ["run_tests"]
 NOT_UNDER_TEST = ("COURSE_STRICT", "COURSE_VERDICTS", "COURSE_ENCODER", "COURSE_DECODER")
 NEEDED = ("reviews", "glove", "minilm")  # the assets that tests and notebooks read in `smoke`
 CELL_TIMEOUT = 120  # seconds; a whole notebook takes less than this in `smoke`
+QUICK = ("00_start_here", "04_bert")
 
 
-def run_tests(paths: list[str] | None = None, workers: int = 2, root: Path = ROOT) -> int:
+def run_tests(
+    paths: Iterable[str] = (), workers: int = 2, quick: bool = False, root: Path = ROOT
+) -> int:
     """Run all tests, or those in the given files, and return 0 only if every one passed.
 
     Args:
         paths: test files or notebooks; without them everything.
         workers: processes side by side.
+        quick: leave out tests marked `slow` and, where no paths are given, most notebooks.
         root: the repository, whose address the notebooks must show.
     """
-    from helpers import assets
-    from helpers.commands.lint import lint
-
-    if paths:
-        chosen = [path for path in map(Path, paths) if path.suffix == ".ipynb"]
-        lint_failed = lint(chosen, root) if chosen else 0
-        # pytest starts in `root`, wherever the caller is.
-        paths = [os.path.abspath(path) for path in paths]
-    else:
-        lint_failed = lint(root=root)
-        paths = [str(root / "tests"), *map(str, notebooks.find(root))]
+    chosen = [os.path.abspath(path) for path in paths]  # pytest starts in `root`
+    checked = [Path(path) for path in chosen if path.endswith(".ipynb")]
+    lint_failed = lint(checked or None, root) if checked or not chosen else 0
+    if not chosen:
+        executed = notebooks.find(root)
+        if quick:
+            executed = [path for path in notebooks.find(root, ("lesson",)) if path.stem in QUICK]
+        chosen = [str(path) for path in (root / "tests", *executed)]
     for name in NEEDED:
         assets.path(name)  # once here, so that no test waits for a download
     with tempfile.TemporaryDirectory(prefix="course-test-") as results:
-        code = subprocess.run(_pytest(paths, workers), env=_environment(results), cwd=root)
-    return int(bool(lint_failed) or code.returncode != 0)
+        command = [sys.executable, "-m", "pytest", *_options(workers, quick), *chosen]
+        code = subprocess.run(command, env=_environment(results), cwd=root).returncode
+    return int(bool(lint_failed) or code != 0)
 
 
-def _pytest(paths: list[str], workers: int) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=8"]
+def _options(workers: int, quick: bool) -> list[str]:
     # The lax mode compares outputs only where a cell asks for it; that a cell runs and that its
     # own assertions hold is tested everywhere.
-    command += ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}"]
-    command += [f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
+    options = ["-q", "--durations=8", "--nbval-lax", "--nbval-current-env"]
+    options += [f"--nbval-cell-timeout={CELL_TIMEOUT}"]
+    options += [f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
+    if quick:
+        options += ["-m", "not slow"]
     if workers > 1:
-        command += [f"--numprocesses={workers}", "--dist=loadscope"]  # a notebook stays whole
-    return command + list(paths)
+        options += [f"--numprocesses={workers}", "--dist=loadscope"]  # a notebook stays whole
+    return options
 
 
 def _environment(results: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from helpers import notebooks
 from helpers.runtime import ROOT
 
-__all__ = ["DAYS", "PLAN_KEY", "Day", "Stop", "minutes_of", "timetable"]
+__all__ = ["DAYS", "PLAN_KEY", "Day", "Pause", "Stop", "minutes_of", "timetable"]
 
 PLAN_KEY = "course_plan"
 """Notebook metadata: `reading` and `exercises` in minutes, `t4_factor` (T4 over CPU compute)."""
@@ -19,18 +19,17 @@ PLAN_KEY = "course_plan"
 
 @dataclass(frozen=True)
 class Stop:
-    """One part of a day: a lesson, in full or without its exercises; or a pause of `pause` minutes.
+    """A lesson, in full or without its exercises."""
 
-    Attributes:
-        notebook: the file's name without ending.
-        exercises: whether there is time for them.
-        pause: minutes; then there is no notebook.
-        what: of a pause, in a word or two.
-    """
-
-    notebook: str = ""
+    notebook: str
     exercises: bool = True
-    pause: int = 0
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Minutes without the course."""
+
+    minutes: int
     what: str = "pause"
 
 
@@ -39,7 +38,7 @@ class Day:
     """Stops in their order, and the minutes that they should not exceed."""
 
     minutes: int
-    stops: tuple[Stop, ...]
+    stops: tuple[Stop | Pause, ...]
 
 
 DAYS = {
@@ -48,7 +47,7 @@ DAYS = {
         (
             Stop("00_start_here"),
             Stop("04_bert", exercises=False),
-            Stop(pause=15),
+            Pause(15),
             Stop("07_lora", exercises=False),
             Stop("09_whole_history", exercises=False),
         ),
@@ -57,18 +56,17 @@ DAYS = {
         480,
         (
             Stop("00_start_here"),
-            Stop(pause=15),
+            Pause(15),
             Stop("04_bert"),
             Stop("06_gpt", exercises=False),
-            Stop(pause=60, what="lunch"),
+            Pause(60, "lunch"),
             Stop("07_lora"),
-            Stop(pause=15),
+            Pause(15),
             Stop("09_whole_history", exercises=False),
             Stop("10_your_own_data", exercises=False),
         ),
     ),
 }
-"""The two days of INSTRUCTORS.md."""
 
 
 def minutes_of(notebook: str, root: Path = ROOT) -> dict[str, int] | None:
@@ -97,24 +95,24 @@ def timetable(name: str, root: Path = ROOT) -> str:
         "| start | notebook | read and talk | exercises | compute | in all |",
         "|---:|---|---:|---:|---:|---:|",
     ]
-    clock, unknown = 0, 0
+    clock, least = 0, ""
     for stop in DAYS[name].stops:
-        start = f"{clock // 60}:{clock % 60:02d}"
-        if stop.pause:
-            clock += stop.pause
-            lines.append(f"| {start} | *{stop.what}* | | | | {stop.pause} |")
-            continue
-        found = minutes_of(stop.notebook, root)
-        if found is None:
-            unknown += 1
-            lines.append(f"| {start} | {stop.notebook} (no stored run yet) | ? | ? | ? | ? |")
-            continue
-        exercises = found["exercises"] if stop.exercises else 0
-        total = found["reading"] + exercises + found["compute"]
+        if isinstance(stop, Pause):
+            cells, total = [f"*{stop.what}*", "", "", "", stop.minutes], stop.minutes
+        elif found := minutes_of(stop.notebook, root):
+            exercises = found["exercises"] if stop.exercises else 0
+            total = found["reading"] + exercises + found["compute"]
+            link = f"[{stop.notebook}](notebooks/{stop.notebook}.ipynb)"
+            cells = [link, found["reading"], exercises or "none", found["compute"], total]
+        else:
+            cells, total = [f"{stop.notebook} (no stored run yet)", *"????"], 0
+            least = "at least "
+        lines.append(_row(clock, cells))
         clock += total
-        link = f"[{stop.notebook}](notebooks/{stop.notebook}.ipynb)"
-        cells = [start, link, found["reading"], exercises or "none", found["compute"], total]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    least = "at least " if unknown else ""
-    lines.append(f"| {clock // 60}:{clock % 60:02d} | *end* | | | | {least}{clock} |")
+    lines.append(_row(clock, ["*end*", "", "", "", f"{least}{clock}"]))
     return "\n".join(lines) + "\n"
+
+
+def _row(clock: int, cells: list) -> str:
+    start = f"{clock // 60}:{clock % 60:02d}"
+    return "".join(f"| {cell} " if cell != "" else "| " for cell in [start, *cells]) + "|"

@@ -3,12 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from helpers.commands.t4 import NF4
 from helpers.finetune.settings import LANGUAGE_TASKS, num_epochs_for, settings_for
 from helpers.finetune.splitting import Parts
 from helpers.runtime import Profile
 
 __all__ = ["Estimate", "estimate", "memory_table"]
+
+NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)  # bytes a weight: 4 bits, and their scales
 
 # Of the speed of a large matrix product, what training and reading reach with short texts.
 USED = {"encoder": 0.2, "lora": 0.5}  # the encoder's matrices are small
