@@ -3,17 +3,32 @@
 import re
 from collections.abc import Sequence
 
+import torch
+from transformers import GenerationConfig
+
+from helpers.decoding.reading import answer_rows, pad_left
 from helpers.decoding.tokens import check_decoder, check_room, encode_prompts, label_words
 from helpers.pretrained import Pretrained, unwrapped
-from helpers.runtime import shows_progress
 
 __all__ = ["generate", "parse_label"]
 
+# What a checkpoint recommends instead is used where we say nothing.
+PLAIN = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
+PLAIN |= {"min_length": 0, "min_new_tokens": 0}
+PLAIN_DRAWS = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
+PLAIN_DRAWS |= {"epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
+
 
 def generate(
-    loaded: Pretrained, prompts: Sequence[str], *, max_new_tokens: int,
-    stop: Sequence[str] = (), temperature: float = 0.0, seed: int = 0, batch_size: int = 16,
-) -> list[str]:  # fmt: skip
+    loaded: Pretrained,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+    temperature: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> list[str]:
     """Let the model continue each prompt, in batches that are padded on the left.
 
     With temperature 0 the most probable token is taken each time, and the texts are those that
@@ -37,20 +52,36 @@ def generate(
         ValueError: if a prompt and its answer do not fit into the model's context, or a setting
             makes no sense.
     """
-    tokenizer = loaded.tokenizer
+    tokenizer, model = loaded.tokenizer, unwrapped(loaded.model)
     stop = [stop] if isinstance(stop, str) else list(stop)
     check_decoder(loaded)
-    _check(max_new_tokens, stop, temperature)
+    if temperature < 0:
+        raise ValueError(f"temperature is {temperature}; give 0 for the likeliest, or more.")
+    if not all(stop):
+        raise ValueError("A stop string is empty and would end every text before it began.")
     _, rows = encode_prompts(tokenizer, prompts)
-    remedy = "Shorten it, or ask for fewer tokens."
-    check_room(tokenizer, [], rows, max_new_tokens, remedy)
-    settings = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0}
-    if temperature > 0:
-        settings |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
-    if stop:
-        settings |= {"stop_strings": stop}
-    texts = _written(loaded, rows, settings, seed, batch_size)
+    check_room(tokenizer, [], rows, max_new_tokens, "Shorten it, or ask for fewer tokens.")
+    draws = PLAIN_DRAWS | {"temperature": temperature} if temperature > 0 else {}
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens, do_sample=temperature > 0, use_cache=True,
+        stop_strings=stop or None, pad_token_id=tokenizer.pad_token_id, **PLAIN, **draws,
+    )  # fmt: skip
+
+    def write(**batch) -> list[str]:
+        ids = model.generate(**batch, generation_config=settings, tokenizer=tokenizer)
+        written = ids[:, batch["input_ids"].shape[1] :]
+        return tokenizer.batch_decode(written, skip_special_tokens=True)
+
+    prompts = [{"input_ids": row} for row in rows]
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        texts = answer_rows(model, prompts, batch_size, write, "writing", pad_left(tokenizer))
     return [_until(text, stop) for text in texts]
+
+
+def _until(text: str, stop: list[str]) -> str:
+    ends = [place for place in (text.find(s) for s in stop) if place >= 0]
+    return text[: min(ends)] if ends else text
 
 
 def parse_label(text: str, labels) -> str | None:
@@ -70,63 +101,3 @@ def parse_label(text: str, labels) -> str | None:
             if match:
                 found.append((match.start(), -len(word), label))
     return min(found)[2] if found else None
-
-
-def _written(loaded, rows, settings, seed: int, batch_size: int) -> list[str]:
-    import torch
-    from tqdm.auto import tqdm
-
-    texts: list[str] = [""] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    was_training = loaded.model.training
-    loaded.model.eval()
-    bar = tqdm(total=len(rows), disable=not shows_progress(), desc="writing", leave=False)
-    devices = range(torch.cuda.device_count())
-    try:
-        with bar, torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            for start in range(0, len(rows), batch_size):
-                chosen = order[start : start + batch_size]
-                answers = _answers(loaded, [rows[i] for i in chosen], settings)
-                for i, text in zip(chosen, answers, strict=True):
-                    texts[i] = text
-                bar.update(len(chosen))
-    finally:
-        loaded.model.train(was_training)
-    return texts
-
-
-def _answers(loaded, rows: list[list[int]], settings: dict) -> list[str]:
-    from transformers import GenerationConfig
-
-    tokenizer, model = loaded.tokenizer, unwrapped(loaded.model)
-    batch = tokenizer.pad(
-        {"input_ids": rows}, padding_side="left", return_tensors="pt", verbose=False
-    ).to(model.device)
-    own = model.generation_config
-    config = GenerationConfig(
-        **settings, use_cache=True, eos_token_id=own.eos_token_id, bos_token_id=own.bos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    extra = {"tokenizer": tokenizer} if "stop_strings" in settings else {}
-    model.generation_config = config  # generate fills in what it is not told from the model's own
-    try:
-        ids = model.generate(**batch, **extra)
-    finally:
-        model.generation_config = own
-    written = ids[:, batch["input_ids"].shape[1] :]
-    return tokenizer.batch_decode(written, skip_special_tokens=True)
-
-
-def _until(text: str, stop: list[str]) -> str:
-    ends = [place for place in (text.find(s) for s in stop) if place >= 0]
-    return text[: min(ends)] if ends else text
-
-
-def _check(max_new_tokens: int, stop: list[str], temperature: float) -> None:
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}; write at least 1.")
-    if temperature < 0:
-        raise ValueError(f"temperature is {temperature}; give 0 for the likeliest, or more.")
-    if not all(stop):
-        raise ValueError("A stop string is empty and would end every text before it began.")

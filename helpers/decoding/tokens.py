@@ -15,33 +15,23 @@ from collections.abc import Mapping, Sequence
 
 from helpers.pretrained import unwrapped
 
-__all__ = [
-    "check_decoder",
-    "check_room",
-    "encode_prompts",
-    "encode_words",
-    "label_words",
-    "needs_no_space",
-    "spelled",
-]
+__all__ = ["check_decoder", "check_room", "encode_prompts", "encode_words"]
+__all__ += ["label_words", "needs_no_space", "spelled"]
 
 
 def check_decoder(loaded) -> None:
-    """Refuse a tokenizer that cannot pad, and a model that cannot be read from a cache.
-
-    Raises:
-        ValueError: with what to load in its place.
-    """
+    """Refuse a tokenizer that cannot pad, and a model that cannot be read from a cache."""
     if loaded.tokenizer.pad_token_id is None:
         raise ValueError(
             "The tokenizer has no padding token, so prompts cannot share a batch. Load it with "
             "load_decoder, or set tokenizer.pad_token = tokenizer.eos_token."
         )
-    taken = inspect.signature(unwrapped(loaded.model).forward).parameters
+    model = unwrapped(loaded.model)
+    taken = inspect.signature(model.forward).parameters
     lacking = {"position_ids", "past_key_values", "logits_to_keep"} - set(taken)
     if lacking:
         raise ValueError(
-            f"A {type(loaded.model).__name__} takes no {' and no '.join(sorted(lacking))}, so it "
+            f"A {type(model).__name__} takes no {' and no '.join(sorted(lacking))}, so it "
             'cannot be asked. Load a language model with load_decoder("lm"): GPT-2, Llama, Qwen.'
         )
 
@@ -119,7 +109,6 @@ def encode_words(
     """Turn the words of all labels into tokens: [(label, tokens)], each as it follows a prompt.
 
     Args:
-        tokenizer: of the model.
         words: as `label_words` gives them.
         bare: whether the prompt ends in a line break.
 
@@ -150,11 +139,7 @@ def encode_words(
 def check_room(
     tokenizer, prefix: list[int], rows: list[list[int]], answer: int, remedy: str
 ) -> None:
-    """Refuse prompts that, with prefix and answer, are longer than the model can read.
-
-    Raises:
-        ValueError: names the first such prompt, its length and what helps.
-    """
+    """Refuse prompts that, with prefix and answer, are longer than the model can read."""
     limit = tokenizer.model_max_length - len(prefix) - answer
     long = [i for i, row in enumerate(rows) if len(row) > limit]
     if long:

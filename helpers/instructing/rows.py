@@ -6,7 +6,7 @@ the model expected one place before.
 
 from collections.abc import Iterable, Sequence
 
-from helpers.decoding.language import document_rows
+from helpers.decoding import document_rows
 from helpers.networks import IGNORED
 
 __all__ = ["chat_prompts", "chat_rows", "preference_pairs", "text_rows"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from helpers.decoding.positions import token_losses
+from helpers.decoding import token_losses
 from helpers.instructing.runs import bar, check_run, last_checkpoint, silence
 from helpers.pretrained import Pretrained
 from helpers.runtime import measure

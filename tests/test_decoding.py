@@ -1,7 +1,6 @@
 """Asking a decoder: the scores of a plain computation, whatever is shared, padded or batched."""
 
 import dataclasses
-import functools
 import types
 
 import numpy as np
@@ -113,12 +112,6 @@ def test_calibration_divides_by_what_says_nothing(loaded, prefix):
     assert np.abs(found - np.log(chances / shares)).max() < 1e-4
 
 
-def test_a_prompt_that_says_nothing_prefers_nothing_after_calibration(loaded):
-    neutral = "Review: N/A\nSentiment:"
-    [scores] = label_scores(loaded, [neutral], UNEVEN, calibrate=[neutral])
-    assert np.ptp(scores) < 1e-5
-
-
 def test_labels_that_begin_with_the_same_token_are_told_apart(loaded):
     labels = ["bad man", "bad film"]
     first = [loaded.tokenizer(f" {label}")["input_ids"][0] for label in labels]
@@ -134,23 +127,21 @@ def test_after_a_line_break_a_word_has_no_space(loaded):
     assert np.abs(found - plain_scores(loaded, prompts, UNEVEN)).max() < 1e-4
 
 
-def test_a_prefix_is_read_once_and_logits_are_few(loaded, monkeypatch):
+def test_a_prefix_is_read_once_and_logits_are_few(loaded):
     seen = []
-    forward = loaded.model.forward
-
-    @functools.wraps(forward)
-    def counted(**given):
-        output = forward(**given)
-        seen.append((tuple(given["input_ids"].shape), output.logits.shape[1]))
-        return output
-
-    monkeypatch.setattr(loaded.model, "forward", counted)
+    head = loaded.model.get_output_embeddings()
+    words = loaded.model.get_input_embeddings()
+    hooks = [
+        words.register_forward_hook(lambda _, given, __: seen.append([tuple(given[0].shape)])),
+        head.register_forward_hook(lambda _, given, __: seen[-1].append(given[0].shape[1])),
+    ]
     label_scores(loaded, PROMPTS, LABELS, prefix=PREFIX, batch_size=2)
+    for hook in hooks:
+        hook.remove()
     shared, rows = encode_prompts(loaded.tokenizer, PROMPTS, PREFIX)
     lengths = sorted(map(len, rows))
-    expected = [(1, len(shared)), (2, lengths[1]), (2, lengths[3]), (1, lengths[4])]
-    assert [shape for shape, _ in seen] == expected
-    assert {positions for _, positions in seen} == {1}
+    read = [(1, len(shared)), (2, lengths[1]), (2, lengths[3]), (1, lengths[4])]
+    assert seen == [[shape, 1] for shape in read]
 
 
 def test_dropout_is_off_while_scoring_and_back_afterwards(loaded):
@@ -406,7 +397,7 @@ def test_a_checkpoints_own_taste_is_not_used(loaded, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_new_tokens": 0}, "write at least 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
         ({"max_new_tokens": 200}, "Prompt 0 is too long.*before 200 of the answer.*fewer tokens"),
         ({"temperature": -1.0}, "temperature is -1.0"),
         ({"stop": ["\n", ""]}, "stop string is empty"),
