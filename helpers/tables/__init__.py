@@ -1,235 +1,26 @@
 """Read the user's own data: a table of texts and labels, CoNLL entities, or a chat file.
 
 Every loader stops at what cannot be used, naming the file, the line, the value and the remedy,
-and warns of what can be used but will mislead. The parts are `text` (bytes to text),
-`rows` (text to rows), `labels`, `iob`, `conll` and `chat`.
+and warns of what can be used but will mislead. The parts are `text` (bytes to text), `rows` (text
+to rows), `labels` and `table` (rows to texts and classes), `iob` and `conll` (tagged words), and
+`chat`.
 """
-
-import difflib
-import re
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING
 
 from helpers.tables.chat import ChatTable, load_chat, write_chat
 from helpers.tables.conll import NerTable, load_ner
 from helpers.tables.iob import spans, to_iob2
-from helpers.tables.labels import clean_labels, find_missing_labels, sort_labels, warn_mixed_words
-from helpers.tables.rows import Row, read_delimited, read_json_lines
-from helpers.tables.text import Problems, TableError, list_places, read_text, shorten, storable
+from helpers.tables.table import Table, load_table
+from helpers.tables.text import TableError
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-__all__ = ["ChatTable", "NerTable", "Table", "TableError"]
-__all__ += ["load_chat", "load_ner", "load_table", "spans", "to_iob2", "write_chat"]
-
-FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
-LONG = 2_000  # words; encoders of this course read at most a few hundred tokens
-FEW = 30  # rows of a class, below which a test score is mostly chance
-
-
-@dataclass(frozen=True)
-class Table:
-    """Texts and labels that are ready to train on, and what to know about them first.
-
-    Args:
-        dataset: columns `text` (string) and `label` (ClassLabel); other columns are dropped.
-        label_names: class names; the integer in `label` is a position in this list.
-        warnings: what will not stop a training but may mislead it.
-        rows_read: rows in the file, without header and blank lines.
-        source: the file's name.
-    """
-
-    dataset: "Dataset"
-    label_names: list[str]
-    warnings: list[str] = field(default_factory=list)
-    rows_read: int = 0
-    source: str = "table"
-
-    def report(self) -> str:
-        """Sum the table up for reading: size, classes, text lengths, warnings.
-
-        Returns:
-            Several lines of plain text.
-        """
-        counts = Counter(self.dataset["label"][:])
-        words = [len(text.split()) for text in self.dataset["text"][:]]
-        lines = [f"{self.source}: {self.rows_read:,} rows, {len(self.label_names)} classes"]
-        for index, count in counts.most_common(10):
-            share = count / len(words)
-            lines.append(f"  {self.label_names[index]!r}: {count:,} rows ({share:.1%})")
-        if len(counts) > 10:
-            lines.append(f"  ... and {len(counts) - 10} smaller classes")
-        lines.append(f"  words in a text: median {median(words):g}, longest {max(words):,}")
-        lines.append(f"Warnings: {len(self.warnings) or 'none'}")
-        return "\n".join(lines + [f"  - {warning}" for warning in self.warnings])
-
-
-def load_table(
-    path: str | Path,
-    text: str = "text",
-    label: str = "label",
-    *,
-    min_per_class: int = 2,
-    encoding: str = "utf-8",
-) -> Table:
-    """Load a file of labelled texts for classification, or say exactly what to mend in it.
-
-    Args:
-        path: a .csv, .tsv, .jsonl or .ndjson file; CSV and TSV start with a header line.
-        text: the column (or JSON key) with the texts.
-        label: the column (or JSON key) with the labels.
-        min_per_class: fewest rows that a class may have.
-        encoding: how the file's bytes spell characters; a UTF-8 byte order mark is accepted.
-
-    Returns:
-        A Table; texts are as in the file, labels are without spaces around them.
-
-    Raises:
-        TableError: naming up to five places of each kind of problem.
-    """
-    path = Path(path)
-    problems = Problems(path)
-    columns, rows = _read(path, encoding)
-    _check_columns(columns, text, label, problems)
-    _check_texts(rows, text, problems)
-    find_missing_labels(rows, label, problems)
-    problems.raise_if_any()
-    labels = clean_labels(path, rows, label, min_per_class)
-    texts = [row.values[text] for row in rows]
-    warnings = [
-        *_warn_swallowed(rows, texts, labels),
-        *_warn_duplicates(rows, texts, labels),
-        *warn_mixed_words(rows, labels),
-        *_warn_counts(labels),
-        *_warn_long(rows, texts),
-    ]
-    names = sort_labels(labels)
-    return Table(_dataset(texts, labels, names), names, warnings, len(rows), path.name)
-
-
-def _dataset(texts: list[str], labels: list[str], names: list[str]) -> "Dataset":
-    from datasets import ClassLabel, Dataset, Features, Value
-
-    ids = {name: index for index, name in enumerate(names)}
-    return Dataset.from_dict(
-        {"text": texts, "label": [ids[name] for name in labels]},
-        features=Features({"text": Value("string"), "label": ClassLabel(names=names)}),
-    )
-
-
-def _read(path: Path, encoding: str) -> tuple[list[str], list[Row]]:
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix not in FORMATS:
-        remedy = "Save it as .csv or .tsv (with a header line), or as .jsonl (.ndjson)."
-        Problems(path).stop(
-            "", f"A table cannot be read from a {suffix or 'nameless'} file.", remedy
-        )
-    content = read_text(path, encoding)
-    if FORMATS.get(suffix):
-        return read_delimited(path, content, FORMATS[suffix])
-    rows = read_json_lines(path, content)
-    return list(dict.fromkeys(key for row in rows for key in row.values)), rows
-
-
-def _check_columns(columns: list[str], text: str, label: str, problems: Problems) -> None:
-    if text == label:
-        what = f"Text and label are both to come from column {text!r}."
-        problems.stop("", what, "Name two different columns with text=... and label=...")
-    lower = {name.lower(): name for name in columns}
-    for option, wanted in (("text", text), ("label", label)):
-        if wanted in columns:
-            continue
-        near = difflib.get_close_matches(wanted.lower(), lower, n=1)
-        guess = lower[near[0]] if near else "NAME"
-        listed = ", ".join(shorten(name) for name in columns[:20]) or "none"
-        remedy = f'Pass {option}="{guess}"' + ("." if near else ", with the column that holds it.")
-        other = [sign for sign in (";", "\t", ",", "|") if sign in "".join(columns)]
-        if len(columns) == 1 and other:
-            remedy = f"The header looks separated by {other[0]!r}; save it as comma-separated CSV."
-        problems.add("", f"There is no column {wanted!r}. The columns are: {listed}.", remedy)
-    problems.raise_if_any()
-
-
-def _check_texts(rows: list[Row], column: str, problems: Problems) -> None:
-    for row in rows:
-        value = row.values.get(column)
-        if value is None or (isinstance(value, str) and not value.strip()):
-            remedy = "Fill these texts in, or delete the rows."
-            problems.add(row.place, f"the text is empty ({column}: {value!r})", remedy)
-        elif not isinstance(value, str):
-            what = f"the text is a {type(value).__name__} and not a string: {shorten(value)}"
-            problems.add(row.place, what, "Put these texts in double quotes, or delete the rows.")
-        elif not storable(value):
-            what = f"the text holds NUL or half a character: {shorten(value)}"
-            problems.add(row.place, what, "Remove the \\u0000 or \\ud800-\\udfff escapes.")
-
-
-def _warn_swallowed(rows: list[Row], texts: list[str], labels: list[str]) -> list[str]:
-    """Find texts that hold what looks like whole rows: the mark of a quote that closed too late."""
-    names = "|".join(re.escape(name) for name in set(labels))
-    ending = re.compile(rf"[,\t] *(?:{names}) *(?:\r\n|\r|\n)")
-    places = [row.place for row, text in zip(rows, texts, strict=True) if ending.search(text)]
-    if not places:
-        return []
-    return [
-        f"Texts that hold lines with a label at the end, like rows of their own: {len(places):,} "
-        f"({list_places(places)}). Check for an unclosed double quote there."
-    ]
-
-
-def _warn_duplicates(rows: list[Row], texts: list[str], labels: list[str]) -> list[str]:
-    groups: dict[str, list[int]] = {}
-    for index, text in enumerate(texts):
-        groups.setdefault(" ".join(text.lower().split()), []).append(index)
-    repeated = [group for group in groups.values() if len(group) > 1]
-    split = [group for group in repeated if len({labels[i] for i in group}) > 1]
-    warnings = []
-    if repeated:
-        pairs = "; ".join(f"{rows[g[0]].place} and {rows[g[1]].place}" for g in repeated[:3])
-        warnings.append(
-            f"Rows that repeat an earlier text, up to case and spaces: "
-            f"{sum(len(g) - 1 for g in repeated):,} ({pairs}). "
-            "Delete them: a text in both train and test flatters the score."
-        )
-    for group in split[:3]:
-        first = group[0]
-        other = next(i for i in group if labels[i] != labels[first])
-        warnings.append(
-            f"One text has two labels: {labels[first]!r} ({rows[first].place}) and "
-            f"{labels[other]!r} ({rows[other].place}): {shorten(texts[first])}. Decide on one. "
-            f"Texts like this: {len(split):,}."
-        )
-    return warnings
-
-
-def _warn_counts(labels: list[str]) -> list[str]:
-    counts = Counter(labels).most_common()
-    (most, top), (least, bottom) = counts[0], counts[-1]
-    warnings = []
-    if top > 0.8 * len(labels) or top > 10 * bottom:
-        warnings.append(
-            f"The classes are unbalanced: {top:,} rows of {most!r} ({top / len(labels):.0%}), "
-            f"{bottom:,} of {least!r}. Report macro-F1 beside accuracy: always answering {most!r} "
-            "already scores that share."
-        )
-    few = [f"{name!r} {count}" for name, count in counts if count < FEW]
-    if few:
-        warnings.append(
-            f"Fewer than {FEW} rows: {', '.join(few[:5])}{', ...' if len(few) > 5 else ''}. "
-            "Label more, and expect wide intervals."
-        )
-    return warnings
-
-
-def _warn_long(rows: list[Row], texts: list[str]) -> list[str]:
-    places = [r.place for r, t in zip(rows, texts, strict=True) if len(t.split()) > LONG]
-    if not places:
-        return []
-    return [
-        f"Texts longer than {LONG:,} words: {len(places):,} ({list_places(places)}). A model "
-        "reads only their beginning: split them, or keep the part that decides the label."
-    ]
+__all__ = [
+    "ChatTable",
+    "NerTable",
+    "Table",
+    "TableError",
+    "load_chat",
+    "load_ner",
+    "load_table",
+    "spans",
+    "to_iob2",
+    "write_chat",
+]

@@ -11,19 +11,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+
+from datasets import Dataset, Features, List, Value
 
 from helpers.files import write_text
 from helpers.tables.rows import read_json_lines
-from helpers.tables.text import Problems, list_places, read_text, shorten, storable
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from helpers.tables.text import (
+    Problems,
+    list_places,
+    list_repeats,
+    read_text,
+    shorten,
+    storable,
+    warn_of,
+    with_warnings,
+)
 
 __all__ = ["ChatTable", "load_chat", "write_chat"]
 
 ROLES = ("system", "user", "assistant")
 KEYS = ("role", "content")
+ALIASES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 FORMAT = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}]}'
 # Keys that give away another common layout, and how to carry it over.
 OTHER_LAYOUTS = {
@@ -38,22 +46,18 @@ OTHER_LAYOUTS = {
 class ChatTable:
     """Conversations that are ready for a chat template, and what to know about them first.
 
-    Args:
+    Attributes:
         dataset: column `messages`: a list of {"role", "content"} for each conversation.
         warnings: what will not stop a training but may mislead it.
         source: the file's name.
     """
 
-    dataset: "Dataset"
+    dataset: Dataset
     warnings: list[str] = field(default_factory=list)
     source: str = "chat"
 
     def report(self) -> str:
-        """Sum the file up for reading: conversations, turns, answer lengths, warnings.
-
-        Returns:
-            Several lines of plain text.
-        """
+        """Sum the file up for reading: conversations, turns, answer lengths, warnings."""
         chats = self.dataset["messages"][:]
         answers = [m["content"] for chat in chats for m in chat if m["role"] == "assistant"]
         words = [len(answer.split()) for answer in answers]
@@ -62,9 +66,8 @@ class ChatTable:
             f"{self.source}: {len(chats):,} conversations, {len(answers):,} answers",
             f"  with a system message: {systems:,}",
             f"  words in an answer: median {median(words):g}, longest {max(words):,}",
-            f"Warnings: {len(self.warnings) or 'none'}",
         ]
-        return "\n".join(lines + [f"  - {warning}" for warning in self.warnings])
+        return with_warnings(lines, self.warnings)
 
 
 def load_chat(path: str | Path, *, encoding: str = "utf-8") -> ChatTable:
@@ -128,9 +131,7 @@ def write_chat(path: str | Path, conversations: Iterable[list[dict] | dict]) -> 
     return path
 
 
-def _dataset(chats: list[list[dict]]) -> "Dataset":
-    from datasets import Dataset, Features, List, Value
-
+def _dataset(chats: list[list[dict]]) -> Dataset:
     message = {key: Value("string") for key in KEYS}
     return Dataset.from_dict({"messages": chats}, features=Features({"messages": List(message)}))
 
@@ -163,33 +164,30 @@ def _check_message(message: object, place: str, problems: Problems) -> bool:
         what = f"a message should be an object: {shorten(message)}"
         problems.add(place, what, 'Write {"role": "user", "content": "..."}.')
         return False
-    sound = True
+    found = []
     for key in KEYS:
         if key not in message:
             what = f'there is no "{key}"; the keys are {shorten(list(message))}'
-            problems.add(place, what, 'Give every message a "role" and a "content".')
-            sound = False
+            found.append((what, 'Give every message a "role" and a "content".'))
     role, content = message.get("role", "user"), message.get("content", "x")
     if role not in ROLES:
-        aliases = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
-        near = difflib.get_close_matches(str(role).strip().lower(), ROLES, n=1)
-        guess = aliases.get(str(role).strip().lower(), near[0] if near else None)
+        name = str(role).strip().lower()
+        near = difflib.get_close_matches(name, ROLES, n=1)
+        guess = ALIASES.get(name, near[0] if near else None)
         remedy = "Use the roles system, user and assistant."
         remedy += f" Write {guess!r} for {role!r}." if guess else ""
-        problems.add(place, f"the role is {shorten(role)}", remedy)
-        sound = False
+        found.append((f"the role is {shorten(role)}", remedy))
     if not isinstance(content, str):
         what = f"the content is a {type(content).__name__} and not a string: {shorten(content)}"
-        problems.add(place, what, "Write the content as one string; images cannot be used here.")
-        sound = False
+        found.append((what, "Write the content as one string; images cannot be used here."))
     elif not content.strip():
-        problems.add(place, f"the content is empty: {content!r}", "Fill it in, or delete the line.")
-        sound = False
+        found.append((f"the content is empty: {content!r}", "Fill it in, or delete the line."))
     elif not storable(content):
         what = f"the content holds NUL or half a character: {shorten(content)}"
-        problems.add(place, what, "Remove the \\u0000 or \\ud800-\\udfff escapes.")
-        sound = False
-    return sound
+        found.append((what, "Remove the \\u0000 or \\ud800-\\udfff escapes."))
+    for what, remedy in found:
+        problems.add(place, what, remedy)
+    return not found
 
 
 def _check_order(roles: list[str], place: str, problems: Problems) -> None:
@@ -228,15 +226,6 @@ def _warn_keys(chats: list[dict], places: list[str]) -> list[str]:
 
 
 def _warn_duplicates(chats: list[list[dict]], places: list[str]) -> list[str]:
-    seen: dict[str, str] = {}
-    repeats = []
-    for chat, place in zip(chats, places, strict=True):
-        key = json.dumps(chat, sort_keys=True)
-        if seen.setdefault(key, place) != place:
-            repeats.append(f"{place} repeats {seen[key]}")
-    if not repeats:
-        return []
-    return [
-        f"Conversations that repeat an earlier one: {len(repeats):,} ({list_places(repeats)}). "
-        "Delete them: what stands twice is learned by heart."
-    ]
+    repeats = list_repeats([json.dumps(chat, sort_keys=True) for chat in chats], places)
+    remedy = "Delete them: what stands twice is learned by heart."
+    return warn_of("Conversations that repeat an earlier one", repeats, remedy)

@@ -7,14 +7,20 @@ Files in the wild write the same entity in four ways; which one a file uses is r
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from datasets import Dataset, Features, List, Value
 
 from helpers.tables.iob import SCHEMES, TAG, convert, known_scheme, spans
-from helpers.tables.text import Problems, list_places, read_text, shorten
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from helpers.tables.text import (
+    Problems,
+    list_repeats,
+    read_text,
+    shorten,
+    warn_of,
+    with_warnings,
+)
 
 __all__ = ["NerTable", "load_ner"]
 
@@ -26,7 +32,7 @@ FEW = 5  # entities of a type
 class NerTable:
     """Sentences with IOB2 tags, and what to know about them before training.
 
-    Args:
+    Attributes:
         dataset: columns `tokens` and `tags`, each a list of strings of the same length.
         entity_types: the distinct types, sorted, without prefix.
         scheme: how the file wrote its tags: "IOB1", "IOB2", "BIOES" or "BILOU".
@@ -34,18 +40,14 @@ class NerTable:
         source: the file's name.
     """
 
-    dataset: "Dataset"
+    dataset: Dataset
     entity_types: list[str]
     scheme: str
     warnings: list[str] = field(default_factory=list)
     source: str = "table"
 
     def report(self) -> str:
-        """Sum the file up for reading: sentences, tokens, entities of each type, warnings.
-
-        Returns:
-            Several lines of plain text.
-        """
+        """Sum the file up for reading: sentences, tokens, entities of each type, warnings."""
         tags = self.dataset["tags"][:]
         counts = Counter(kind for sentence in tags for kind, _, _ in spans(sentence))
         lines = [
@@ -53,8 +55,7 @@ class NerTable:
             f"{sum(counts.values()):,} entities ({self.scheme} in the file, IOB2 here)"
         ]
         lines += [f"  {kind}: {count:,} entities" for kind, count in counts.most_common()]
-        lines.append(f"Warnings: {len(self.warnings) or 'none'}")
-        return "\n".join(lines + [f"  - {warning}" for warning in self.warnings])
+        return with_warnings(lines, self.warnings)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class _Token:
     @property
     def tag(self) -> str:
         return self.columns[-1]
+
+    @property
+    def place(self) -> str:
+        return f"line {self.line}"
 
 
 def load_ner(path: str | Path, *, scheme: str = "auto", encoding: str = "utf-8") -> NerTable:
@@ -96,15 +101,10 @@ def load_ner(path: str | Path, *, scheme: str = "auto", encoding: str = "utf-8")
     tokens = [[token.columns[0] for token in sentence] for sentence in sentences]
     types = sorted({kind for sentence in tags for kind, _, _ in spans(sentence)})
     warnings += _warn(sentences, tokens, tags)
-    return NerTable(_dataset(tokens, tags), types, scheme, warnings, path.name)
-
-
-def _dataset(tokens: list[list[str]], tags: list[list[str]]) -> "Dataset":
-    from datasets import Dataset, Features, List, Value
-
     strings = List(Value("string"))
     features = Features({"tokens": strings, "tags": strings})
-    return Dataset.from_dict({"tokens": tokens, "tags": tags}, features=features)
+    dataset = Dataset.from_dict({"tokens": tokens, "tags": tags}, features=features)
+    return NerTable(dataset, types, scheme, warnings, path.name)
 
 
 def _columns(line: str) -> list[str]:
@@ -124,23 +124,20 @@ def _sentences(path: Path, content: str) -> list[list[_Token]]:
     problems = Problems(path)
     if not sentences:
         problems.stop("", "The file holds no token.", "Check that it is this file.")
-    widths = Counter(len(token.columns) for sentence in sentences for token in sentence)
+    widths = Counter(len(token.columns) for token in chain(*sentences))
     usual = widths.most_common(1)[0][0]
     if usual == 1:
         example = shorten(sentences[0][0].columns[0])
         what = f"every line should hold a token and a tag, and holds one column: {example}"
         remedy = "Write the token, a space or tab, and the tag (no commas between them)."
-        problems.stop(f"line {sentences[0][0].line}", what, remedy)
+        problems.stop(sentences[0][0].place, what, remedy)
     remedy = "Give every token the same columns; part sentences with an empty line."
-    for token in (token for sentence in sentences for token in sentence):
+    for token in chain(*sentences):
         if len(token.columns) != usual:
             what = f"columns: {len(token.columns)}, where most lines have {usual}"
-            what += f": {shorten(' '.join(token.columns))}"
-            problems.add(f"line {token.line}", what, remedy)
+            problems.add(token.place, f"{what}: {shorten(' '.join(token.columns))}", remedy)
         elif not token.columns[0].strip(" "):
-            problems.add(
-                f"line {token.line}", "the token is empty", "Write the token, or delete it."
-            )
+            problems.add(token.place, "the token is empty", "Write the token, or delete it.")
     problems.raise_if_any()
     return sentences
 
@@ -155,26 +152,24 @@ def _check_tags(path: Path, sentences: list[list[_Token]], wanted: str | None) -
     allowed = "".join(SCHEMES[wanted][:2]) if wanted else "BIESLU"
     remedy = "Write O, or a prefix and a type as in B-PER or I-PER"
     remedy += f" ({wanted} was asked for)." if wanted else " (S-, E-, L- and U- are read as well)."
-    for token in (token for sentence in sentences for token in sentence):
+    for token in chain(*sentences):
         if not TAG.fullmatch(token.tag) or token.tag[0] not in allowed + "O":
             what = f"the tag of {shorten(token.columns[0])} is {token.tag!r}"
-            problems.add(f"line {token.line}", what, remedy)
+            problems.add(token.place, what, remedy)
     problems.raise_if_any()
-    if all(token.tag == "O" for sentence in sentences for token in sentence):
+    if all(token.tag == "O" for token in chain(*sentences)):
         what = "No token is tagged as an entity: every tag is O."
         problems.stop("", what, "Check that the last column holds the tags.")
 
 
 def _detect(path: Path, sentences: list[list[_Token]]) -> str:
     first: dict[str, _Token] = {}
-    for token in (token for sentence in sentences for token in sentence):
+    for token in chain(*sentences):
         first.setdefault(token.tag[0], token)
     bioes, bilou = ("".join(p for p in pair if p in first) for pair in ("ES", "LU"))
     if bioes and bilou:
-        shown = " and ".join(
-            f"{first[p].tag!r} (line {first[p].line})" for p in (bioes[0], bilou[0])
-        )
-        what = f"The tags are of two schemes, BIOES and BILOU: {shown}."
+        one, other = (f"{t.tag!r} ({t.place})" for t in (first[bioes[0]], first[bilou[0]]))
+        what = f"The tags are of two schemes, BIOES and BILOU: {one} and {other}."
         Problems(path).stop("", what, "Write S- and E- throughout, or U- and L- throughout.")
     if bioes or bilou:
         return "BIOES" if bioes else "BILOU"
@@ -193,11 +188,11 @@ def _convert_all(sentences: list[list[_Token]], scheme: str) -> tuple[list[list[
     warnings = []
     if odd:
         warnings.append(
-            f"Tags that break the rules of {scheme}: {len(odd):,}, first {odd[0].tag!r} on line "
-            f"{odd[0].line}. They were read as the nearest entity: a tag that continues nothing "
+            f"Tags that break the rules of {scheme}: {len(odd):,}, first {odd[0].tag!r} on "
+            f"{odd[0].place}. They were read as the nearest entity: a tag that continues nothing "
             "starts one, and an entity ends where it stops. Check some of them."
         )
-    if scheme == "IOB1" and not any(t.tag.startswith("B-") for s in sentences for t in s):
+    if scheme == "IOB1" and not any(token.tag.startswith("B-") for token in chain(*sentences)):
         warnings.append(
             "The file has I- tags and no B-: two entities of one type that touch are read as one. "
             "Mark the start of the second with B- where that happens."
@@ -221,21 +216,12 @@ def _warn(
         warnings.append(
             f"Fewer than {FEW} entities: {', '.join(few[:5])}. Tag more, or join types."
         )
-    long = [f"line {s[0].line}" for s in sentences if len(s) > LONG]
-    if long:
-        warnings.append(
-            f"Sentences of more than {LONG} tokens: {len(long):,} ({list_places(long)}). Put an "
-            "empty line after each sentence: a model reads only the beginning of a long one."
-        )
-    seen: dict[tuple[str, ...], str] = {}
-    repeats = []
-    for sentence, words in zip(sentences, tokens, strict=True):
-        place = f"line {sentence[0].line}"
-        if seen.setdefault(tuple(words), place) != place:
-            repeats.append(f"{place} repeats {seen[tuple(words)]}")
-    if repeats:
-        warnings.append(
-            f"Sentences that repeat an earlier one: {len(repeats):,} ({list_places(repeats)}). "
-            "Keep them on one side of the split, or delete them."
-        )
-    return warnings
+    places = [sentence[0].place for sentence in sentences]
+    long = [place for place, words in zip(places, tokens, strict=True) if len(words) > LONG]
+    remedy = (
+        "Put an empty line after each sentence: a model reads only the beginning of a long one."
+    )
+    warnings += warn_of(f"Sentences of more than {LONG} tokens", long, remedy)
+    repeats = list_repeats(map(tuple, tokens), places)
+    remedy = "Keep them on one side of the split, or delete them."
+    return warnings + warn_of("Sentences that repeat an earlier one", repeats, remedy)

@@ -22,11 +22,10 @@ TAG = re.compile(r"O|[BIESLU]-.+")
 
 
 def spans(tags: list[str]) -> list[tuple[str, int, int]]:
-    """List the entities that IOB2 tags spell, as span F1 counts them.
+    """List the entities that a sentence's IOB2 tags spell, as span F1 counts them.
 
-    Args:
-        tags: IOB2 tags of one sentence. An `I-` that continues nothing starts an entity, as in
-            the CoNLL scorer (Tjong Kim Sang and De Meulder, 2003).
+    An `I-` that continues nothing starts an entity, as in the CoNLL scorer (Tjong Kim Sang and De
+    Meulder, 2003).
 
     Returns:
         (type, start, end) in order; end is exclusive.
@@ -47,12 +46,11 @@ def spans(tags: list[str]) -> list[tuple[str, int, int]]:
 def to_iob2(tags: list[str], scheme: str) -> list[str]:
     """Rewrite the tags of one sentence so that every entity starts with `B-` and goes on with `I-`.
 
-    Args:
-        tags: the tags of one sentence.
-        scheme: what they are written in: "IOB1", "IOB2", "BIOES" or "BILOU".
+    A tag that continues nothing becomes `B-`.
 
-    Returns:
-        IOB2 tags; a tag that continues nothing becomes `B-`.
+    Args:
+        tags: of one sentence.
+        scheme: what they are written in: "IOB1", "IOB2", "BIOES" or "BILOU".
 
     Raises:
         TableError: for a scheme or a tag that does not exist; the message names it.
@@ -61,17 +59,7 @@ def to_iob2(tags: list[str], scheme: str) -> list[str]:
 
 
 def known_scheme(scheme: str) -> str:
-    """Check the name of a scheme before anything is read with it.
-
-    Args:
-        scheme: a name, in any case.
-
-    Returns:
-        The name in capitals.
-
-    Raises:
-        TableError: if there is no such scheme; the message lists those there are.
-    """
+    """The name of a scheme in capitals, or a TableError that lists those there are."""
     if str(scheme).upper() not in SCHEMES:
         raise TableError(f"There is no scheme {scheme!r}. Use one of {', '.join(SCHEMES)}.")
     return scheme.upper()
@@ -79,10 +67,6 @@ def known_scheme(scheme: str) -> str:
 
 def convert(tags: list[str], scheme: str) -> tuple[list[str], list[int]]:
     """Rewrite one sentence's tags as IOB2, and tell where they break the rules of their scheme.
-
-    Args:
-        tags: the tags of one sentence.
-        scheme: a key of SCHEMES.
 
     Returns:
         IOB2 tags, and the positions (from 0) of tags that their own scheme does not allow there.

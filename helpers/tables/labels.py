@@ -20,13 +20,7 @@ MANY_NUMBERS = 20  # more distinct decimal numbers than this are a scale, not cl
 
 
 def find_missing_labels(rows: list[Row], column: str, problems: Problems) -> None:
-    """Note every row whose label is absent or is not a single value.
-
-    Args:
-        rows: the file's rows.
-        column: the label column.
-        problems: where to note them.
-    """
+    """Note every row whose label is absent or is not a single value."""
     for row in rows:
         value = row.values.get(column)
         if _missing(value):
@@ -67,27 +61,17 @@ def clean_labels(path: Path, rows: list[Row], column: str, min_per_class: int) -
 
 
 def sort_labels(names: list[str]) -> list[str]:
-    """Order class names as a reader expects: numbers by value, words by alphabet.
+    """The distinct class names as a reader expects them: numbers by value, words by alphabet."""
 
-    Args:
-        names: class names, with repeats.
+    def rank(name: str) -> tuple[bool, float, str, str]:
+        number = _number(name)
+        return (number is None, number or 0.0, name.casefold(), name)
 
-    Returns:
-        The distinct names; with labels 0, 1, 2 ... the position is the label itself.
-    """
-    return sorted(set(names), key=_rank)
+    return sorted(set(names), key=rank)
 
 
 def warn_mixed_words(rows: list[Row], names: list[str]) -> list[str]:
-    """Warn of a column with numbers in some rows and words in others, often a shifted cell.
-
-    Args:
-        rows: the file's rows.
-        names: their class names.
-
-    Returns:
-        No warning, or one that names the first row of each kind.
-    """
+    """Warn of a column with numbers in some rows and words in others, often a shifted cell."""
     first = {}
     for row, name in zip(rows, names, strict=True):
         first.setdefault(_number(name) is None, f"{name!r} ({row.place})")
@@ -97,11 +81,6 @@ def warn_mixed_words(rows: list[Row], names: list[str]) -> list[str]:
         f"Some labels are numbers and some are words: {first[False]}, {first[True]}. "
         "Check that no cell has slipped into the label column."
     ]
-
-
-def _rank(name: str) -> tuple[bool, float, str, str]:
-    number = _number(name)
-    return (number is None, number or 0.0, name.casefold(), name)
 
 
 def _missing(value: object) -> bool:
@@ -128,15 +107,13 @@ def _refuse_measurements(values: list, column: str, problems: Problems) -> None:
     scale = decimals and len(numbers) > MANY_NUMBERS
     if scale or len(numbers) >= max(5, len(values) / 2 + 1):
         examples = ", ".join(f"{number:g}" for number in sorted(numbers)[:4])
-        what = (
+        problems.stop(
+            "",
             f"Column {column!r} holds {len(numbers)} distinct numbers in {len(values)} rows "
-            f"({examples}, ...): measurements, so this is regression and not classification."
-        )
-        remedy = (
+            f"({examples}, ...): measurements, so this is regression and not classification.",
             "Choose the column that holds classes (label=...), or cut the numbers into named "
-            'ranges first, for example below 5 -> "low".'
+            'ranges first, for example below 5 -> "low".',
         )
-        problems.stop("", what, remedy)
 
 
 def _kind(value: object) -> str:
@@ -159,9 +136,9 @@ def _refuse_mixed_types(rows: list[Row], values: list, problems: Problems) -> No
         first.setdefault(_kind(value), f"{row.place} is {value!r}")
     if set(first) == {"text"}:
         # In a CSV file all is text; there 0, 1 and true are the mixture to look for.
+        first = {}
         for row, value in zip(rows, values, strict=True):
             first.setdefault(_kind_of_text(value), f"{row.place} is {value!r}")
-        first.pop("text")
         if not {"number", "true/false"} <= set(first):
             return
     if len(first) > 1:
@@ -202,9 +179,6 @@ def _refuse_rare(
         remedy = f"Is {column!r} the label column? Choose it with label=... Else: " + remedy
     for name, where in places.items():
         if len(where) < min_per_class:
-            what = (
-                f"class {name!r} has {len(where)} of the {min_per_class} rows that it needs "
-                f"({list_places(where)})"
-            )
-            problems.add("", what, remedy)
+            what = f"class {name!r} has {len(where)} of the {min_per_class} rows that it needs "
+            problems.add("", f"{what}({list_places(where)})", remedy)
     problems.raise_if_any()

@@ -18,7 +18,7 @@ __all__ = ["Row", "read_delimited", "read_json_lines"]
 class Row:
     """One record of a file and where to find it.
 
-    Args:
+    Attributes:
         line: the line of the file on which the record starts, counted from 1.
         number: the row as a spreadsheet numbers it: the header of a CSV file is row 1.
         values: column name to value.
@@ -31,18 +31,12 @@ class Row:
     @property
     def place(self) -> str:
         """Where a reader finds this row; names line and row when quoted newlines part them."""
-        return f"line {self.line}" + (
-            "" if self.line == self.number else f" (spreadsheet row {self.number})"
-        )
+        row = "" if self.line == self.number else f" (spreadsheet row {self.number})"
+        return f"line {self.line}{row}"
 
 
 def read_delimited(path: Path, text: str, delimiter: str) -> tuple[list[str], list[Row]]:
     """Read CSV or TSV text, keeping for every record the line it starts on.
-
-    Args:
-        path: the file, for messages.
-        text: its content.
-        delimiter: "," or a tab.
 
     Returns:
         The column names, without spaces around them, and the rows. Blank lines are skipped.
@@ -55,29 +49,30 @@ def read_delimited(path: Path, text: str, delimiter: str) -> tuple[list[str], li
     problems = Problems(path)
     if not records:
         problems.stop("", "The file holds no header and no row.", "Check that it is this file.")
-    columns = [name.strip() for name in records[0][2]]
+    header, *records = records
+    columns = [name.strip() for name in header.values["fields"]]
     repeated = sorted({name for name in columns if name and columns.count(name) > 1})
     if repeated:
         where = {name: [i + 1 for i, c in enumerate(columns) if c == name] for name in repeated}
         shown = "; ".join(f"{name!r} heads columns {where[name]}" for name in repeated)
-        problems.stop(f"line {records[0][0]}", shown, "Give every column a name of its own.")
-    if len(records) == 1:
+        problems.stop(f"line {header.line}", shown, "Give every column a name of its own.")
+    if not records:
         problems.stop("", "The file has a header and no row under it.", "Add the rows.")
     kind = "comma" if delimiter == "," else "tab"
     remedy = f"Put double quotes round a field that holds a {kind}, and give every row all fields."
-    for line, number, fields in records[1:]:
+    rows = []
+    for record in records:
+        fields = record.values["fields"]
         if len(fields) != len(columns):
             what = f"fields: {len(fields)}, where the header has {len(columns)}: "
-            place = Row(line, number, {}).place
-            problems.add(place, what + shorten(delimiter.join(fields)), remedy)
+            problems.add(record.place, what + shorten(delimiter.join(fields)), remedy)
+        rows.append(Row(record.line, record.number, dict(zip(columns, fields, strict=False))))
     problems.raise_if_any()
-    return columns, [
-        Row(line, number, dict(zip(columns, fields, strict=True)))
-        for line, number, fields in records[1:]
-    ]
+    return columns, rows
 
 
-def _records(path: Path, text: str, delimiter: str) -> list[tuple[int, int, list[str]]]:
+def _records(path: Path, text: str, delimiter: str) -> list[Row]:
+    """The records as lists of `fields`."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     # The module's own limit of 131,072 characters is a long review with its markup.
     limit = csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))
@@ -85,7 +80,7 @@ def _records(path: Path, text: str, delimiter: str) -> list[tuple[int, int, list
     try:
         for number, fields in enumerate(reader, start=1):
             if any(field.strip() for field in fields) or len(fields) > 1:
-                records.append((start, number, fields))
+                records.append(Row(start, number, {"fields": fields}))
             start = reader.line_num + 1
     except csv.Error as error:
         _explain_quotes(path, start, reader.line_num, error)
@@ -109,13 +104,6 @@ def _explain_quotes(path: Path, start: int, end: int, error: csv.Error) -> None:
 def read_json_lines(path: Path, text: str) -> list[Row]:
     """Read one JSON object a line. Blank lines are skipped.
 
-    Args:
-        path: the file, for messages.
-        text: its content.
-
-    Returns:
-        The rows, each with the object's keys and values.
-
     Raises:
         TableError: naming the first lines that are not JSON, or JSON and not an object, or that
             say one key twice.
@@ -130,15 +118,14 @@ def read_json_lines(path: Path, text: str) -> list[Row]:
             value = json.loads(content, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
             what = f"not JSON at column {error.colno} ({error.msg}): {shorten(content.strip())}"
-            problems.add(f"line {line}", what, remedy)
         except (ValueError, RecursionError) as error:
-            problems.add(f"line {line}", f"{error}: {shorten(content.strip())}", remedy)
+            what = f"{error}: {shorten(content.strip())}"
         else:
             if isinstance(value, dict):
                 rows.append(Row(line, line, value))
                 continue
             what = f"JSON, and not an object: {shorten(value)}"
-            problems.add(f"line {line}", what, remedy)
+        problems.add(f"line {line}", what, remedy)
     problems.raise_if_any()
     return rows
 

@@ -6,10 +6,20 @@ Nothing here knows about rows, labels, entities or chats.
 
 import codecs
 import difflib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["Problems", "TableError", "list_places", "read_text", "shorten", "storable"]
+__all__ = [
+    "Problems",
+    "TableError",
+    "list_places",
+    "list_repeats",
+    "read_text",
+    "shorten",
+    "storable",
+    "warn_of",
+    "with_warnings",
+]
 
 SHOWN = 5  # problems of one kind that a message lists before it counts the rest
 
@@ -40,86 +50,65 @@ class Problems:
         self.by_remedy.setdefault(remedy, []).append(f"{place}: {what}" if place else what)
 
     def raise_if_any(self) -> None:
-        """Stop here if anything was noted.
-
-        Raises:
-            TableError: with every kind of problem, its first places and its remedy.
-        """
+        """Raise a TableError if anything was noted: every kind, its first places, its remedy."""
         if not self.by_remedy:
             return
         out = [f"{self.path.name} cannot be used as it is."]
         for remedy, found in self.by_remedy.items():
             out += [f"  {line}" for line in found[:SHOWN]]
             if len(found) > SHOWN:
-                out.append(
-                    f"  ... and {len(found) - SHOWN:,} more like these ({len(found):,} in all)"
-                )
+                more = f"{len(found) - SHOWN:,} more like these ({len(found):,} in all)"
+                out.append(f"  ... and {more}")
             out.append(f"  What to do: {remedy}")
         raise TableError("\n".join(out))
 
     def stop(self, place: str, what: str, remedy: str) -> None:
-        """Note one problem and raise at once, when nothing after it can be read.
-
-        Args:
-            place: as for `add`.
-            what: as for `add`.
-            remedy: as for `add`.
-
-        Raises:
-            TableError: always.
-        """
+        """Note one problem and raise at once, when nothing after it can be read."""
         self.add(place, what, remedy)
         self.raise_if_any()
 
 
 def shorten(value: object, width: int = 60) -> str:
-    """Show a value in a message without flooding it.
-
-    Args:
-        value: anything; shown as Python writes it, so that spaces and newlines are visible.
-        width: most characters to show.
-
-    Returns:
-        The repr, cut in the end if it is long.
-    """
+    """Show a value as Python writes it, so that spaces are visible, without flooding a message."""
     shown = repr(value)
     return shown if len(shown) <= width else shown[: width - 4] + "..." + shown[-1]
 
 
 def list_places(places: Iterable[str]) -> str:
-    """Name the first few places of many.
-
-    Args:
-        places: "line 3" and the like.
-
-    Returns:
-        The first three, comma-separated, with "..." when there are more.
-    """
+    """Name the first three places of many."""
     places = list(places)
     return ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
 
 
+def warn_of(what: str, places: Sequence[str], remedy: str) -> list[str]:
+    """One warning that counts and names places, or none where there are none."""
+    return [f"{what}: {len(places):,} ({list_places(places)}). {remedy}"] if places else []
+
+
+def list_repeats(items: Iterable[Hashable], places: Sequence[str]) -> list[str]:
+    """Say of every item that was there before where it is and what it repeats."""
+    seen: dict[Hashable, str] = {}
+    firsts = [seen.setdefault(item, place) for item, place in zip(items, places, strict=True)]
+    pairs = zip(places, firsts, strict=True)
+    return [f"{place} repeats {first}" for place, first in pairs if place != first]
+
+
+def with_warnings(lines: Sequence[str], warnings: Sequence[str]) -> str:
+    """A report's lines, then how many warnings there are and what they say."""
+    count = f"Warnings: {len(warnings) or 'none'}"
+    return "\n".join([*lines, count, *(f"  - {warning}" for warning in warnings)])
+
+
 def storable(text: str) -> bool:
-    """Tell whether a string from JSON can be stored: escapes can smuggle in halves of characters.
-
-    Args:
-        text: any string.
-
-    Returns:
-        False for a string with a NUL or a lone surrogate.
-    """
+    """False for a NUL or a lone surrogate, which escapes in JSON can smuggle into a string."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """Read a file whole, or say what stands in the way.
 
-    Args:
-        path: the file. A UTF-8 byte order mark at its start is accepted and dropped.
-        encoding: how its bytes spell characters.
-
     Returns:
-        The text with its line ends as they are.
+        The text with its line ends as they are, without a UTF-8 byte order mark.
 
     Raises:
         TableError: if the file is missing, a folder, empty, in another encoding (the message
@@ -152,13 +141,13 @@ def _explain_unreadable(path: Path, problems: Problems, error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         problems.stop("", f"It cannot be opened: {error}.", "Check the file's permissions.")
     folder = path.absolute().parent
-    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    there = "" if folder.is_dir() else " That folder does not exist either."
-    problems.stop(
-        "", f"There is no such file in {folder}.{there}{hint}", "Check the path and its spelling."
-    )
+    what = f"There is no such file in {folder}."
+    if not folder.is_dir():
+        what += " That folder does not exist either."
+    else:
+        near = difflib.get_close_matches(path.name, sorted(p.name for p in folder.iterdir()), n=1)
+        what += f" Did you mean {near[0]!r}?" if near else ""
+    problems.stop("", what, "Check the path and its spelling.")
 
 
 def _explain_encoding(problems: Problems, data: bytes, start: int, encoding: str) -> None:
