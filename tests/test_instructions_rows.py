@@ -1,18 +1,16 @@
-"""Where the loss counts: rows of texts and conversations, and a loss computed only there."""
+"""Where the loss counts: rows of texts and conversations."""
 
 import copy
-import dataclasses
 
 import numpy as np
 import pytest
 import tiny_decoders
-import torch
 from datasets import Dataset
 
 from helpers import decoding, instructing, training
 from helpers.adapters import add_adapter
 from helpers.networks import IGNORED
-from helpers.pretrained import Pretrained, load_decoder
+from helpers.pretrained import load_decoder
 
 CHATS = [
     [
@@ -66,6 +64,23 @@ def test_every_answer_of_a_longer_conversation_counts(loaded):
     end = tiny_decoders.END
     expected = f"positive{end}\nnegative, I would say{end}\n"
     assert decoded(loaded.tokenizer, rows[0]["labels"]) == expected
+
+
+def test_what_follows_the_last_answer_is_left_out(loaded):
+    asked = [*CHATS[0], {"role": "user", "content": "Why?"}]
+    assert (
+        instructing.chat_rows(loaded.tokenizer, [asked])[0]
+        == (instructing.chat_rows(loaded.tokenizer, CHATS[:1])[0])
+    )
+
+
+def test_rows_are_cut_and_stay_one_a_conversation(loaded):
+    whole = instructing.chat_rows(loaded.tokenizer, CHATS)
+    start = whole[0]["labels"].index(next(y for y in whole[0]["labels"] if y != IGNORED))
+    cut = instructing.chat_rows(loaded.tokenizer, CHATS, max_length=start)
+    assert [len(row["input_ids"]) for row in cut] == [start, min(start, len(whole[1]["labels"]))]
+    assert set(cut[0]["labels"]) == {IGNORED}
+    assert cut[1]["labels"] == whole[1]["labels"][:start]
 
 
 def test_with_prompt_loss_every_token_has_its_label(loaded):
@@ -140,9 +155,9 @@ def rewritten(tokenizer):
     ("make", "said"),
     [
         (no_template, "no chat template"),
-        (no_answer, "Row 1 does not end with the assistant"),
+        (no_answer, "Row 1 has no answer"),
         (too_long, r"Row 0 has \d+ tokens; the model reads 20"),
-        (rewritten, "Row 0: the chat template writes what comes before an answer otherwise"),
+        (rewritten, "Row 0: the chat template"),
     ],
 )
 def test_conversations_that_cannot_be_learned_are_named(loaded, make, said):
@@ -150,12 +165,6 @@ def test_conversations_that_cannot_be_learned_are_named(loaded, make, said):
     chats = make(tokenizer)
     with pytest.raises(ValueError, match=said):
         instructing.chat_rows(tokenizer, chats)
-
-
-@pytest.mark.parametrize(("texts", "said"), [([], "no text"), (["a", ""], "Text 1 has no token")])
-def test_texts_without_a_token_are_refused(loaded, texts, said):
-    with pytest.raises(ValueError, match=said):
-        instructing.text_rows(loaded.tokenizer, texts, 5)
 
 
 def test_preference_pairs_are_those_with_a_rejected_answer():
@@ -170,61 +179,10 @@ def test_preference_pairs_are_those_with_a_rejected_answer():
     assert pair["rejected"] == [{"role": "assistant", "content": "negative"}]
 
 
-# --- the loss
+# --- what is learned from them
 
 
-def batch_of(rows, pad_id: int) -> dict:
-    return training.pad_batch([dict(row) for row in rows], pad_id)
-
-
-@pytest.mark.parametrize("prompt_loss", [False, True])
-def test_the_loss_and_its_gradient_are_the_library_s(loaded, prompt_loss):
-    rows = instructing.chat_rows(loaded.tokenizer, CHATS, prompt_loss)
-    batch, model = batch_of(rows, loaded.pad_id), loaded.model
-    ours = decoding.LossAtLabels(model)(**batch)["loss"]
-    ours.backward()
-    found = {name: p.grad.clone() for name, p in model.named_parameters()}
-    model.zero_grad()
-    theirs = model(**batch).loss
-    theirs.backward()
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-5, msg=name)
-
-
-def test_the_loss_by_hand(loaded):
-    """Probabilities of each answer token, after all that stands before it."""
-    [row] = instructing.chat_rows(loaded.tokenizer, CHATS[:1])
-    ids = torch.tensor([row["input_ids"]])
-    with torch.no_grad():
-        logs = loaded.model(ids).logits[0].log_softmax(dim=-1)
-        loss = decoding.LossAtLabels(loaded.model)(
-            ids, torch.ones_like(ids), torch.tensor([row["labels"]])
-        )["loss"]
-    places = [i for i, label in enumerate(row["labels"]) if label != IGNORED]
-    by_hand = -sum(float(logs[i - 1, row["input_ids"][i]]) for i in places) / len(places)
-    assert float(loss) == pytest.approx(by_hand, rel=1e-5)
-
-
-def test_only_positions_with_a_label_get_logits(loaded):
-    """The last layer sees as many rows as there are labels, and not one more."""
-    rows = instructing.chat_rows(loaded.tokenizer, CHATS)
-    seen, wrapped = [], decoding.LossAtLabels(loaded.model)
-    head = loaded.model.get_output_embeddings()
-    hook = head.register_forward_hook(lambda _, inputs, output: seen.append(len(inputs[0])))
-    wrapped(**batch_of(rows, loaded.pad_id))
-    hook.remove()
-    assert seen == [sum(label != IGNORED for row in rows for label in row["labels"])]
-
-
-def test_a_batch_without_a_label_has_no_loss(loaded):
-    ids = torch.tensor([[1, 2, 3]])
-    nothing = torch.full_like(ids, IGNORED)
-    loss = decoding.LossAtLabels(loaded.model)(ids, torch.ones_like(ids), nothing)["loss"]
-    assert float(loss) == 0.0
-
-
-def test_what_is_trained_through_the_wrapper_is_trained_in_the_model(loaded):
+def test_what_is_trained_at_the_labels_is_trained_in_the_adapter_alone(loaded):
     loaded = add_adapter(loaded)
     rows = instructing.chat_rows(loaded.tokenizer, CHATS * 4)
     before = decoding.answer_losses(loaded, rows).sum(axis=0)
@@ -239,38 +197,7 @@ def test_what_is_trained_through_the_wrapper_is_trained_in_the_model(loaded):
     assert moved and all(".lora_" in name for name in moved)
 
 
-def test_answer_losses_are_those_of_each_row_alone(loaded):
-    rows = instructing.chat_rows(loaded.tokenizer, CHATS * 2)
-    together = decoding.answer_losses(loaded, rows, batch_size=3)
-    for row, (nll, labels) in zip(rows, together, strict=True):
-        batch = batch_of([row], loaded.pad_id)
-        with torch.no_grad():
-            mean = float(loaded.model(**batch).loss)
-        assert labels == sum(label != IGNORED for label in row["labels"])
-        assert nll / labels == pytest.approx(mean, rel=1e-4)
-
-
 def test_losses_of_texts_are_those_a_perplexity_is_made_of(loaded):
     rows = instructing.text_rows(loaded.tokenizer, TEXTS, max_tokens=6)
     expected = decoding.document_losses(loaded, TEXTS, max_tokens=6)
     np.testing.assert_allclose(decoding.answer_losses(loaded, rows), expected, rtol=1e-5)
-
-
-def test_a_model_whose_logits_are_more_than_its_last_layer_is_refused(loaded):
-    spoken = loaded.model.forward
-
-    def scaled(*args, **options):
-        given = spoken(*args, **options)
-        given.logits = given.logits / 8  # as Granite does
-        return given
-
-    loaded.model.forward = scaled
-    with pytest.raises(ValueError, match="not its output layer's alone"):
-        decoding.LossAtLabels(loaded.model)
-    with pytest.raises(ValueError, match="not its output layer's alone"):
-        decoding.answer_losses(loaded, instructing.text_rows(loaded.tokenizer, TEXTS, 6))
-    del loaded.model.forward
-    classifier = dataclasses.replace(loaded, model=loaded.model.base_model)
-    assert isinstance(classifier, Pretrained)
-    with pytest.raises(ValueError, match="load_decoder"):
-        decoding.LossAtLabels(classifier.model)

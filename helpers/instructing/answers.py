@@ -53,12 +53,7 @@ def refuses(answer: str) -> bool:
 
 
 def judge(kind: str, answer: str, wanted: str) -> dict:
-    """Judge one answer beside the one wanted.
-
-    Args:
-        kind: of the instruction.
-        answer: what the model wrote.
-        wanted: the answer in the data.
+    """Judge one answer beside the one wanted, which is that of the data.
 
     Returns:
         For `json`: `valid`, `exact` (share of the two fields with exactly the names wanted, each
@@ -123,7 +118,7 @@ def report(
     """
     if len(answers) != len(wanted) or not len(answers):
         raise ValueError(f"{len(answers)} answers for {len(wanted)} wanted ones; give as many.")
-    judged = [judge(kind, *pair) for pair in zip(answers, wanted, strict=True)]
+    judged = [judge(kind, said, truth) for said, truth in zip(answers, wanted, strict=True)]
 
     def share(key: str) -> evaluation.Interval:
         return evaluation.wilson_interval(sum(each[key] for each in judged), len(judged))

@@ -1,78 +1,87 @@
-"""TRL's trainers with a LoRA adapter, made quiet, and a run that can be killed and go on.
+"""TRL's trainers, set up for a small model with a LoRA adapter, and made quiet.
 
 TRL's own defaults are those of a large model on a large card: numbers in bfloat16, and activations
 thrown away and computed again. Here both are off; what is trained stays float32.
 """
 
 import math
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import datasets
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import PrinterCallback, TrainerCallback
+
 from helpers.decoding import token_losses
-from helpers.instructing.runs import bar, check_run, last_checkpoint, silence
-from helpers.pretrained import Pretrained
-from helpers.runtime import measure
-from helpers.training import FitResult, device_of, epoch_order
-from helpers.training.shards import place
+from helpers.pretrained import Pretrained, unwrapped
+from helpers.pretrained.loading import quiet
+from helpers.runtime import measure, shows_progress
+from helpers.training import FitResult, device_of
 
 __all__ = ["dpo_trainer", "sft_trainer", "train"]
 
-FORMS = ({"input_ids", "labels"}, {"prompt", "completion"})  # besides messages
-REFERENCE = "ref"  # the frozen copy of an adapter that DPO compares with
+REFERENCE = "ref"  # TRL's name of the frozen copy of an adapter that DPO compares with
 
 
 def sft_trainer(
-    loaded: Pretrained, rows, output_dir: Path | str, *, num_epochs: float = 1,
-    learning_rate: float = 1e-3, batch_size: int = 8, save_steps: int | None = None, seed: int = 0,
-    precision: str = "float32", every_position: bool = False, **settings,
-):  # fmt: skip
+    loaded: Pretrained,
+    rows: Dataset,
+    output_dir: Path | str,
+    *,
+    num_epochs: float = 1,
+    learning_rate: float = 1e-3,
+    batch_size: int = 8,
+    save_steps: int | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+    **settings,
+):
     """Build TRL's trainer for supervised fine-tuning of the adapter on a model.
 
-    Its loss is computed by `LossAtLabels`. TRL 1.16 does that itself on a graphics card; on a CPU
-    it computes the logits of every position, which takes longer than all the rest of a small model.
+    The loss is TRL's, computed where there is a label: on a CPU TRL 1.16 computes the logits of
+    every position, which takes longer than all the rest of a small model.
 
     Args:
         loaded: of `add_adapter`; the active adapter is trained.
-        rows: conversations in a column `messages`, of which the last answer is learned; or texts
-            in `prompt` and `completion`; or rows of `chat_rows`, with labels as they are.
+        rows: conversations in a column `messages`, of which the last answer is learned; or what
+            TRL takes, such as `prompt` and `completion`, or rows of `chat_rows`.
         output_dir: of checkpoints.
-        num_epochs, learning_rate, batch_size, seed: as for `training.fit`.
+        num_epochs, learning_rate, batch_size, seed, precision: as for `training.fit`.
         save_steps: steps between checkpoints of the adapter; none are written without it.
-        precision: as for `training.fit`.
-        every_position: leave the loss to TRL. It is the same.
         settings: further arguments of `trl.SFTConfig`.
 
     Returns:
         A `trl.SFTTrainer`, for `train`.
-
-    Raises:
-        ValueError: if the rows have other columns, the model has no adapter, or there are several
-            processes.
     """
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
-    if place()[1] > 1:
-        raise ValueError("This trainer works in one process only: do without torchrun.")
     if "messages" in rows.column_names:
-        rows = _questions_and_answers(rows)
-    elif not any(form <= set(rows.column_names) for form in FORMS):
-        raise ValueError(
-            f"The rows have the columns {', '.join(rows.column_names)}; give conversations in "
-            "messages, texts in prompt and completion, or rows of chat_rows."
-        )
-    common = _settings(
-        loaded, output_dir, num_epochs, learning_rate, batch_size, save_steps, seed, precision
-    )
-    kind = SFTTrainer if every_position else _where_it_counts()
-    return _built(kind, SFTConfig, common | settings, loaded, rows)
+        chats = rows["messages"][:]
+        rows = Dataset.from_list([{"prompt": c[:-1], "completion": c[-1:]} for c in chats])
+    ours = {"num_train_epochs": num_epochs, "per_device_train_batch_size": batch_size}
+    ours |= {"learning_rate": learning_rate, "seed": seed}
+    ours |= _common(loaded, output_dir, save_steps, precision)
+    return _built(_at_labels(), SFTConfig, ours | settings, loaded, rows)
 
 
 def dpo_trainer(
-    loaded: Pretrained, pairs, output_dir: Path | str, *, beta: float = 0.1,
-    num_epochs: float = 1, learning_rate: float = 1e-4, batch_size: int = 4,
-    save_steps: int | None = None, seed: int = 0, precision: str = "float32", **settings,
-):  # fmt: skip
+    loaded: Pretrained,
+    pairs: Dataset,
+    output_dir: Path | str,
+    *,
+    beta: float = 0.1,
+    num_epochs: float = 1,
+    learning_rate: float = 1e-4,
+    batch_size: int = 4,
+    save_steps: int | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+    **settings,
+):
     """Build TRL's trainer for direct preference optimisation (Rafailov et al. 2023).
 
     Args:
@@ -80,24 +89,20 @@ def dpo_trainer(
             the reference.
         pairs: of `preference_pairs`.
         output_dir: of checkpoints.
-        beta: how dearly every step away from the reference is paid for.
+        beta: how strongly the policy is kept close to the reference.
         num_epochs, learning_rate, batch_size, save_steps, seed, precision: as for `sft_trainer`.
         settings: further arguments of `trl.DPOConfig`.
 
     Returns:
         A `trl.DPOTrainer`, for `train`.
-
-    Raises:
-        ValueError: if the model has no adapter.
     """
     from trl import DPOConfig, DPOTrainer
 
-    common = _settings(
-        loaded, output_dir, num_epochs, learning_rate, batch_size, save_steps, seed, precision
-    )
-    common |= {"beta": beta}
     _drop_reference(loaded.model)  # of a run that was interrupted
-    return _built(DPOTrainer, DPOConfig, common | settings, loaded, pairs)
+    ours = {"num_train_epochs": num_epochs, "per_device_train_batch_size": batch_size}
+    ours |= {"learning_rate": learning_rate, "seed": seed, "beta": beta}
+    ours |= _common(loaded, output_dir, save_steps, precision)
+    return _built(DPOTrainer, DPOConfig, ours | settings, loaded, pairs)
 
 
 def train(trainer, resume: bool = False) -> FitResult:
@@ -105,103 +110,82 @@ def train(trainer, resume: bool = False) -> FitResult:
 
     Args:
         trainer: of `sft_trainer` or `dpo_trainer`.
-        resume: go on from the last whole checkpoint in its `output_dir`, or start if there is none.
+        resume: go on from the last checkpoint in its `output_dir`.
 
     Returns:
-        A `FitResult`: the losses are those of each step, from the start of the first run on;
-        tokens are those of this call, padding not counted.
+        A `FitResult`: the losses are those of each step, from the start of the first run on; steps
+        and tokens, padding not counted, are those of this call.
 
     Raises:
         FloatingPointError: if the loss stops being a number; the message names the step.
-        ValueError: if `output_dir` holds checkpoints and `resume` is not asked for, or they are of
-            a run with other settings or rows.
+        ValueError: if there is no checkpoint to resume from.
     """
-    check_run(trainer, resume)
-    trainer.real_tokens = 0
-    checkpoint = last_checkpoint(Path(trainer.args.output_dir)) if resume else None
-    first = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    with silence(), bar(trainer, first), measure() as cost:
-        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    losses = [entry["loss"] for entry in history]
+    progress = _Progress()
+    trainer.add_callback(progress)
+    try:
+        with _silence(), measure() as cost:
+            trainer.train(resume_from_checkpoint=resume)
+    finally:
+        progress.bar.close()
+        trainer.remove_callback(progress)
+    _drop_reference(trainer.model)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     for step, loss in enumerate(losses, start=1):
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"The loss is {loss} at step {step}, with a learning rate of "
                 f"{trainer.args.learning_rate:g}. Lower the rate, or warm it up."
             )
-    _drop_reference(trainer.model)
-    tokens = getattr(trainer, "real_tokens", 0) or trainer._total_train_tokens
-    steps = trainer.state.global_step - first
-    trainer.model.eval()
-    return FitResult(trainer.model, losses, [], cost, steps, tokens)
+    state = trainer.state
+    return FitResult(
+        model=trainer.model.eval(),
+        losses=losses,
+        validation=[],
+        cost=cost,
+        steps=state.global_step - progress.steps_before,
+        tokens=state.num_input_tokens_seen - progress.tokens_before,
+    )
 
 
-def _questions_and_answers(rows):
-    from datasets import Dataset
-
-    chats = rows["messages"][:]
-    return Dataset.from_list([{"prompt": c[:-1], "completion": c[-1:]} for c in chats])
-
-
-def _settings(
-    loaded, output_dir, num_epochs, learning_rate, batch_size, save_steps, seed, precision
-) -> dict:
-    if precision not in ("float32", "bfloat16", "float16"):
-        raise ValueError(f"Unknown precision {precision!r}; use float32, bfloat16 or float16.")
+def _common(loaded: Pretrained, output_dir, save_steps: int | None, precision: str) -> dict:
+    """What both trainers are told, whatever they learn."""
     device = device_of(loaded.model)
     return {
-        "output_dir": str(output_dir), "num_train_epochs": num_epochs, "seed": seed,
-        "learning_rate": learning_rate, "per_device_train_batch_size": batch_size,
-        "warmup_steps": 0.1, "max_length": None, "gradient_checkpointing": False,
+        "output_dir": str(output_dir), "warmup_steps": 0.1, "max_length": None,
+        "gradient_checkpointing": False,
         "bf16": precision == "bfloat16", "fp16": precision == "float16",
         "use_cpu": device == "cpu", "dataloader_pin_memory": device != "cpu",
         "logging_steps": 1, "logging_nan_inf_filter": False, "report_to": "none",
-        "disable_tqdm": True, "save_total_limit": 2,
+        "disable_tqdm": True, "include_num_input_tokens_seen": "non_padding",
         "save_strategy": "steps" if save_steps else "no", "save_steps": save_steps or 500,
+        "save_total_limit": 2,
     }  # fmt: skip
 
 
-def _drop_reference(model) -> None:
-    if REFERENCE in getattr(model, "peft_config", {}):
-        model.delete_adapter(REFERENCE)
-
-
-class _Order:
-    """The order in which `fit` shows rows, as a sampler: another one in each epoch."""
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int):
-        self.arguments, self.epoch = (lengths, batch_size, seed), 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.arguments[0])
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(epoch_order(*self.arguments, self.epoch))
+def _built(kind, config, settings: dict, loaded: Pretrained, rows: Dataset):
+    if not getattr(loaded.model, "peft_config", None):
+        raise ValueError("The model has no adapter to train: loaded = add_adapter(loaded) first.")
+    with _silence():
+        trainer = kind(
+            loaded.model,
+            args=config(**settings),
+            train_dataset=rows,
+            processing_class=loaded.tokenizer,
+        )
+    trainer.remove_callback(PrinterCallback)  # it would print every step
+    return trainer
 
 
 @cache
-def _where_it_counts():
+def _at_labels():
+    """`SFTTrainer` with the loss of `decoding.LossAtLabels`; TRL takes seconds to import."""
     from trl import SFTTrainer
 
     class AnswerTrainer(SFTTrainer):
-        real_tokens = 0
-
-        def _get_train_sampler(self, train_dataset=None):
-            # The order of `fit`. That of transformers' length groups depends on the state of the
-            # global generator, so that a resumed epoch would see some rows twice.
-            rows = self.train_dataset if train_dataset is None else train_dataset
-            lengths = [len(ids) for ids in rows["input_ids"]]
-            return _Order(lengths, self.args.per_device_train_batch_size, self.args.seed)
-
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             mask, labels = inputs["attention_mask"], inputs["labels"]
-            base = model.get_base_model()
-            losses = token_losses(base, inputs["input_ids"], mask, labels)
-            self.real_tokens += int(mask.sum())
+            with self.accelerator.autocast():
+                losses = token_losses(unwrapped(model), inputs["input_ids"], mask, labels)
             # Trainer counts the labels of all batches that make up one step.
             loss = losses.sum() / (num_items_in_batch or max(1, len(losses)))
             return (loss, {"loss": loss}) if return_outputs else loss
@@ -209,17 +193,35 @@ def _where_it_counts():
     return AnswerTrainer
 
 
-def _built(kind, config_class, settings: dict, loaded: Pretrained, rows):
-    from transformers import PrinterCallback
+def _drop_reference(model) -> None:
+    if REFERENCE in getattr(model, "peft_config", {}):
+        model.delete_adapter(REFERENCE)
 
-    if not getattr(loaded.model, "peft_config", None):
-        raise ValueError("The model has no adapter to train: loaded = add_adapter(loaded) first.")
-    with silence():
-        trainer = kind(
-            loaded.model,
-            args=config_class(**settings),
-            train_dataset=rows,
-            processing_class=loaded.tokenizer,
-        )
-    trainer.remove_callback(PrinterCallback)  # it would print every step
-    return trainer
+
+class _Progress(TrainerCallback):
+    """Draws a bar of steps, and knows where this call of `train` began."""
+
+    def __init__(self):
+        self.bar = tqdm(disable=not shows_progress(), desc="training", leave=False)
+        self.steps_before = self.tokens_before = 0
+
+    def on_train_begin(self, args, state, control, **_):
+        self.steps_before, self.tokens_before = state.global_step, state.num_input_tokens_seen
+        self.bar.reset(state.max_steps)
+        self.bar.update(state.global_step)
+
+    def on_step_end(self, args, state, control, **_):
+        self.bar.update()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Switch off the bars and remarks of three libraries for a while."""
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with quiet(), warnings.catch_warnings(action="ignore", category=FutureWarning):
+            yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
