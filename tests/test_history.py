@@ -11,14 +11,8 @@ from helpers.grid import methods_of
 from helpers.history import At, Results
 
 ITEMS = 200
-COST = {
-    "trainable_parameters": 10,
-    "total_parameters": 1_000,
-    "train_seconds": 1.0,
-    "eval_seconds": 1.0,
-    "peak_memory_bytes": 5,
-    "artefact_bytes": 40,
-}
+COST = {"trainable_parameters": 10, "total_parameters": 1_000, "train_seconds": 1.0}
+COST |= {"eval_seconds": 1.0, "peak_memory_bytes": 5, "artefact_bytes": 40}
 
 
 def row(method, labels, seed, correct, *, task=history.REVIEWS, era="bert", **more):
@@ -207,12 +201,20 @@ def test_a_claim_without_a_comparison_has_no_measured_verdict():
         history.rule([])
 
 
-def test_an_interval_lies_wholly_on_a_side_or_by_its_mean_alone():
-    assert history.side_of(Interval(0.2, 0.1, 0.3), above=0) == "whole"
-    assert history.side_of(Interval(0.2, -0.1, 0.3), above=0) == "mean"
-    assert history.side_of(Interval(-0.2, -0.3, 0.3), above=0) == "no"
-    assert history.side_of(Interval(0.05, 0.02, 0.09), below=0.1) == "whole"
-    assert history.side_of(Interval(0.05, 0.02, 0.12), below=0.1) == "mean"
+@pytest.mark.parametrize(
+    ("interval", "border", "side"),
+    [
+        (Interval(0.2, 0.1, 0.3), {"above": 0}, "whole"),
+        (Interval(0.2, -0.1, 0.3), {"above": 0}, "mean"),
+        (Interval(-0.2, -0.3, 0.3), {"above": 0}, "no"),
+        (Interval(3e9, 2e9, 4e9), {"above": 0}, "whole"),  # no limit on the other side
+        (Interval(0.05, 0.02, 0.09), {"below": 0.1}, "whole"),
+        (Interval(0.05, 0.02, 0.12), {"below": 0.1}, "mean"),
+        (Interval(0.05, 0.02, 0.12), {"above": 0, "below": 0.1}, "mean"),
+    ],
+)
+def test_an_interval_lies_wholly_on_a_side_or_by_its_mean_alone(interval, border, side):
+    assert history.side_of(interval, **border) == side
 
 
 # --- the claims ----------------------------------------------------------------------------------
@@ -306,7 +308,7 @@ OTHERWISE = {
 )
 def test_a_claim_sinks_with_the_rows_it_rests_on(name, expected):
     method, right = OTHERWISE[name][expected]
-    kept = [r for r in supported_rows() if (r["method"], r["task"]) != (method, history.REVIEWS)]
+    kept = without(supported_rows(), method)
     others = {key: value for key, value in SUPPORTED.items() if key[0] == method and key[1] != 320}
     era = "gpt" if method.startswith("decoder") else "bert"
     rows = kept + grid({(method, 320): right, **others}, era=era)

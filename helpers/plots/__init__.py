@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython import display
 
-__all__ = ["SHADES", "learning_curve", "show", "three_bars"]
+__all__ = ["SHADES", "draw_curve", "learning_curve", "show", "three_bars"]
 
 SHADES = ("#1b3a5c", "#e59b3a", "#8c2f39", "#9fc1dc", "#4f7a4e", "#c8c8c8")
 """Dark and light in turn, so that neighbours differ in greyscale too."""
@@ -100,6 +100,26 @@ def three_bars(
     )
 
 
+def draw_curve(
+    axes, curve: Mapping[int, Sequence[float]], place: Mapping[int, float], *, spread=True, **style
+) -> list[float]:
+    """Draw means over seeds, and their spread as a shade; returns the means by number of labels.
+
+    Args:
+        curve: {labels: scores, one a seed}.
+        place: where a number of labels stands on the axis.
+        style: of the line.
+    """
+    labels = sorted(curve)
+    x = [place[n] for n in labels]
+    means = [float(np.mean(curve[n])) for n in labels]
+    [line] = axes.plot(x, means, **style)
+    if spread:
+        low, high = ([edge(curve[n]) for n in labels] for edge in (np.min, np.max))
+        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    return means
+
+
 def learning_curve(
     curves: Mapping[str, Mapping[int, Sequence[float]]],
     *,
@@ -125,16 +145,10 @@ def learning_curve(
     budgets = sorted({labels for curve in curves.values() for labels in curve})
     place = {labels: labels or min(b for b in budgets if b) / 3 for labels in budgets}
     ends, seeds, mixed = [], set(), set(reference) != set(curves)
-    for i, (method, curve) in enumerate(curves.items()):
-        labels = sorted(curve)
-        x = [place[n] for n in labels]
-        values = [np.asarray(curve[n], dtype=float) for n in labels]
-        means = [v.mean() for v in values]
-        seeds |= {len(v) for v in values}
+    for method, curve in curves.items():
+        seeds |= {len(scores) for scores in curve.values()}
         name = f"{method} (reference)" if mixed and method in reference else method
-        axes.plot(x, means, label=name)
-        low, high = [v.min() for v in values], [v.max() for v in values]
-        axes.fill_between(x, low, high, color=SHADES[i % len(SHADES)], alpha=0.15, linewidth=0)
+        means = draw_curve(axes, curve, place, label=name)
         ends.append(f"{name} from {means[0]:.3f} to {means[-1]:.3f}")
     axes.set_xscale("log")
     axes.set_xticks([place[n] for n in budgets], [f"{n:,}" for n in budgets])

@@ -7,10 +7,9 @@ differ, so that they can be told apart in grey and at half the width.
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 from helpers.history import ERA_NAMES, Curve, Option
-from helpers.plots import MARKERS, show
+from helpers.plots import MARKERS, draw_curve, show
 
 __all__ = [
     "costs_figure",
@@ -170,13 +169,9 @@ def _draw_lines(axes, curves: Sequence[Curve], place, grey: bool = False) -> str
         style |= {"markerfacecolor": "white", "linestyle": ":"} if curve.line.era == before else {}
         before = curve.line.era
         labels = sorted(curve.values)
-        x = [place[n] for n in labels]
-        means = [curve.means[n] for n in labels]
-        axes.plot(x, means, zorder=2 if grey else 4, **style)
-        if not grey:
-            low, high = ([f(curve.values[n]) for n in labels] for f in (np.min, np.max))
-            axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
-        ends.append((x[-1], means[-1], curve.line.label, style["color"]))
+        style["zorder"] = 2 if grey else 4
+        means = draw_curve(axes, curve.values, place, spread=not grey, **style)
+        ends.append((place[labels[-1]], means[-1], curve.line.label, style["color"]))
         words.append(
             f"{curve.line.label} from {means[0]:.3f} with {labels[0]:,} labels to {means[-1]:.3f} "
             f"with {labels[-1]:,}"
