@@ -1,16 +1,14 @@
 """A training that is killed half-way, for tests of resuming."""
 
-from transformers import TrainerCallback
-
 __all__ = ["Stop"]
 
 
-class Stop(TrainerCallback):
-    """Stand for a run that is killed after so many steps."""
+class Stop:
+    """Stand for a run that is killed in the step after so many: `fit(on_step=Stop(9))`."""
 
-    def __init__(self, step):
+    def __init__(self, step: int):
         self.step = step
 
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
+    def __call__(self, step: int, model) -> None:
+        if step > self.step:
             raise KeyboardInterrupt

@@ -171,7 +171,6 @@ class Rows:
 
     Attributes:
         lengths: tokens of each row; 1 for an image.
-        tokens: tokens handed out so far.
 
     Raises:
         ValueError: if the dataset is empty, lacks a column, or holds impossible labels.
@@ -196,7 +195,6 @@ class Rows:
         if min(self.lengths) == 0:
             empty = self.lengths.index(0)
             raise ValueError(f"Row {empty} of the {name} dataset has no token; drop it.")
-        self.tokens = 0
         if "labels" in self.columns:
             self._check_labels(getattr(model, "num_labels", None), name)
 
@@ -217,7 +215,3 @@ class Rows:
 
     def __getitem__(self, index: int) -> dict:
         return {column: values[index] for column, values in self.columns.items()}
-
-    def __getitems__(self, indices: list[int]) -> list[dict]:  # torch's DataLoader asks for this
-        self.tokens += sum(self.lengths[i] for i in indices)
-        return [self[i] for i in indices]

@@ -1,0 +1,97 @@
+"""Checkpoints of a training, from which a killed one is resumed to the same result."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from helpers.files import write_text
+from helpers.training.processes import OneProcess
+
+__all__ = ["Checkpoints", "Record"]
+
+RECORD = "fit.json"  # a checkpoint without it was cut off
+
+
+@dataclass
+class Record:
+    """What a training has been told and has seen so far.
+
+    Attributes:
+        settings: those of the training.
+        losses: of every step.
+        validation: of every epoch.
+        seconds: that it has taken.
+    """
+
+    settings: dict
+    losses: list[float] = field(default_factory=list)
+    validation: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Checkpoints:
+    """The checkpoints of one training, of which the last two are kept.
+
+    Args:
+        folder: where they are; None for a training that keeps none.
+        resume: whether those of an earlier run are gone on from.
+
+    Raises:
+        ValueError: if there are some and they are not asked for, or no folder is named.
+    """
+
+    def __init__(self, folder: Path | None, resume: bool):
+        if resume and not folder:
+            raise ValueError("resume=True needs the output_dir that holds the checkpoints.")
+        self.folder = Path(folder) if folder else None
+        self.last = None
+        if self.folder:
+            found = _by_steps(path.parent for path in self.folder.glob(f"checkpoint-*/{RECORD}"))
+            self.last = found[-1] if found else None
+        if self.last and not resume:
+            raise ValueError(
+                f"{folder} holds checkpoints of an earlier run. Pass resume=True to go on from "
+                "them, or choose another output_dir."
+            )
+
+    def restore(self, processes: OneProcess, settings: dict) -> Record:
+        """Put everything back as it was at the last checkpoint, if there is one.
+
+        Raises:
+            ValueError: if it is from a run with other settings.
+        """
+        if self.last is None:
+            return Record(settings)
+        record = Record(**json.loads((self.last / RECORD).read_text(encoding="utf-8")))
+        differ = [key for key, value in settings.items() if record.settings.get(key) != value]
+        if differ:
+            was = ", ".join(f"{key}={record.settings.get(key)}" for key in differ)
+            raise ValueError(
+                f"{self.last} comes from a run with {was}. Resume with the same settings, or "
+                "choose another output_dir."
+            )
+        processes.load(self.last)
+        return record
+
+    def save(self, processes: OneProcess, record: Record) -> None:
+        """Write a checkpoint, whole or not at all."""
+        whole = self.folder / f"checkpoint-{len(record.losses)}"
+        part = whole.with_name(whole.name + ".part")
+        if processes.rank == 0:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+        processes.wait()
+        processes.save(part)
+        processes.wait()
+        if processes.rank == 0:
+            write_text(part / RECORD, json.dumps(asdict(record)))
+            shutil.rmtree(whole, ignore_errors=True)
+            os.replace(part, whole)
+            for old in _by_steps(self.folder.glob("checkpoint-*[0-9]"))[:-2]:
+                shutil.rmtree(old)
+
+
+def _by_steps(folders) -> list[Path]:
+    return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]))

@@ -1,0 +1,216 @@
+"""The training loop, and the reading of answers."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import set_seed
+
+from helpers.runtime import Cost, measure, shows_progress
+from helpers.training.batches import Rows, batches_by_length, epoch_order, pad_batch
+from helpers.training.checkpoints import Checkpoints
+from helpers.training.parameters import build_optimizer, build_schedule, plan_stages, unfreeze
+from helpers.training.processes import check_processes
+from helpers.training.stepping import Losses, Stepper
+
+__all__ = ["FitResult", "fit", "predict"]
+
+
+@dataclass
+class FitResult:
+    """What training left behind.
+
+    Attributes:
+        model: the model that was passed in, trained, in evaluation mode.
+        losses: mean loss of every step's batch, before the step.
+        validation: one `{"epoch", "loss"}` an epoch, with `"accuracy"` where a row has one label.
+        cost: seconds and memory of this call's training and validation.
+        steps: steps this call took; fewer than `losses` after a resume.
+        tokens: tokens this call trained on, padding not counted.
+        seconds_before: of training up to the checkpoint that a resumed call went on from.
+    """
+
+    model: Any
+    losses: list[float]
+    validation: list[dict[str, float]]
+    cost: Cost
+    steps: int
+    tokens: int
+    seconds_before: float = 0.0
+
+
+def fit(
+    model, train: Dataset, *, num_epochs: int, learning_rate: float, batch_size: int = 32,
+    seed: int = 0, validation: Dataset | None = None, freeze: Iterable[str] = (),
+    unfreeze_schedule: Sequence[Iterable[str]] = (),
+    learning_rate_groups: Mapping[str, float] | None = None, weight_decay: float = 0.0,
+    warmup_steps: float = 0.0, schedule: str = "linear", max_grad_norm: float = 1.0,
+    length_grouped: bool = True, optimizer: str = "adamw", collate: Callable | None = None,
+    pad_id: int = 0, output_dir: Path | None = None, resume: bool = False,
+    save_steps: int | None = None, precision: str = "float32",
+    on_step: Callable[[int, Any], object] | None = None, progress: bool | None = None,
+) -> FitResult:  # fmt: skip
+    """Train a model that returns its loss, and measure what it cost.
+
+    Parameters are named by a layer's full name (`"encoder.layer.1"` means that layer, not layer
+    11) or by a regular expression that matches the parameter's whole name.
+
+    Args:
+        model: a torch module whose `forward` takes the columns by name and gives `loss`. Weights
+            are the caller's: seed before building it, and move it to the device first.
+        train: rows with `input_ids` or `pixel_values`, and `labels`; other columns are used if
+            `forward` takes them.
+        num_epochs: passes over `train`.
+        learning_rate: of the first step after the warm-up.
+        batch_size: examples a step, in all processes together.
+        seed: of the order of examples and of dropout.
+        validation: rows like `train`, evaluated after each epoch; does not change training.
+        freeze: parameters to leave as they are. They stay frozen afterwards;
+            `model.requires_grad_(True)` frees them.
+        unfreeze_schedule: gradual unfreezing (Howard & Ruder 2018): epoch i trains the parameters
+            named in the first i + 1 entries, the last epochs those of all entries.
+        learning_rate_groups: {name: factor on `learning_rate`}; the first name that fits counts.
+        weight_decay: on matrices only.
+        warmup_steps: steps, or below 1 the share of all steps, in which the rate rises from 0.
+        schedule: after the warm-up, `"linear"` (down to 0 at the last step) or `"constant"`.
+        max_grad_norm: gradients are scaled down to this norm; 0 for no limit.
+        length_grouped: whether texts of similar length share a batch, which saves padding.
+        optimizer: `"adamw"` or `"sgd"`.
+        collate: list of rows -> dict of tensors; `pad_batch` without it.
+        pad_id: token id of padding.
+        output_dir: where checkpoints are kept (the last two); without it none are written.
+        resume: go on from the last whole checkpoint in `output_dir`, or start if there is none.
+            Parameters that do not train must be as they were.
+        save_steps: steps between checkpoints; an epoch without it.
+        precision: `"float32"`, `"bfloat16"` or `"float16"` (autocast); see `Run.precision`.
+        on_step: called after each step with the number of steps so far and the model.
+        progress: whether to draw a bar; without it, as `COURSE_PROGRESS` and the terminal say.
+
+    Raises:
+        ValueError: if the data, a name or a checkpoint does not fit; the message says what to do.
+        FloatingPointError: if the loss stops being a number; the message names the step.
+    """
+    checkpoints = Checkpoints(output_dir, resume)
+    labelled = collate is None  # a collate function may make the labels
+    rows = Rows(model, train, "train", labelled)
+    held_out = None if validation is None else Rows(model, validation, "validation", labelled)
+    plan = _Plan(rows.lengths, num_epochs, batch_size, seed, length_grouped, save_steps)
+    stages = plan_stages(model, freeze, unfreeze_schedule, num_epochs)
+    check_processes(batch_size, stages)
+    factors = learning_rate_groups or {}
+    optimizer = build_optimizer(optimizer, model, stages, learning_rate, weight_decay, factors)
+    schedule = build_schedule(schedule, optimizer, warmup_steps, plan.total_steps)
+    collate = collate or partial(pad_batch, pad_id=pad_id)
+    stepper = Stepper(model, optimizer, schedule, collate, precision, max_grad_norm)
+    settings = {"rows": len(rows), "num_epochs": num_epochs, "learning_rate": learning_rate,
+                "batch_size": batch_size, "seed": seed}  # fmt: skip
+    set_seed(seed + stepper.processes.rank)  # every process draws dropout of its own
+    record = checkpoints.restore(stepper.processes, settings)
+    first, seconds_before = len(record.losses), record.seconds
+    shown = (shows_progress() if progress is None else progress) and stepper.processes.rank == 0
+    bar = tqdm(
+        total=plan.total_steps, initial=first, disable=not shown, desc="training", unit="step",
+        leave=False,
+    )  # fmt: skip
+    with measure() as cost, bar:
+        tokens = _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar)
+    return FitResult(
+        model=model.eval(),
+        losses=record.losses,
+        validation=record.validation,
+        cost=cost,
+        steps=len(record.losses) - first,
+        tokens=tokens,
+        seconds_before=seconds_before,
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which rows each step trains on, and after which a checkpoint is written."""
+
+    lengths: list[int]
+    num_epochs: int
+    batch_size: int
+    seed: int
+    length_grouped: bool
+    save_steps: int | None
+
+    @property
+    def epoch_steps(self) -> int:
+        return math.ceil(len(self.lengths) / self.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        return self.num_epochs * self.epoch_steps
+
+    def saves_after(self, step: int) -> bool:
+        return step % (self.save_steps or self.epoch_steps) == 0 or step == self.total_steps
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Row numbers of each batch of an epoch."""
+        order = epoch_order(self.lengths, self.batch_size, self.seed, epoch, self.length_grouped)
+        return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+
+
+def _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar) -> int:
+    """Take the steps that a record lacks, and add them to it; tells the tokens trained on."""
+    model, processes = stepper.model, stepper.processes
+    losses = Losses(record, plan.total_steps, on_cpu=stepper.device == "cpu")
+    step, tokens, began = len(record.losses), 0, time.perf_counter() - record.seconds
+    for epoch in range(step // plan.epoch_steps, plan.num_epochs):
+        unfreeze(model, stages, epoch)
+        model.train()
+        for chosen in plan.batches(epoch)[step % plan.epoch_steps :]:
+            losses.add(stepper.step([rows[i] for i in chosen]))
+            tokens += sum(rows.lengths[i] for i in chosen)
+            step += 1
+            bar.update()
+            if on_step is not None:
+                on_step(step, model)
+            if held_out is not None and step % plan.epoch_steps == 0:
+                losses.drain()
+                found = stepper.evaluate(held_out, plan.batch_size)
+                record.validation.append({"epoch": epoch + 1} | found)
+            if checkpoints.folder and plan.saves_after(step):
+                losses.drain()
+                record.seconds = time.perf_counter() - began
+                checkpoints.save(processes, record)
+    losses.drain()
+    return tokens
+
+
+def predict(
+    model, dataset: Dataset, batch_size: int = 256, collate: Callable | None = None, pad_id: int = 0
+) -> np.ndarray:
+    """Answer every row of a dataset, dropout off, in the dataset's order.
+
+    Args:
+        model: a torch module that returns `logits`.
+        dataset: a Dataset as for `fit`; labels are not looked at.
+        batch_size: rows at once, of similar length.
+        collate: as in `fit`.
+        pad_id: token id of padding.
+
+    Returns:
+        Logits (rows, classes) float32; for one answer a token (rows, longest, classes), 0 where
+        there is no token.
+    """
+    rows = Rows(model, dataset, "dataset", labelled=False, drop=("labels",))
+    collate = collate or partial(pad_batch, pad_id=pad_id)
+    parts = {}
+    for indices, batch in batches_by_length(model, rows, batch_size, collate):
+        answers = model(**batch)["logits"].float().cpu().numpy()
+        parts.update(zip(indices, answers, strict=True))
+    shape = np.max([part.shape for part in parts.values()], axis=0)  # (C,) or (longest, C)
+    logits = np.zeros((len(rows), *shape), np.float32)
+    for i, part in parts.items():
+        logits[(i, *map(slice, part.shape))] = part
+    return logits
