@@ -205,7 +205,7 @@ def test_an_interrupted_fine_tune_resumes_to_the_same_result(corpus, tmp_path, b
 
     whole, expected = tune(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        tune(tmp_path / "killed", callbacks=[Stop(8)])
+        tune(tmp_path / "killed", on_step=Stop(8))
     resumed, found = tune(tmp_path / "killed", resume=True)
     assert (expected.steps, found.steps) == (12, 6)  # six steps lay in the checkpoint
     assert found.losses == expected.losses

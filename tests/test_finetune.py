@@ -51,7 +51,7 @@ def killed_at(monkeypatch):
     fit = training.fit
 
     def at(step):
-        monkeypatch.setattr(training, "fit", lambda *a, **k: fit(*a, callbacks=[Stop(step)], **k))
+        monkeypatch.setattr(training, "fit", lambda *a, **k: fit(*a, on_step=Stop(step), **k))
 
     yield at
 

@@ -11,9 +11,6 @@ import torch
 from finetune_files import FILES, course, write_files
 from safetensors.numpy import load_file
 
-from helpers.training import shards
-from helpers.training.shards import Shards
-
 
 def torchrun(folder, *arguments):
     environment = {**os.environ, "COURSE_PROFILE": "smoke", "OMP_NUM_THREADS": "1"}
@@ -41,47 +38,6 @@ def test_two_processes_give_the_model_of_one(tmp_path, monkeypatch):
         shared = load_file(tmp_path / "two" / path.name)
         for key, value in load_file(path).items():
             np.testing.assert_allclose(shared[key], value, atol=2e-5, err_msg=key)
-
-
-def test_shares_cover_every_row_of_every_batch_once(monkeypatch):
-    whole = list(range(23))
-    shares = []
-    for rank in range(3):
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setenv("WORLD_SIZE", "3")
-        shard = Shards(whole, 7)
-        batches = list(shard)
-        assert len(batches) == len(shard) == 4
-        counted = [shard.has_share(step) for step in range(8)]
-        shares.append([b if own else [] for b, own in zip(batches * 2, counted, strict=True)])
-    for step in range(4):
-        rows = sorted(row for share in shares for row in share[step])
-        assert rows == whole[7 * step : 7 * step + 7]
-        assert shares[0][step + 4] == shares[0][step]
-
-
-def test_weighted_shares_average_to_the_loss_of_the_whole_batch(monkeypatch):
-    losses = torch.tensor([[1.0, 2.0, 0.0], [5.0, 0.0, 0.0], [3.0, 4.0, 8.0]])  # a token each
-    labels = torch.tensor([[7, 7, -100], [7, -100, -100], [7, 7, 7]])
-    counted = labels != -100
-    whole = losses[counted].mean()
-    # Two processes: rows 0 and 2 with five labels, row 1 with one.
-    monkeypatch.setattr(shards, "summed", lambda own: [6.0])
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    average = 0.0
-    for rank in (0, 1):
-        monkeypatch.setenv("RANK", str(rank))
-        share = Shards([0, 1, 2], 3)
-        rows = next(iter(share))
-        loss = losses[rows][counted[rows]].mean()
-        average += float(loss) * share.weight({"labels": labels[rows]}, 0) / 2
-    assert average == pytest.approx(float(whole))
-
-
-def test_more_processes_than_rows_in_a_batch_are_refused(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "8")
-    with pytest.raises(ValueError, match="start fewer"):
-        Shards([1, 2, 3], 4)
 
 
 def test_weights_that_fsdp_has_spread_come_back_in_one_piece(tmp_path):

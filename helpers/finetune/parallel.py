@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from helpers import training
-from helpers.training.shards import place
+from helpers.training import place
 
 __all__ = [
     "choose_card",

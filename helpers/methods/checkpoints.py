@@ -9,6 +9,7 @@ shapes as are asked for.
 import hashlib
 import importlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -134,7 +135,7 @@ def pretrain(
     taker = what.notes and NoteTaker(
         _scratch(what, digest) / "notes.json", partial(what.notes, corpus), what.note_at
     )
-    with _training(what, corpus, model, digest, [taker.callback()] if taker else []) as result:
+    with _training(what, corpus, model, digest, taker) as result:
         _write(path, result.model, digest, torch.float16)
         record = _record(what, corpus, result, digest)
         if taker:
@@ -154,19 +155,23 @@ def _scratch(what: Pretraining, digest: str) -> Path:
 
 
 @contextmanager
-def _training(what: Pretraining, corpus: Corpus, model, digest: str, callbacks=()):
+def _training(what: Pretraining, corpus: Corpus, model, digest: str, taker: NoteTaker | None):
     """Train, with checkpoints that go away once the result was put to safety."""
     rows, held_out = what.rows(corpus)
-    scratch = _scratch(what, digest)
+    scratch, settings = _scratch(what, digest), _settings(what, corpus)
+    model, on_step = model.to(neural.device(corpus)), None
+    if taker:
+        epoch_steps = math.ceil(len(rows) / settings.get("batch_size", 32))
+        on_step = partial(taker.note, total=settings["num_epochs"] * epoch_steps)
+        on_step(0, model)
     yield training.fit(
         model,
         rows,
         validation=held_out,
         output_dir=scratch,
         resume=True,
-        device=neural.device(corpus),
-        callbacks=callbacks,
-        **_settings(what, corpus),
+        on_step=on_step,
+        **settings,
     )
     shutil.rmtree(scratch)
 

@@ -104,12 +104,11 @@ def word_rows(corpus: Corpus, token_lists, tags=None) -> Dataset:
 
 def _bilstm(corpus, labelled, seed, pretrained_vectors, tuned, num_epochs, min_steps, **settings):
     """Fit the tagger; word vectors stay as they are unless `tuned`."""
-    model = new_tagger(corpus, seed, pretrained_vectors)
+    model = new_tagger(corpus, seed, pretrained_vectors).to(device(corpus))
     rows = word_rows(corpus, labelled["tokens"][:], labelled["tags"][:])
     training.fit(
         model, rows, num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
-        batch_size=BATCH, seed=seed, device=device(corpus),
-        freeze=() if tuned else ("embedding",), **settings,
+        batch_size=BATCH, seed=seed, freeze=() if tuned else ("embedding",), **settings,
     )  # fmt: skip
 
     def predict(token_lists):

@@ -44,7 +44,7 @@ def encode(corpus: Corpus, split):
 
 def train_on(corpus: Corpus, model, labelled, seed: int, **settings):
     """Fit a network on a budget of labels; returns what `training.fit` returns."""
-    settings = {"device": device(corpus), **settings}
+    model.to(device(corpus))
     return training.fit(model, encode(corpus, labelled), seed=seed, **settings)
 
 

@@ -31,7 +31,7 @@ class NoteTaker:
         notes = json.loads(self.path.read_text(encoding="utf-8"))
         return sorted(notes, key=lambda note: note["step"])
 
-    def note(self, model, step: int, total: int) -> None:
+    def note(self, step: int, model, total: int) -> None:
         """Look, if this step of so many in total is one of the points."""
         if step not in {round(share * total) for share in self.at}:
             return
@@ -41,17 +41,3 @@ class NoteTaker:
         model.train(was_training)
         kept = [note for note in self.taken() if note["step"] != step]
         write_text(self.path, json.dumps([*kept, note]))
-
-    def callback(self):
-        """Make the `transformers.TrainerCallback` that `training.fit` takes."""
-        from transformers import TrainerCallback
-
-        note = self.note
-
-        class Callback(TrainerCallback):
-            def on_train_begin(self, args, state, control, model=None, **_):
-                note(model, state.global_step, state.max_steps)
-
-            on_step_end = on_train_begin
-
-        return Callback()

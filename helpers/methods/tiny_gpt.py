@@ -192,9 +192,9 @@ def tune(corpus, labelled, seed, *, weights: bool = True, lm_weight: float = 0.5
         seed,
         lambda: networks.TinyGPTClassifier.from_language_model(body, lm_weight=lm_weight),
     )
-    settings = {"warmup_steps": 0.1, "device": device(corpus), "seed": seed, **settings}
+    settings = {"warmup_steps": 0.1, "seed": seed, **settings}
     settings["num_epochs"] = epochs_for(len(labelled), settings["num_epochs"], min_steps)
-    return model, training.fit(model, rows_of(corpus, labelled), **settings)
+    return model, training.fit(model.to(device(corpus)), rows_of(corpus, labelled), **settings)
 
 
 def _fitted(corpus, labelled, seed, **settings):
