@@ -155,7 +155,9 @@ def _scratch(what: Pretraining, digest: str) -> Path:
 
 
 @contextmanager
-def _training(what: Pretraining, corpus: Corpus, model, digest: str, taker: NoteTaker | None):
+def _training(
+    what: Pretraining, corpus: Corpus, model, digest: str, taker: NoteTaker | None = None
+):
     """Train, with checkpoints that go away once the result was put to safety."""
     rows, held_out = what.rows(corpus)
     scratch, settings = _scratch(what, digest), _settings(what, corpus)

@@ -114,11 +114,7 @@ def fit(
     set_seed(seed + stepper.processes.rank)  # every process draws dropout of its own
     record = checkpoints.restore(stepper.processes, settings)
     first, seconds_before = len(record.losses), record.seconds
-    shown = (shows_progress() if progress is None else progress) and stepper.processes.rank == 0
-    bar = tqdm(
-        total=plan.total_steps, initial=first, disable=not shown, desc="training", unit="step",
-        leave=False,
-    )  # fmt: skip
+    bar = _bar(plan.total_steps, first, progress, stepper.processes.rank)
     with measure() as cost, bar:
         tokens = _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar)
     return FitResult(
@@ -158,6 +154,14 @@ class _Plan:
         """Row numbers of each batch of an epoch."""
         order = epoch_order(self.lengths, self.batch_size, self.seed, epoch, self.length_grouped)
         return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+
+
+def _bar(total: int, done: int, progress: bool | None, rank: int) -> tqdm:
+    """Draw one bar, however many processes there are."""
+    shown = (shows_progress() if progress is None else progress) and rank == 0
+    return tqdm(
+        total=total, initial=done, disable=not shown, desc="training", unit="step", leave=False
+    )
 
 
 def _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar) -> int:

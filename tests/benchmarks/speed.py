@@ -222,7 +222,7 @@ def _fit(loaded, rows, blocks: int) -> Recorder:
     recorder = Recorder(lambda rows: training.pad_batch(rows, loaded.pad_id))
     tune_blocks(
         loaded, rows, blocks, num_epochs=_epochs(rows), learning_rate=RATE, batch_size=BATCH_SIZE,
-        collate=recorder, callbacks=[recorder.callback()], progress=False,
+        collate=recorder, on_step=recorder.on_step, progress=False,
     )  # fmt: skip
     return recorder
 
@@ -233,7 +233,7 @@ def _our_adapter(corpus: Corpus, labelled, steps: int) -> Recorder:
     recorder = Recorder(lambda rows: training.pad_batch(rows, pad_id))
     lora.tune_adapter(
         corpus, labelled, 0, num_epochs=1, min_steps=steps + DISCARDED, batch_size=LORA_BATCH_SIZE,
-        learning_rate=LORA_RATE, collate=recorder, callbacks=[recorder.callback()], progress=False,
+        learning_rate=LORA_RATE, collate=recorder, on_step=recorder.on_step, progress=False,
     )  # fmt: skip
     recorder.ends = recorder.ends[: steps + DISCARDED]
     return recorder
