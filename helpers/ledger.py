@@ -22,7 +22,7 @@ from helpers.runtime import ROOT, Cost, Run, results_dir
 
 __all__ = ["ERAS", "IDENTITY", "KEYS", "REFERENCE", "Result", "Size", "append", "check", "expect"]
 __all__ += ["accuracy_row", "pairs_row", "perplexity_row", "row", "span_row", "latest", "load"]
-__all__ += ["ledger_path", "outcomes", "read", "span_outcomes"]
+__all__ += ["items_of", "ledger_path", "outcomes", "read"]
 
 REFERENCE = ROOT / "data" / "reference_ledger.jsonl"
 ERAS = ("classical", "pretraining", "embeddings", "bert", "gpt", "lora")
@@ -31,6 +31,8 @@ KEYS = tuple(
     "trainable_parameters total_parameters train_seconds eval_seconds peak_memory_bytes "
     "artefact_bytes profile device versions revision time".split()
 )
+COUNTED = ("span_f1", "perplexity")
+"""Metrics whose rows store counts of each item; all others store right and wrong as hex digits."""
 IDENTITY = ("method", "task", "metric", "labels", "source_labels", "seed", "profile")
 """What makes two lines the same result; the later one replaces the earlier when loading."""
 
@@ -236,20 +238,35 @@ def load(reference: bool = True) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEYS, "origin"])
 
 
-def outcomes(rows, items: int) -> np.ndarray:
-    """Stack stored outcomes for `evaluation.paired_difference`: booleans (seeds, items), by seed.
+def outcomes(rows, items: int | None = None) -> np.ndarray:
+    """Stack stored outcomes for a paired comparison, by seed.
 
     Args:
         rows: of one method at one budget, one a seed (a DataFrame or dicts).
-        items: test items that each row answered.
+        items: test items that each row answered; without it `items_of` tells.
+
+    Returns:
+        Booleans of shape (seeds, items), or (seeds, sentences, 3) for spans and (seeds, texts, 2)
+        for perplexity.
     """
-    stored = [entry["correct"] for entry in _by_seed(rows)]
-    return np.stack([evaluation.hex_to_bits(bits, items) for bits in stored])
+    entries = _by_seed(rows)
+    if entries[0]["metric"] in COUNTED:
+        return np.array([entry["correct"] for entry in entries])
+    return np.stack([evaluation.hex_to_bits(e["correct"], items or items_of(e)) for e in entries])
 
 
-def span_outcomes(rows) -> np.ndarray:
-    """Stack stored `[tp, fp, fn]` for `evaluation.paired_f1_difference`: (seeds, sentences, 3)."""
-    return np.array([entry["correct"] for entry in _by_seed(rows)], dtype=int)
+def items_of(entry: dict) -> int:
+    """How many test items stand behind a row's outcomes.
+
+    Hex digits stand for four items each; how many the last one is short of follows from the share
+    of right ones.
+    """
+    stored = entry["correct"]
+    if entry["metric"] in COUNTED:
+        return len(stored)
+    if not entry["value"]:
+        return 4 * len(stored)
+    return min(round(int(stored, 16).bit_count() / entry["value"]), 4 * len(stored))
 
 
 def _by_seed(rows) -> list[dict]:

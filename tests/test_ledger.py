@@ -183,7 +183,8 @@ def test_an_empty_ledger_is_a_table_without_rows():
 
 def test_outcomes_are_stacked_by_seed_whatever_the_order_of_the_lines():
     rows = [a_row(seed=1, correct=(0, 0, 1)), a_row(seed=0, correct=(1, 0, 0))]
-    assert ledger.outcomes(rows, 3).tolist() == [[True, False, False], [False, False, True]]
+    assert [ledger.items_of(row) for row in rows] == [3, 3]
+    assert ledger.outcomes(rows).tolist() == [[True, False, False], [False, False, True]]
 
 
 @pytest.mark.parametrize(
@@ -230,9 +231,9 @@ def test_a_span_row_keeps_the_counts_of_each_sentence_and_their_f1():
 
 def test_span_counts_are_stacked_by_seed_ready_to_be_paired():
     first = [a_span_row([[1, 0, 0], [0, 1, 1]], seed=1), a_span_row([[1, 0, 0], [1, 0, 0]], seed=0)]
-    stacked = ledger.span_outcomes(first)
+    stacked = ledger.outcomes(first)
     assert stacked.shape == (2, 2, 3) and stacked.tolist()[0] == [[1, 0, 0], [1, 0, 0]]
-    second = ledger.span_outcomes([a_span_row([[0, 0, 1], [0, 0, 1]])])
+    second = ledger.outcomes([a_span_row([[0, 0, 1], [0, 0, 1]])])
     assert evaluation.paired_f1_difference(stacked, second, 100).value == pytest.approx(0.75)
 
 

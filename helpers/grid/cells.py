@@ -190,4 +190,4 @@ def reference_curve(
         known = ", ".join(dict.fromkeys(row["method"] for row in rows)) or "none"
         raise ValueError(f"The reference has no rows of {name!r} for {task.name}; it has {known}.")
     budgets = sorted({row["labels"] for row in mine})
-    return {n: task.restore([row for row in mine if row["labels"] == n]) for n in budgets}
+    return {n: ledger.outcomes([row for row in mine if row["labels"] == n]) for n in budgets}

@@ -1,5 +1,6 @@
 """The parts of the grid and the methods that each declares."""
 
+from helpers.ledger import ERAS
 from helpers.methods import bert, classical, embeddings, gpt, lora, named_entities, pretraining
 from helpers.methods.base import Method
 
@@ -16,7 +17,6 @@ _DECLARED = {
 }
 PARTS = tuple(_DECLARED)
 """The parts of the grid: the eras, whose methods read reviews, and the taggers of all eras."""
-ERAS = PARTS[:-1]
 
 
 def methods_of(part: str) -> dict[str, Method]:

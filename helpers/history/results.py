@@ -165,20 +165,8 @@ def _stacked(rows: list[dict]) -> np.ndarray | None:
     """The stored outcomes of rows that answered the same items; None if they did not."""
     if not rows or any(not row["correct"] for row in rows):
         return None
-    counted = rows[0]["metric"] in ("span_f1", "perplexity")
-    sizes = {len(row["correct"]) if counted else _items(row) for row in rows}
-    if len(sizes) > 1:
-        return None
-    if counted:
-        return np.array([row["correct"] for row in rows], float)
-    return ledger.outcomes(rows, sizes.pop())
-
-
-def _items(row: dict) -> int:
-    """How many items a row's hex digits stand for: the last digit may be filled up with zeros."""
-    digits = len(row["correct"])
-    right = int(row["correct"], 16).bit_count()
-    return min(round(right / row["value"]), 4 * digits) if row["value"] else 4 * digits
+    same = len({ledger.items_of(row) for row in rows}) == 1
+    return ledger.outcomes(rows) if same else None
 
 
 @dataclass(frozen=True)

@@ -109,10 +109,6 @@ class Task:
         """Make a row of the ledger."""
         raise NotImplementedError
 
-    def restore(self, rows: list[dict]) -> np.ndarray:
-        """Outcomes of rows of the ledger, one row per seed: (seeds, items, ...)."""
-        raise NotImplementedError
-
     def labelled(self, corpus: Corpus, budget: int | str, seed: int) -> Dataset:
         """The labelled examples of a budget; an empty Dataset for 0."""
         train = self.splits(corpus)["train"]
@@ -140,9 +136,6 @@ class _Reviews(Task):
 
     def to_row(self, run, outcomes, **facts):
         return ledger.accuracy_row(run, outcomes, **facts)
-
-    def restore(self, rows):
-        return ledger.outcomes(rows, 2 * data.HELD_OUT_PER_LABEL["rotten_tomatoes"])
 
 
 class _FilmNames(Task):
@@ -175,9 +168,6 @@ class _FilmNames(Task):
 
     def to_row(self, run, outcomes, **facts):
         return ledger.span_row(run, outcomes, **facts)
-
-    def restore(self, rows):
-        return ledger.span_outcomes(rows)
 
 
 REVIEWS = _Reviews()
