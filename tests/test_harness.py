@@ -119,7 +119,7 @@ def broken(source: str, *outputs):
         (stamp(good_notebook(3), code="0" * 16), "stamp"),
         # nbval calls each of these green.
         (broken("!false"), "shell"),
-        (broken("# NBVAL_CHECK_OUTPUT\nprint(1)"), "vacuous-check"),
+        (broken("# NBVAL_CHECK_OUTPUT\nprint(1)"), "nbval"),
         (broken("# NBVAL_RAISES_EXCEPTION\nx = 1"), "nbval"),
         (broken("# NBVAL_SKIP\n1 / 0"), "nbval"),
         (broken("1 / 0", new_output("error", ename="Z", evalue="", traceback=[])), "stored-error"),

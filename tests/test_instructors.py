@@ -9,7 +9,7 @@ from notebook_factory import good_notebook, place_of, stamp, write_course
 
 from helpers import notebooks
 from helpers.commands import cli
-from helpers.commands.lint import lint_markdown
+from helpers.commands.lint import problems_of
 from helpers.commands.sync import sync, synced_instructors
 from helpers.commands.timetable import DAYS, Day, Pause, Stop, minutes_of, timetable
 from helpers.runtime import ROOT
@@ -52,7 +52,7 @@ def test_options_named_alone_belong_to_prefetch():
 
 
 def test_every_file_that_it_names_or_links_exists_and_its_text_keeps_the_house_rules():
-    assert [str(problem) for problem in lint_markdown(PAGE) if problem.level == "error"] == []
+    assert [str(problem) for problem in problems_of(PAGE)] == []
     for name in re.findall(r"`((?:helpers|notebooks|data|tests)/[\w./]+)`", TEXT):
         if "NN" not in name and "slug" not in name:
             assert (ROOT / name).exists(), name
