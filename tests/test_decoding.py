@@ -71,10 +71,6 @@ def plain_scores(loaded, prompts, labels, per_token=False):
     return scores
 
 
-def sizes(loaded, labels) -> set[int]:
-    return {len(loaded.tokenizer(f" {word}")["input_ids"]) for word in labels}
-
-
 # --- scores --------------------------------------------------------------------------------------
 
 
@@ -89,9 +85,13 @@ def test_scores_are_those_of_each_example_by_itself(loaded, labels, prefix, batc
     assert np.ptp(expected, axis=0).min() > 0.01  # the prompts do make a difference
 
 
-def test_the_labels_of_these_tests_have_one_and_several_tokens(loaded):
-    assert sizes(loaded, LABELS) == {1}
-    assert len(sizes(loaded, UNEVEN)) == 3
+def test_labels_that_begin_with_the_same_token_are_told_apart(loaded):
+    labels = ["bad man", "bad film"]
+    first, second = (loaded.tokenizer(f" {label}")["input_ids"] for label in labels)
+    assert first[0] == second[0] and first != second
+    found = label_scores(loaded, PROMPTS, labels)
+    assert np.abs(found - plain_scores(loaded, PROMPTS, labels)).max() < 1e-4
+    assert np.abs(found[:, 0] - found[:, 1]).min() > 1e-3
 
 
 @pytest.mark.parametrize("labels", [UNEVEN, SEVERAL], ids=["uneven", "several"])
@@ -110,15 +110,6 @@ def test_calibration_divides_by_what_says_nothing(loaded, prefix):
     empty = np.exp(plain_scores(loaded, [start + prompt for prompt in neutral], UNEVEN))
     shares = (empty / empty.sum(axis=1, keepdims=True)).mean(axis=0)
     assert np.abs(found - np.log(chances / shares)).max() < 1e-4
-
-
-def test_labels_that_begin_with_the_same_token_are_told_apart(loaded):
-    labels = ["bad man", "bad film"]
-    first = [loaded.tokenizer(f" {label}")["input_ids"][0] for label in labels]
-    assert first[0] == first[1]
-    found = label_scores(loaded, PROMPTS, labels)
-    assert np.abs(found - plain_scores(loaded, PROMPTS, labels)).max() < 1e-4
-    assert np.abs(found[:, 0] - found[:, 1]).min() > 1e-3
 
 
 def test_after_a_line_break_a_word_has_no_space(loaded):
@@ -176,11 +167,6 @@ def test_prefix_and_prompt_are_cut_as_the_joined_text_is(loaded, breaks):
     assert shared
 
 
-def test_a_prefix_that_ends_inside_a_word_is_refused(loaded):
-    with pytest.raises(ValueError, match="'Sentiment: posi'.*'tive.*End the prefix with a line"):
-        label_scores(loaded, ["tive\nSentiment:"], LABELS, prefix="Sentiment: posi")
-
-
 def test_a_start_token_stands_once_before_the_first_part(tmp_path):
     from tokenizers.processors import TemplateProcessing
 
@@ -201,16 +187,6 @@ def test_a_start_token_stands_once_before_the_first_part(tmp_path):
 # --- what cannot be scored -----------------------------------------------------------------------
 
 
-def test_a_prompt_longer_than_the_context_is_named(loaded):
-    prompts = [PROMPTS[0], "1 2 " * 70, "1 2 " * 80]
-    size = len(loaded.tokenizer(prompts[1].rstrip())["input_ids"])
-    message = rf"Prompt 1 is too long: {size} tokens, .*where the model reads {CONTEXT} in all"
-    with pytest.raises(ValueError, match=message + ".*1 others.*fewer or shorter examples"):
-        label_scores(loaded, prompts, LABELS)
-    with pytest.raises(ValueError, match=r"Prompt 0 is too long: .*after \d+ of the prefix"):
-        label_scores(loaded, ["1 2 " * 40], LABELS, prefix=PREFIX + "1 2 " * 30 + "\n")
-
-
 def test_a_prompt_that_fills_the_context_is_scored(loaded):
     prompt = "1" * (CONTEXT - 1)
     assert len(loaded.tokenizer(prompt)["input_ids"]) == CONTEXT - 1
@@ -219,55 +195,40 @@ def test_a_prompt_that_fills_the_context_is_scored(loaded):
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"),
+    ("settings", "named"),
     [
-        ({"good": "film", "fine": "film"}, "'film' of the label 'fine' and 'film' of 'good' are"),
-        ({"good": ["film", "film"]}, "same tokens"),
-        ({"good": "film", "fine": " film"}, "same tokens"),
-        (["good", ""], "label '' has the words"),
-        (["good", "  "], "an empty answer has no likelihood"),
-        ({"good": []}, "Give each label at least one word"),
-        (["good", "bad", "good"], "A label is there twice"),
-        ([], "give a list of words"),
-        ("good", "give a list of words"),
-    ],
-)
-def test_labels_that_cannot_be_told_apart_or_are_empty(loaded, labels, message):
-    with pytest.raises(ValueError, match=message):
-        label_scores(loaded, PROMPTS, labels)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"normalise": "length"}, "normalise is 'length'; choose none or tokens"),
-        ({"calibrate": []}, "calibrate is empty"),
-        ({"prompts": [PROMPTS[0], " "]}, "Prompt 1 is empty"),
+        ({"labels": {"good": "film", "fine": "film"}}, "'film'.* 'fine' .*'film' .*'good'"),
+        ({"labels": {"good": ["film", "film"]}}, "'film'"),
+        ({"labels": {"good": "film", "fine": " film"}}, "'film'"),
+        ({"labels": ["good", "  "]}, "'  '"),
+        ({"labels": {"good": []}}, "'good'"),
+        ({"labels": ["good", "bad", "good"]}, "twice"),
+        ({"labels": []}, "list of words"),
+        ({"labels": "good"}, "list of words"),
+        ({"normalise": "length"}, "'length'; choose none or tokens"),
+        ({"calibrate": []}, "calibrate"),
+        ({"prompts": [PROMPTS[0], " "]}, "Prompt 1"),
         ({"prompts": []}, "at least one text"),
-        ({"prompts": "Review: a film"}, "give a list"),
+        ({"prompts": "Review: a film"}, "at least one text"),
+        ({"prompts": ["tive\nSentiment:"], "prefix": "Sentiment: posi"}, "'Sentiment: posi'"),
+        ({"prompts": [PROMPTS[0], "1 2 " * 70, "1 2 " * 80]}, f"Prompt 1 .*{CONTEXT} .*1 other"),
+        ({"prompts": ["1 2 " * 40], "prefix": PREFIX + "1 2 " * 30 + "\n"}, r"after \d+ of the"),
     ],
 )
-def test_settings_that_make_no_sense(loaded, settings, message):
-    given = {"prompts": PROMPTS} | settings
-    with pytest.raises(ValueError, match=message):
-        label_scores(loaded, given.pop("prompts"), LABELS, **given)
+def test_what_cannot_be_scored_is_named(loaded, settings, named):
+    given = {"prompts": PROMPTS, "labels": LABELS} | settings
+    with pytest.raises(ValueError, match=named):
+        label_scores(loaded, **given)
 
 
-def test_a_tokenizer_that_cannot_pad_is_refused(loaded):
-    bare = types.SimpleNamespace(pad_token_id=None)
-    without = dataclasses.replace(loaded, tokenizer=bare)
-    with pytest.raises(ValueError, match="no padding token.*load_decoder"):
-        label_scores(without, PROMPTS, LABELS)
-    with pytest.raises(ValueError, match="no padding token.*load_decoder"):
-        generate(without, PROMPTS, max_new_tokens=2)
-
-
-def test_a_classifier_cannot_be_asked(tmp_path):
+def test_what_cannot_be_asked_is_refused_with_what_to_load(loaded, tmp_path):
+    bare = dataclasses.replace(loaded, tokenizer=types.SimpleNamespace(pad_token_id=None))
     classifier = load_decoder("classification", source=save_gpt2(tmp_path / "gpt2"), echo=None)
-    with pytest.raises(ValueError, match=r'A LastTokenClassifier takes no .*load_decoder\("lm"\)'):
-        label_scores(classifier, PROMPTS, LABELS)
-    with pytest.raises(ValueError, match="A LastTokenClassifier takes no"):
-        generate(classifier, PROMPTS, max_new_tokens=2)
+    for model, named in ((bare, "padding token"), (classifier, "LastTokenClassifier")):
+        with pytest.raises(ValueError, match=f"{named}.*load_decoder"):
+            label_scores(model, PROMPTS, LABELS)
+        with pytest.raises(ValueError, match=f"{named}.*load_decoder"):
+            generate(model, PROMPTS, max_new_tokens=2)
 
 
 # --- templates -----------------------------------------------------------------------------------
@@ -284,11 +245,8 @@ def test_a_few_shot_prompt_reads_like_its_examples():
     )
     assert shots.fill(" a man\n") == QUESTION.fill("a man") == "Review: a man\nSentiment:"
     assert shots.whole("a man") == shots.prefix + "Review: a man\nSentiment:"
-
-
-def test_zero_shot_has_no_prefix_but_the_instruction():
-    assert few_shot_prompt(dataclasses.replace(QUESTION, instruction="")).prefix == ""
     assert few_shot_prompt(QUESTION).prefix == "Judge.\n\n"
+    assert few_shot_prompt(dataclasses.replace(QUESTION, instruction="")).prefix == ""
 
 
 def test_a_chat_is_written_in_the_models_template(llama):
@@ -317,11 +275,11 @@ def test_a_chat_is_scored_as_its_joined_text(llama):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"text": "Sentiment:"}, "has 0 places for the text; write {text} once"),
-        ({"text": "{text} {text}"}, "has 2 places"),
+        ({"text": "Sentiment:"}, "{text} once"),
+        ({"text": "{text} {text}"}, "2 places"),
         ({"labels": {"good": ""}}, "empty answer"),
-        ({"separator": " "}, "told apart by line breaks"),
-        ({"separator": ""}, "told apart by line breaks"),
+        ({"separator": " "}, "separator"),
+        ({"separator": ""}, "separator"),
     ],
 )
 def test_prompts_that_make_no_sense(settings, message):
@@ -330,12 +288,12 @@ def test_prompts_that_make_no_sense(settings, message):
 
 
 def test_examples_and_tokenizers_that_do_not_fit(tmp_path):
-    with pytest.raises(ValueError, match="no label 'fine'; its labels are negative, positive"):
+    with pytest.raises(ValueError, match="'fine'.*negative, positive"):
         few_shot_prompt(QUESTION, [("a film", "fine")])
     with pytest.raises(ValueError, match="no label 2"):
         few_shot_prompt(QUESTION, [("a film", 2)])
     gpt2 = load_decoder(source=save_gpt2(tmp_path / "gpt2"), echo=None)
-    with pytest.raises(ValueError, match="no chat template.*plain prompt"):
+    with pytest.raises(ValueError, match="chat template"):
         few_shot_prompt(QUESTION, tokenizer=gpt2.tokenizer)
 
 
@@ -398,9 +356,9 @@ def test_a_checkpoints_own_taste_is_not_used(loaded, monkeypatch):
     ("settings", "message"),
     [
         ({"max_new_tokens": 0}, "max_new_tokens"),
-        ({"max_new_tokens": 200}, "Prompt 0 is too long.*before 200 of the answer.*fewer tokens"),
-        ({"temperature": -1.0}, "temperature is -1.0"),
-        ({"stop": ["\n", ""]}, "stop string is empty"),
+        ({"max_new_tokens": 200}, "Prompt 0 .*200 of the answer"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"stop": ["\n", ""]}, "stop string"),
     ],
 )
 def test_generation_settings_that_make_no_sense(loaded, settings, message):

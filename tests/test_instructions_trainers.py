@@ -45,6 +45,8 @@ PAIRS = Dataset.from_dict(
     }
 )
 
+HALF = {"per_device_train_batch_size": 4}  # two steps an epoch
+
 
 def weights(loaded) -> dict:
     return {n: p.detach().clone() for n, p in loaded.model.named_parameters() if ".lora_" in n}
@@ -63,7 +65,7 @@ def rows_of(loaded) -> Dataset:
 def test_training_lowers_the_loss_and_moves_the_adapter_alone(loaded, tmp_path):
     before = {name: p.detach().clone() for name, p in loaded.model.named_parameters()}
     trainer = instructing.sft_trainer(
-        loaded, CHATS, tmp_path, num_epochs=6, learning_rate=1e-2, batch_size=4
+        loaded, CHATS, tmp_path, num_train_epochs=6, learning_rate=1e-2, **HALF
     )
     result = instructing.train(trainer)
     assert result.model is loaded.model and not loaded.model.training
@@ -81,9 +83,7 @@ def test_trl_as_it_comes_and_fit_learn_the_same(loaded, tmp_path):
     """One batch holds all rows, so that no order of them can matter."""
     from trl import SFTConfig, SFTTrainer
 
-    ours = instructing.sft_trainer(
-        loaded, CHATS, tmp_path, num_epochs=4, batch_size=8, learning_rate=1e-2
-    )
+    ours = instructing.sft_trainer(loaded, CHATS, tmp_path, num_train_epochs=4, learning_rate=1e-2)
     losses = instructing.train(ours).losses
     second, third = adapted(loaded.source), adapted(loaded.source)
     plain = SFTTrainer(
@@ -107,7 +107,7 @@ def test_trl_as_it_comes_and_fit_learn_the_same(loaded, tmp_path):
 
 def test_a_trained_adapter_is_saved_and_speaks_again_elsewhere(loaded, tmp_path):
     trainer = instructing.sft_trainer(
-        loaded, CHATS, tmp_path / "run", num_epochs=4, learning_rate=1e-2, batch_size=4
+        loaded, CHATS, tmp_path / "run", num_train_epochs=4, learning_rate=1e-2, **HALF
     )
     instructing.train(trainer)
     prompts = instructing.chat_prompts(loaded.tokenizer, CHATS["messages"][:])
@@ -133,7 +133,7 @@ class Killed(TrainerCallback):
 def test_a_killed_run_goes_on_from_its_last_checkpoint(loaded, tmp_path):
     def trainer_of(model, folder):
         return instructing.sft_trainer(
-            model, CHATS, folder, num_epochs=4, batch_size=4, learning_rate=1e-2, save_steps=3
+            model, CHATS, folder, num_train_epochs=4, learning_rate=1e-2, save_steps=3, **HALF
         )
 
     straight = instructing.train(trainer_of(loaded, tmp_path / "straight"))
@@ -195,7 +195,13 @@ def test_the_preference_loss_is_the_one_by_hand_and_its_reference_the_model_as_i
     reference = adapted(loaded.source)
     set_weights(reference, weights(loaded))
     trainer = instructing.dpo_trainer(
-        loaded, PAIRS, tmp_path / "dpo", num_epochs=3, batch_size=8, learning_rate=1e-2, beta=0.3
+        loaded,
+        PAIRS,
+        tmp_path / "dpo",
+        num_train_epochs=3,
+        learning_rate=1e-2,
+        beta=0.3,
+        per_device_train_batch_size=8,
     )
     keep = Keep(loaded)
     trainer.add_callback(keep)
@@ -215,7 +221,7 @@ def test_a_model_without_an_adapter_is_refused(loaded, tmp_path):
 
 def test_a_loss_that_is_no_number_is_named_with_its_step(loaded, tmp_path):
     trainer = instructing.sft_trainer(
-        loaded, CHATS, tmp_path, num_epochs=2, learning_rate=1e30, batch_size=4, max_grad_norm=0
+        loaded, CHATS, tmp_path, num_train_epochs=2, learning_rate=1e30, max_grad_norm=0, **HALF
     )
     with pytest.raises(FloatingPointError, match=r"step \d, .*1e\+30"):
         instructing.train(trainer)

@@ -63,11 +63,7 @@ class Prompt:
         return self.text.replace(GAP, text.strip())
 
     def answer(self, label: str | int) -> str:
-        """Give the usual word for a label, by its name or its number.
-
-        Raises:
-            ValueError: if there is no such label.
-        """
+        """Give the usual word for a label, by its name or its number."""
         names = list(self.words)
         if isinstance(label, str) and label in names:
             return self.words[label][0]
@@ -84,9 +80,8 @@ class FewShot:
     """A prompt with its examples in place: what all questions share, and what differs.
 
     Attributes:
-        prefix: shared by all questions; `label_scores(prefix=...)` runs it once. May be empty.
-        before: what stands between the prefix and the text.
-        after: what stands between the text and the answer.
+        prefix: shared by all questions; `label_scores(prefix=...)` reads it once. May be empty.
+        before, after: what stands between the prefix and the text, and behind the text.
     """
 
     prefix: str
@@ -112,9 +107,6 @@ def few_shot_prompt(
         examples: (text, label) pairs in the order in which they are shown; none for zero-shot.
         tokenizer: of an instruction-tuned model, to write everything as a chat in its template:
             an example is then a question of the user and an answer of the assistant.
-
-    Returns:
-        A FewShot; `prompts = [shots.fill(text) for text in texts]`.
 
     Raises:
         ValueError: for an example with an unknown label, or a tokenizer without chat template.

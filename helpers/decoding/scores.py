@@ -43,10 +43,8 @@ def label_scores(
     """Score each label of each prompt by the log-likelihood of its word as the continuation.
 
     A word of several tokens is scored over all of them, each given those before it. Of a label
-    with several words the probabilities are added up. Prompt and word become tokens apart from
-    each other: spaces at the end of the prompt are taken off and the word gets one in front,
-    except after a line break. White space between prefix and prompt goes where it leaves the
-    tokens of the joined text; see `helpers.decoding.tokens`.
+    with several words the probabilities are added up. How white space between prefix, prompt and
+    word is treated is told in `helpers.decoding.tokens`.
 
     Args:
         loaded: what `load_decoder()` gave.
@@ -132,12 +130,12 @@ class _Scorer:
 
     def score(self, input_ids, attention_mask) -> np.ndarray:
         """Log-likelihood of each word after each prompt: (B, words)."""
-        cache = None
+        size, cache = len(input_ids), None
         if self.prefix or max(map(len, self.words)) > 1:
             cache = copy.deepcopy(self.past)
-            cache.batch_repeat_interleave(len(input_ids))
-        mask = torch.cat([attention_mask.new_ones(len(input_ids), len(self.prefix)),
-                          attention_mask], dim=1)  # (B, P + T)  # fmt: skip
+            cache.batch_repeat_interleave(size)
+        before = attention_mask.new_ones(size, len(self.prefix))
+        mask = torch.cat([before, attention_mask], dim=1)  # (B, P + T)
         first = self._logits(input_ids, mask, cache, 1)[:, 0]  # (B, V)
         scores = first[:, [word[0] for word in self.words]]  # (B, words)
         for j, word in enumerate(self.words):

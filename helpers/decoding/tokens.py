@@ -37,11 +37,7 @@ def check_decoder(loaded) -> None:
 
 
 def label_words(labels) -> dict[str, tuple[str, ...]]:
-    """Give {label: its words} for a list of words, or for a label -> word or words.
-
-    Raises:
-        ValueError: if there is no label, or one without a word.
-    """
+    """Give {label: its words} for a list of words, or for a label -> word or words."""
     if isinstance(labels, str) or not labels:
         raise ValueError(f"The labels are {labels!r}; give a list of words or label -> words.")
     if not isinstance(labels, Mapping):

@@ -48,11 +48,8 @@ def bootstrap_interval(
     """How far an accuracy could move if the test set had been another one of the same size.
 
     Args:
-        correct: one true/false a test item, or any per-item score.
+        correct: one true/false a test item, or any per-item score; a ValueError if there is none.
         draws, seed, level: of the bootstrap over items.
-
-    Raises:
-        ValueError: if there are no items.
     """
     outcomes = np.asarray(correct, dtype=float)
     if outcomes.size == 0:
@@ -100,10 +97,7 @@ def paired_relative_change(
     """First method's mean over the second's, minus one: 0.1 is a tenth more.
 
     Arguments are those of `paired_difference`; for errors, give outcomes that are 1 where the
-    answer is wrong.
-
-    Raises:
-        ValueError: if the shapes do not fit, or the second has nothing to be a share of.
+    answer is wrong. The second must have some, or nothing can be a share of them.
     """
     a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
     check_pair(a, b, "test items")
@@ -181,10 +175,9 @@ def counts_table(counts, form: tuple[str, ...], items: str) -> np.ndarray:
 
 
 def resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Average each row, (rows, items), over items drawn with replacement, the same for every row.
+    """Average rows over items drawn with replacement: (rows, items) -> (draws, rows).
 
-    Returns:
-        Means of shape (draws, rows).
+    The items of a draw are the same in every row.
     """
     items = rows.shape[1]
     means = np.empty((draws, len(rows)))

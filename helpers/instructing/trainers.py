@@ -28,17 +28,7 @@ REFERENCE = "ref"  # TRL's name of the frozen copy of an adapter that DPO compar
 
 
 def sft_trainer(
-    loaded: Pretrained,
-    rows: Dataset,
-    output_dir: Path | str,
-    *,
-    num_epochs: float = 1,
-    learning_rate: float = 1e-3,
-    batch_size: int = 8,
-    save_steps: int | None = None,
-    seed: int = 0,
-    precision: str = "float32",
-    **settings,
+    loaded: Pretrained, rows: Dataset, output_dir: Path | str, *, precision="float32", **settings
 ):
     """Build TRL's trainer for supervised fine-tuning of the adapter on a model.
 
@@ -49,10 +39,9 @@ def sft_trainer(
         loaded: of `add_adapter`; the active adapter is trained.
         rows: conversations in a column `messages`, of which the last answer is learned; or what
             TRL takes, such as `prompt` and `completion`, or rows of `chat_rows`.
-        output_dir: of checkpoints.
-        num_epochs, learning_rate, batch_size, seed, precision: as for `training.fit`.
-        save_steps: steps between checkpoints of the adapter; none are written without it.
-        settings: further arguments of `trl.SFTConfig`.
+        output_dir: of checkpoints; none are written without `save_steps`.
+        precision: as for `training.fit`.
+        settings: of `trl.SFTConfig`; without them one epoch, 8 rows at once, learning rate 1e-3.
 
     Returns:
         A `trl.SFTTrainer`, for `train`.
@@ -62,25 +51,12 @@ def sft_trainer(
     if "messages" in rows.column_names:
         chats = rows["messages"][:]
         rows = Dataset.from_list([{"prompt": c[:-1], "completion": c[-1:]} for c in chats])
-    ours = {"num_train_epochs": num_epochs, "per_device_train_batch_size": batch_size}
-    ours |= {"learning_rate": learning_rate, "seed": seed}
-    ours |= _common(loaded, output_dir, save_steps, precision)
-    return _built(_at_labels(), SFTConfig, ours | settings, loaded, rows)
+    settings = {"learning_rate": 1e-3, "per_device_train_batch_size": 8} | settings
+    return _built(_at_labels(), SFTConfig, loaded, rows, output_dir, precision, settings)
 
 
 def dpo_trainer(
-    loaded: Pretrained,
-    pairs: Dataset,
-    output_dir: Path | str,
-    *,
-    beta: float = 0.1,
-    num_epochs: float = 1,
-    learning_rate: float = 1e-4,
-    batch_size: int = 4,
-    save_steps: int | None = None,
-    seed: int = 0,
-    precision: str = "float32",
-    **settings,
+    loaded: Pretrained, pairs: Dataset, output_dir: Path | str, *, precision="float32", **settings
 ):
     """Build TRL's trainer for direct preference optimisation (Rafailov et al. 2023).
 
@@ -88,10 +64,9 @@ def dpo_trainer(
         loaded: of `add_adapter`; its adapter `"default"` is trained, and the model as it is now is
             the reference.
         pairs: of `preference_pairs`.
-        output_dir: of checkpoints.
-        beta: how strongly the policy is kept close to the reference.
-        num_epochs, learning_rate, batch_size, save_steps, seed, precision: as for `sft_trainer`.
-        settings: further arguments of `trl.DPOConfig`.
+        output_dir, precision: as for `sft_trainer`.
+        settings: of `trl.DPOConfig`, `beta` among them, which keeps the policy close to the
+            reference; without them one epoch, 4 pairs at once, learning rate 1e-4.
 
     Returns:
         A `trl.DPOTrainer`, for `train`.
@@ -99,10 +74,8 @@ def dpo_trainer(
     from trl import DPOConfig, DPOTrainer
 
     _drop_reference(loaded.model)  # of a run that was interrupted
-    ours = {"num_train_epochs": num_epochs, "per_device_train_batch_size": batch_size}
-    ours |= {"learning_rate": learning_rate, "seed": seed, "beta": beta}
-    ours |= _common(loaded, output_dir, save_steps, precision)
-    return _built(DPOTrainer, DPOConfig, ours | settings, loaded, pairs)
+    settings = {"learning_rate": 1e-4, "per_device_train_batch_size": 4} | settings
+    return _built(DPOTrainer, DPOConfig, loaded, pairs, output_dir, precision, settings)
 
 
 def train(trainer, resume: bool = False) -> FitResult:
@@ -147,28 +120,33 @@ def train(trainer, resume: bool = False) -> FitResult:
     )
 
 
-def _common(loaded: Pretrained, output_dir, save_steps: int | None, precision: str) -> dict:
-    """What both trainers are told, whatever they learn."""
-    device = device_of(loaded.model)
-    return {
-        "output_dir": str(output_dir), "warmup_steps": 0.1, "max_length": None,
-        "gradient_checkpointing": False,
-        "bf16": precision == "bfloat16", "fp16": precision == "float16",
-        "use_cpu": device == "cpu", "dataloader_pin_memory": device != "cpu",
-        "logging_steps": 1, "logging_nan_inf_filter": False, "report_to": "none",
-        "disable_tqdm": True, "include_num_input_tokens_seen": "non_padding",
-        "save_strategy": "steps" if save_steps else "no", "save_steps": save_steps or 500,
-        "save_total_limit": 2,
-    }  # fmt: skip
-
-
-def _built(kind, config, settings: dict, loaded: Pretrained, rows: Dataset):
+def _built(kind, config, loaded: Pretrained, rows: Dataset, output_dir, precision, settings: dict):
     if not getattr(loaded.model, "peft_config", None):
         raise ValueError("The model has no adapter to train: loaded = add_adapter(loaded) first.")
+    device = device_of(loaded.model)
+    common = {
+        "output_dir": str(output_dir),
+        "num_train_epochs": 1,
+        "seed": 0,
+        "warmup_steps": 0.1,
+        "max_length": None,
+        "gradient_checkpointing": False,
+        "bf16": precision == "bfloat16",
+        "fp16": precision == "float16",
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": device != "cpu",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "include_num_input_tokens_seen": "non_padding",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "save_strategy": "steps" if "save_steps" in settings else "no",
+        "save_total_limit": 2,
+    }
     with _silence():
         trainer = kind(
             loaded.model,
-            args=config(**settings),
+            args=config(**common | settings),
             train_dataset=rows,
             processing_class=loaded.tokenizer,
         )
