@@ -1,6 +1,5 @@
 """The annotated sentences: their files are sound, their data statement is true, they load."""
 
-import copy
 import hashlib
 import re
 from collections import Counter
@@ -129,64 +128,42 @@ def test_the_two_passes_are_sound_and_over_the_same_sentences_of_the_corpus(rows
     assert first == second and len(set(first)) == 150 and set(first) <= place
 
 
-def named(rows: list[dict], n: int = 1) -> dict:
-    return next(row for row in rows if len(row["spans"]) >= n)
+TEXT = "Once I saw Stanley Kubrick in Los Angeles, said Roger."
+SOUND = {
+    "review": "r",
+    "start": 0,
+    "end": len(TEXT),
+    "drawn": "capital",
+    "spans": [[11, 26, "PER"], [30, 41, "LOC"]],
+}
 
 
-def overlap(rows):
-    first, second = named(rows["train"], 2)["spans"][:2]
-    second[0] = first[1] - 1
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "None"),
+        ({"spans": [[11, 26, "PER"], [25, 41, "LOC"]]}, "overlap"),
+        ({"spans": [[12, 26, "PER"]]}, "starts inside a token"),
+        ({"spans": [[11, 25, "PER"]]}, "ends inside a token"),
+        ({"spans": [[11, 27, "PER"]]}, "white space at a border"),
+        ({"spans": [[11, 11, "PER"]]}, "white space at a border"),
+        ({"end": 32}, "outside the sentence"),
+        ({"end": len(TEXT) + 1}, "borders of the sentence"),
+        ({"end": 10}, "length of the sentence"),
+        ({"spans": [[11, 26, "MISC"]]}, "type"),
+        ({"review": "another"}, "not a held-out review"),
+        ({"drawn": "chosen"}, "drawn"),
+        ({"text": "Some text."}, "keys"),
+    ],
+)
+def test_the_validator_sees_what_is_wrong_in_a_row(changes, said):
+    assert said in str(wrong_in_row(SOUND | changes, {"r": TEXT}))
 
 
-def move(border, by):
-    def damage(rows):
-        named(rows["test"])["spans"][0][border] += by
-
-    return damage
-
-
-def empty_span(rows):
-    span = named(rows["train"])["spans"][0]
-    span[1] = span[0]
-
-
-def cut_the_sentence(rows):
-    row = named(rows["validation"])
-    row["end"] = row["spans"][-1][1] - 1
-
-
-def store(**facts):
-    def damage(rows):
-        row = next(row for row in rows["train"] if row["drawn"] == "capital" and row["spans"])
-        row |= facts
-
-    return damage
-
-
-def leak(rows):
-    rows["test"][0] = rows["train"][0]
-
-
-DAMAGES = [
-    (overlap, "overlap"),
-    (move(0, 1), "starts inside a token"),
-    (move(1, 1), "white space|punctuation|inside a token|full stop"),
-    (empty_span, "white space at a border"),
-    (cut_the_sentence, "outside the sentence|borders of the sentence"),
-    (lambda rows: named(rows["train"])["spans"][0].__setitem__(2, "MISC"), "type"),
-    (store(review="0" * 64), "not a held-out review"),
-    (leak, "twice"),
-    (lambda rows: rows["validation"].pop(), "199 sentences"),
-    (store(drawn="random"), "'capital': 799"),
-    (store(text="Some text."), "keys"),
-]
-
-
-@pytest.mark.parametrize(("damage", "said"), DAMAGES)
-def test_a_damaged_copy_fails(rows, texts, damage, said):
-    broken = copy.deepcopy(rows)
-    damage(broken)
-    assert re.search(said, "\n".join(problems(broken, texts)))
+def test_a_sentence_in_two_splits_or_missing_is_seen(rows, texts):
+    damaged = rows | {"test": [rows["train"][0], *rows["test"][2:]]}
+    said = " ".join(problems(damaged, texts))
+    assert "twice" in said and "399 sentences" in said and "drawn" in said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The written instructions: their files are sound, their data statement is true, they load."""
 
-import copy
 import json
 import re
 from collections import Counter
@@ -146,78 +145,60 @@ def test_no_file_holds_the_text_of_a_review(texts):
         assert not any(" ".join(words[i : i + 9]) in stored for i in range(len(words) - 8))
 
 
-def replaced(kind, /, **facts):
-    """Damage the first row of a kind."""
-
-    def damage(rows, texts):
-        row = next(row for row in rows["train"] if row["kind"] == kind)
-        row |= facts
-
-    return damage
-
-
-def missing_key(rows, texts):
-    del next(row for row in rows["train"] if row["kind"] == "refuse")["rejected"]
+TEXT = "Orson Welles made Citizen Kane, and with it a new kind of film; I loved it, and Joan too."
+SOUND = {
+    "json": {"answer": '{"people": ["Orson Welles", "Joan"], "titles": ["Citizen Kane"]}'},
+    "sentiment": {"answer": "Positive. The writer loved it."},
+    "question": {"answer": "Orson Welles.", "rejected": "The review does not say."},
+    "refuse": {"answer": "The review does not say who wrote it.", "rejected": "Joan wrote it."},
+    "rewrite": {"answer": "A lovely film of a new kind."},
+}
 
 
-def copy_of_the_review(rows, texts):
-    row = next(row for row in rows["train"] if row["kind"] == "rewrite")
-    row["answer"] = " ".join(re.findall(r"\w+", texts[row["review"]][0])[:8])
+def wrong_in(kind, changes):
+    row = {"review": "r", "kind": kind, "instruction": "Do it.", **SOUND[kind]}
+    row |= changes
+    return str(wrong_in_row({k: v for k, v in row.items() if v is not None}, {"r": (TEXT, 1)}))
 
 
-def other_rating(rows, texts):
-    row = next(row for row in rows["train"] if row["kind"] == "sentiment")
-    words = {"Positive": "Negative", "Negative": "Positive"}
-    row["answer"] = re.sub("^[A-Z][a-z]+", lambda m: words[m[0]], row["answer"])
+@pytest.mark.parametrize("kind", data.INSTRUCTION_KINDS)
+def test_the_validator_lets_a_sound_row_of_each_kind_pass(kind):
+    assert wrong_in(kind, {}) == "None"
 
 
-def refused_question(rows, texts):
-    row = next(row for row in rows["train"] if row["kind"] == "question")
-    row["answer"], row["rejected"] = row["rejected"], row["answer"]
+@pytest.mark.parametrize(
+    ("kind", "changes", "said"),
+    [
+        ("rewrite", {"kind": "translate"}, "the kind is 'translate'"),
+        ("refuse", {"rejected": None}, "the keys are review, kind, instruction, answer"),
+        ("rewrite", {"text": TEXT}, "the keys are"),
+        ("rewrite", {"answer": ""}, "answer is ''"),
+        ("rewrite", {"answer": 7}, "answer is 7"),
+        ("rewrite", {"review": "another"}, "not a held-out review"),
+        ("rewrite", {"answer": f"Well, {TEXT[:60]}"}, "copies 'orson welles made citizen kane and"),
+        ("sentiment", {"answer": "Negative. The writer left."}, "not the writer's rating"),
+        ("refuse", {"answer": "I do not know."}, "does not refuse"),
+        ("question", {"answer": "The review does not say."}, "a question row whose answer refuses"),
+        ("refuse", {"rejected": "The review does not say it."}, "differ in nothing but words"),
+        ("json", {"answer": '{"people": [], "titles": []'}, "not JSON"),
+        ("json", {"answer": '{"titles": [], "people": []}'}, "in this order"),
+        ("json", {"answer": '{"people":[],"titles":[]}'}, "spelled otherwise"),
+        ("json", {"answer": '{"people": "nobody", "titles": []}'}, "people is not a list"),
+        ("json", {"answer": '{"people": ["Kafka"], "titles": []}'}, "'Kafka' is not in"),
+        ("json", {"answer": '{"people": ["Joan", "Joan"], "titles": []}'}, "a name twice"),
+        ("json", {"answer": '{"people": ["Joan", "Orson Welles"], "titles": []}'}, "the order of"),
+    ],
+)
+def test_the_validator_sees_what_is_wrong_in_a_row(kind, changes, said):
+    assert said in wrong_in(kind, changes)
 
 
-def people(change):
-    """Damage the names of a row with two people or more."""
-
-    def damage(rows, texts):
-        for row in rows["train"]:
-            names = json.loads(row["answer"]) if row["kind"] == "json" else {}
-            if len(names.get("people", [])) > 1:
-                change(names["people"])
-                row["answer"] = json.dumps(names, ensure_ascii=False)
-
-    return damage
-
-
-DAMAGES = [
-    (replaced("rewrite", kind="translate"), "the kind is 'translate'"),
-    (missing_key, "the keys are review, kind, instruction, answer$"),
-    (replaced("rewrite", text="A film."), "the keys are .*text"),
-    (replaced("rewrite", answer=""), "answer is ''"),
-    (replaced("rewrite", answer=7), "answer is 7"),
-    (replaced("rewrite", review="0" * 64), "not a held-out review"),
-    (copy_of_the_review, "answer copies '.*' from the review"),
-    (other_rating, "the writer's rating"),
-    (replaced("refuse", answer="I do not know."), "a refuse row whose answer does not refuse"),
-    (refused_question, "a question row whose answer refuses"),
-    (replaced("refuse", rejected="The review does not say that either."), "nothing but words"),
-    (replaced("json", answer='{"people": [], "titles": []'), "not JSON"),
-    (replaced("json", answer='{"titles": [], "people": []}'), "in this order"),
-    (replaced("json", answer='{"people":[],"titles":[]}'), "spelled otherwise"),
-    (replaced("json", answer='{"people": "nobody", "titles": []}'), "people is not a list"),
-    (replaced("json", answer='{"people": ["Nobody"], "titles": []}'), "'Nobody' is not in the"),
-    (people(lambda names: names.insert(0, names[0])), "a name twice"),
-    (people(lambda names: names.reverse()), "order of their first mention"),
-    (lambda rows, texts: rows["train"].append(dict(rows["train"][0])), "line 321: .* twice"),
-    (lambda rows, texts: rows["test"].append(rows["train"][0]), "test, line 121: .* in train, too"),
-]
-
-
-@pytest.mark.parametrize(("damage", "said"), DAMAGES)
-def test_a_damaged_copy_fails(rows, texts, damage, said):
-    broken = copy.deepcopy(rows)
-    damage(broken, texts)
-    assert any(re.search(said, problem) for problem in problems(broken, texts))
+def test_a_row_twice_and_a_review_in_two_splits_are_seen(rows, texts):
+    first = rows["train"][0]
+    damaged = rows | {"train": [*rows["train"], first], "test": [*rows["test"], first]}
+    twice, leaked = problems(damaged, texts)
+    assert twice.startswith("train, line 321:") and "twice" in twice
+    assert leaked.startswith("test, line 121:") and "is in train, too" in leaked
 
 
 # --- the data statement
