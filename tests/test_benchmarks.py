@@ -8,7 +8,7 @@ from benchmarks.t4 import BERT, GPT2, LARGER, T4_BYTES, Body, Job, needed
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel
 
-from helpers.methods import bert, decoders, lora, named_entities
+from helpers.methods import common, decoders, lora, named_entities
 from helpers.pretrained import MeanPooledClassifier
 from helpers.runtime import ROOT
 
@@ -83,9 +83,9 @@ def test_torch_keeps_no_more_for_the_backward_pass_than_is_estimated_and_not_muc
 
 
 def test_the_jobs_are_what_the_code_does_and_fit_while_tuning_the_largest_in_full_does_not():
-    assert {job.length for job in t4.JOBS if job.notebook == "04_bert"} == {bert.MAX_LENGTH}
+    assert {job.length for job in t4.JOBS if job.notebook == "04_bert"} == {common.MAX_PIECES}
     [tagger] = [job for job in t4.JOBS if job.notebook == "05_named_entities"]
-    assert (tagger.batch, tagger.length) == (named_entities.BATCH, bert.MAX_LENGTH)
+    assert (tagger.batch, tagger.length) == (named_entities.BATCH, common.MAX_PIECES)
     [top] = [job for job in t4.JOBS if job.what.startswith("top four")]
     assert top.trained == decoders.TOP
     for job in t4.JOBS:

@@ -7,9 +7,11 @@ import os
 import pytest
 import torch
 
-from helpers import networks
-from helpers.methods import Corpus, checkpoints, neural, pretraining, tiny_gpt
-from helpers.methods.checkpoints import Pretraining, find, pretrain
+from helpers import networks, training
+from helpers.embeddings import tokenize
+from helpers.methods import Corpus, checkpoints, common, stored, tiny_gpt
+from helpers.methods.checkpoints import Pretraining, find
+from helpers.methods.stored import pretrain
 from helpers.runtime import PROFILES
 
 
@@ -27,30 +29,29 @@ class Mortal(networks.LSTMLanguageModel):
 
 
 def build(corpus):
-    size = len(neural.vocabulary(corpus))
-    return neural.seeded(0, lambda: Mortal(size, dimensions=8, hidden=8))
+    size = len(common.vocabulary(corpus))
+    return common.seeded(0, lambda: Mortal(size, dimensions=8, hidden=8))
 
 
 def rows(corpus):
-    texts = corpus.imdb["train"]["text"][:12]
-    return pretraining.training.language_model_windows(
-        texts, neural.vocabulary(corpus), neural.tokenize, 8
-    ), None
+    texts, words = corpus.imdb["train"]["text"][:12], common.vocabulary(corpus)
+    return training.language_model_windows(texts, words, tokenize, 8), None
 
 
-SMALL = Pretraining(
-    "small",
-    build,
-    rows,
-    {"num_epochs": 1, "learning_rate": 1e-2, "save_steps": 2},
-    describe="twelve texts",
-)
+def looked(corpus, model):
+    return {"training": model.training, "sum": float(model.embedding.weight.detach().sum())}
+
+
+SETTINGS = {"num_epochs": 1, "learning_rate": 1e-2, "save_steps": 2}
+SMALL = Pretraining("small", build, rows, SETTINGS, describe="twelve texts")
+SLOWER = dataclasses.replace(SMALL, settings={**SETTINGS, "learning_rate": 1e-3})
+NOTED = dataclasses.replace(SMALL, notes=looked, note_at=(0.0, 0.5, 1.0))
 
 
 @pytest.fixture
 def corpus():
     made = Corpus(PROFILES["smoke"])
-    neural.vocabulary(made)  # read from the real cache, before it is moved
+    common.vocabulary(made)  # read from the real cache, before it is moved
     return made
 
 
@@ -62,8 +63,14 @@ def folders(tmp_path, monkeypatch, corpus):
     return tmp_path
 
 
-def no_training(*arguments, **named):
-    raise AssertionError("trained although the weights were there")
+@pytest.fixture
+def no_training(monkeypatch):
+    """Call it, and nothing may be trained any more."""
+
+    def refuse(*arguments, **named):
+        raise AssertionError("trained although the weights were there")
+
+    return lambda: monkeypatch.setattr(checkpoints.training, "fit", refuse)
 
 
 def same(first, second) -> bool:
@@ -71,26 +78,32 @@ def same(first, second) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_a_network_is_trained_once_and_then_found(corpus, folders, monkeypatch):
+def recorded(what, folder) -> dict:
+    path = pretrain(what, "smoke", folder, lambda line: None)
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def test_a_network_is_trained_once_and_then_found(corpus, folders, no_training):
     trained = find(SMALL, corpus, folders)
     assert not trained.training and not same(trained, build(corpus))
-    monkeypatch.setattr(checkpoints.training, "fit", no_training)
+    no_training()
     again = find(SMALL, corpus, folders)
     assert again is not trained and not again.training and same(again, trained)
-    assert not (folders / "results" / "pretrain" / "small").exists()
+    assert not list((folders / "results" / "pretrain").iterdir())
 
 
-def test_other_settings_are_other_weights(corpus, folders):
-    trained = find(SMALL, corpus, folders)
-    slower = dataclasses.replace(SMALL, settings={**SMALL.settings, "learning_rate": 1e-3})
-    assert not same(find(slower, corpus, folders), trained)
+def test_other_settings_or_words_are_other_weights(corpus, folders):
+    assert not same(find(SLOWER, corpus, folders), find(SMALL, corpus, folders))
     assert len(list((folders / "cache" / "derived").iterdir())) == 2
+    renamed = dataclasses.replace(SMALL, words=lambda corpus: ["a", "b"])
+    model = build(corpus)
+    assert SMALL.digest(corpus, model) != renamed.digest(corpus, model)
 
 
-def test_a_killed_training_goes_on_where_it_stopped(corpus, folders):
+def test_a_killed_training_continues_where_it_stopped(corpus, folders):
     whole = find(SMALL, corpus, folders)
-    [kept] = (folders / "cache" / "derived").iterdir()
-    kept.unlink()
+    [found] = (folders / "cache" / "derived").iterdir()
+    found.unlink()
     Mortal.steps_left = 5
     with pytest.raises(KeyboardInterrupt):
         find(SMALL, corpus, folders)
@@ -102,14 +115,13 @@ def test_a_killed_training_goes_on_where_it_stopped(corpus, folders):
     assert same(resumed, whole)
 
 
-def test_what_the_repository_carries_comes_before_the_cache(corpus, folders, monkeypatch):
+def test_what_the_repository_carries_comes_before_the_cache(corpus, folders, no_training):
     said = []
     path = pretrain(SMALL, "smoke", folders / "carried", said.append)
     assert path == folders / "carried" / "small.safetensors"
     assert "small.safetensors" in said[-1]
-    monkeypatch.setattr(checkpoints.training, "fit", no_training)
-    carried = find(SMALL, corpus, folders / "carried")
-    assert carried.embedding.weight.dtype is torch.float32
+    no_training()
+    assert find(SMALL, corpus, folders / "carried").embedding.weight.dtype is torch.float32
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["trained_on"] == "twelve texts" and record["profile"] == "smoke"
     assert len(record["loss"]) == record["steps"] and record["loss"][-1] < record["loss"][0]
@@ -117,33 +129,19 @@ def test_what_the_repository_carries_comes_before_the_cache(corpus, folders, mon
 
 def test_weights_of_other_settings_are_not_taken_for_ours(corpus, folders):
     pretrain(SMALL, "smoke", folders / "carried", lambda line: None)
-    slower = dataclasses.replace(SMALL, settings={**SMALL.settings, "learning_rate": 1e-3})
-    found = find(slower, corpus, folders / "carried")
-    assert not same(found, find(SMALL, corpus, folders / "carried"))
-
-
-def looked(corpus, model):
-    return {"training": model.training, "sum": float(model.embedding.weight.detach().sum())}
-
-
-NOTED = dataclasses.replace(SMALL, notes=looked, note_at=(0.0, 0.5, 1.0))
-
-
-def recorded(what, folder) -> dict:
-    path = pretrain(what, "smoke", folder, lambda line: None)
-    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    carried = find(SMALL, corpus, folders / "carried")
+    assert not same(find(SLOWER, corpus, folders / "carried"), carried)
 
 
 def test_notes_are_taken_on_the_way_and_change_no_weight(corpus, folders):
-    record = recorded(NOTED, folders / "noted")
-    plain = recorded(SMALL, folders / "plain")
+    record, plain = recorded(NOTED, folders / "noted"), recorded(SMALL, folders / "plain")
     assert record["loss"] == plain["loss"] and "notes" not in plain
-    steps = record["steps"]
-    assert [note["step"] for note in record["notes"]] == [0, round(steps / 2), steps]
-    assert not any(note["training"] for note in record["notes"])
+    notes, steps = record["notes"], record["steps"]
+    assert [note["step"] for note in notes] == [0, round(steps / 2), steps]
+    assert not any(note["training"] for note in notes)
     start = float(build(corpus).embedding.weight.detach().sum())
-    assert record["notes"][0]["sum"] == pytest.approx(start)
-    assert record["notes"][0]["sum"] != record["notes"][1]["sum"] != record["notes"][2]["sum"]
+    assert notes[0]["sum"] == pytest.approx(start)
+    assert notes[0]["sum"] != notes[1]["sum"] != notes[2]["sum"]
 
 
 def test_notes_of_a_killed_training_are_those_of_a_whole_one(corpus, folders):
@@ -152,14 +150,7 @@ def test_notes_of_a_killed_training_are_those_of_a_whole_one(corpus, folders):
     with pytest.raises(KeyboardInterrupt):
         recorded(NOTED, folders / "killed")
     Mortal.steps_left = None
-    resumed = recorded(NOTED, folders / "killed")
-    assert resumed["notes"] == whole["notes"]
-
-
-def test_other_words_are_other_weights(corpus):
-    renamed = dataclasses.replace(SMALL, words=lambda corpus: ["a", "b"])
-    model = build(corpus)
-    assert checkpoints._digest(SMALL, corpus, model) != checkpoints._digest(renamed, corpus, model)
+    assert recorded(NOTED, folders / "killed")["notes"] == whole["notes"]
 
 
 def test_a_write_that_fails_leaves_nothing_behind(corpus, folders, monkeypatch):
@@ -168,13 +159,13 @@ def test_a_write_that_fails_leaves_nothing_behind(corpus, folders, monkeypatch):
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(OSError, match="disk full"):
-        checkpoints._write(folders / "x" / "w.safetensors", build(corpus), "0", torch.float32)
+        checkpoints.write_weights(folders / "x" / "w.safetensors", build(corpus), "0", torch.half)
     assert not list((folders / "x").iterdir())
 
 
 def test_an_unknown_network_lists_those_there_are():
     with pytest.raises(ValueError, match="lstm-lm"):
-        checkpoints.named("lstm")
+        pretrain("lstm")
 
 
 def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_path):
@@ -186,14 +177,13 @@ def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_p
     assert again == kept
 
 
-@pytest.mark.parametrize("name", checkpoints.NAMES)
-def test_the_weights_in_the_repository_are_those_the_code_asks_for(name, monkeypatch):
+@pytest.mark.parametrize("what", stored.NETWORKS.values(), ids=lambda what: what.name)
+def test_the_weights_in_the_repository_are_those_the_code_asks_for(what, monkeypatch):
     monkeypatch.undo()  # the real cache
-    what, corpus = checkpoints.named(name), Corpus(PROFILES["cpu"])
-    monkeypatch.setattr(checkpoints.training, "fit", no_training)
-    path = checkpoints.CHECKPOINTS / f"{name}.safetensors"
-    digest = checkpoints._digest(what, corpus, what.build(corpus))
-    assert checkpoints._read(path, digest) is not None
+    corpus = Corpus(PROFILES["cpu"])
+    path = checkpoints.CHECKPOINTS / f"{what.name}.safetensors"
+    digest = what.digest(corpus, what.build(corpus))
+    assert checkpoints.read_weights(path, digest) is not None
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["digest"] == digest and record["settings"] == dict(what.settings)
     assert path.stat().st_size <= 12e6

@@ -14,7 +14,7 @@ from helpers.methods import Corpus, decoders
 from helpers.pretrained import load_decoder
 from helpers.runtime import PROFILES, Run
 
-METHODS = {m.name: m for m in decoders.METHODS}
+METHODS = {name: m for name, m in grid.methods_of("gpt").items() if "decoder" in name}
 TEXTS = ["a good film of a good man", "bad", "a film, neither", "good good"]
 WORDS = Prompt("words", "Review: {text}\nSentiment:", {"no": "negative", "yes": "positive"})
 
@@ -193,14 +193,6 @@ def test_the_gpu_profile_runs_every_method_on_another_decoder(save, tmp_path, mo
 # --- the grid -------------------------------------------------------------------------------------
 
 
-def test_examples_in_a_prompt_have_budgets_of_their_own():
-    cpu = PROFILES["cpu"]
-    shown, tuned = METHODS["decoder, in context"], METHODS["decoder, fine-tuned"]
-    assert shown.budgets(cpu) == (4, 8) and shown.choice_budgets(cpu) == (8,)
-    assert tuned.budgets(cpu) == tuned.choice_budgets(cpu) == (320,)
-    assert METHODS["decoder, zero-shot"].choice_budgets(cpu) == (0,)
-
-
 def test_a_grid_of_zero_shot_is_one_row_a_prompt(tmp_path, corpus):
     names = ["decoder, zero-shot: review", "decoder, zero-shot"]
     paths = {"path": tmp_path / "l.jsonl", "choices_path": tmp_path / "c.json"}
@@ -213,7 +205,6 @@ def test_a_grid_of_zero_shot_is_one_row_a_prompt(tmp_path, corpus):
     ]
 
 
-def test_the_five_prompts_ask_in_five_ways():
+def test_every_prompt_has_its_words_in_the_order_of_the_labels():
     assert len({prompt.name for prompt in decoders.PROMPTS}) == 5
-    for prompt in decoders.PROMPTS:
-        assert list(prompt.words) == ["negative", "positive"]  # as the labels 0 and 1
+    assert {tuple(prompt.words) for prompt in decoders.PROMPTS} == {("negative", "positive")}

@@ -91,9 +91,9 @@ def _grid(options) -> int:
 
 
 def _pretrain(options) -> int:
-    from helpers.methods import checkpoints
+    from helpers.methods.stored import pretrain
 
-    checkpoints.pretrain(checkpoints.named(options.name), options.profile)
+    pretrain(options.name, options.profile)
     return 0
 
 

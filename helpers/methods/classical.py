@@ -6,6 +6,7 @@ counts as no label.
 """
 
 import numpy as np
+from datasets import Dataset
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -14,25 +15,24 @@ from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
 from helpers.features import LogCountRatio, PriorLogisticRegression, augment
 from helpers.methods.base import NO_LABELS, SETTLED, Corpus, Fitted, Method
+from helpers.methods.common import combinations, training_texts
 
 __all__ = ["METHODS", "source_matrix", "source_weights", "space", "word_vectorizer"]
 
+BOTH = (False, True)
 
-def linear(C: float, **options) -> LogisticRegression:
+
+def linear(C: float) -> LogisticRegression:
     """Logistic regression as used throughout: balanced classes, so no intercept."""
     return LogisticRegression(
-        C=C, solver="liblinear", fit_intercept=False, max_iter=1_000, random_state=0, **options
+        C=C, solver="liblinear", fit_intercept=False, max_iter=1_000, random_state=0
     )
 
 
 def word_vectorizer(corpus: Corpus) -> TfidfVectorizer:
     """TF-IDF of word presence, single words and pairs, over both corpora's training texts."""
-
-    def make() -> TfidfVectorizer:
-        texts = corpus.imdb["train"]["text"][:] + corpus.reviews["train"]["text"][:]
-        return TfidfVectorizer(binary=True, ngram_range=(1, 2), min_df=3).fit(texts)
-
-    return corpus.once("word_vectorizer", make)
+    vectorizer = TfidfVectorizer(binary=True, ngram_range=(1, 2), min_df=3)
+    return corpus.once("word_vectorizer", lambda: vectorizer.fit(training_texts(corpus)))
 
 
 def space(corpus: Corpus, ratios: bool) -> Pipeline:
@@ -54,9 +54,8 @@ def space(corpus: Corpus, ratios: bool) -> Pipeline:
 def source_matrix(corpus: Corpus, ratios: bool) -> tuple[sparse.csr_matrix, np.ndarray]:
     """IMDB's training reviews: (texts, features) and labels (texts,)."""
     train = corpus.imdb["train"]
-    labels = np.array(train["label"][:])
-    make = space(corpus, ratios).transform
-    return corpus.once(f"source matrix {ratios}", lambda: make(train["text"][:])), labels
+    key = f"source matrix {ratios}"
+    return corpus.once(key, lambda: _matrix(corpus, train, ratios)), np.array(train["label"][:])
 
 
 def source_weights(corpus: Corpus, ratios: bool, C: float = 3.0) -> np.ndarray:
@@ -65,39 +64,42 @@ def source_weights(corpus: Corpus, ratios: bool, C: float = 3.0) -> np.ndarray:
     return corpus.once(key, lambda: linear(C).fit(*source_matrix(corpus, ratios)).coef_[0])
 
 
-def _target(corpus: Corpus, labelled, ratios: bool) -> tuple[sparse.csr_matrix, np.ndarray]:
-    labels = np.array(labelled["label"][:])
-    return space(corpus, ratios).transform(labelled["text"][:]), labels
+def _matrix(corpus: Corpus, split: Dataset, ratios: bool) -> sparse.csr_matrix:
+    return space(corpus, ratios).transform(split["text"][:])
 
 
-def _from_weights(corpus: Corpus, weights: np.ndarray, ratios: bool) -> Fitted:
+def _from_weights(
+    corpus: Corpus, weights: np.ndarray, ratios: bool, trained: int | None = None
+) -> Fitted:
+    """Label a text by the sign of its weighted features; without `trained`, all weights were."""
     features = space(corpus, ratios)
 
-    def predict(texts):
+    def predict(texts) -> np.ndarray:
         return (features.transform(texts) @ weights > 0).astype(int)
 
-    return Fitted(predict, weights.size, weights.size, weights.size * 4)
+    size = weights.size
+    return Fitted(predict, size if trained is None else trained, size, size * 4)
 
 
-def _from_pipeline(pipeline, labelled) -> Fitted:
-    pipeline.fit(labelled["text"][:], np.array(labelled["label"][:]))
+def _from_pipeline(labelled: Dataset, *steps) -> Fitted:
+    pipeline = make_pipeline(*steps).fit(labelled["text"][:], np.array(labelled["label"][:]))
     size = pipeline[-1].n_features_in_
     return Fitted(pipeline.predict, size, size, size * 4)
 
 
-def naive_bayes(corpus, labelled, seed, pairs, alpha):
+def naive_bayes(corpus, labelled, seed, pairs, alpha) -> Fitted:
     """Multinomial naive Bayes on word presence."""
     counts = CountVectorizer(binary=True, ngram_range=(1, 2 if pairs else 1))
-    return _from_pipeline(make_pipeline(counts, MultinomialNB(alpha=alpha)), labelled)
+    return _from_pipeline(labelled, counts, MultinomialNB(alpha=alpha))
 
 
-def tfidf_regression(corpus, labelled, seed, pairs, C):
+def tfidf_regression(corpus, labelled, seed, pairs, C) -> Fitted:
     """TF-IDF and logistic regression."""
     tfidf = TfidfVectorizer(binary=True, ngram_range=(1, 2 if pairs else 1))
-    return _from_pipeline(make_pipeline(tfidf, linear(C)), labelled)
+    return _from_pipeline(labelled, tfidf, linear(C))
 
 
-def nb_svm(corpus, labelled, seed, characters, C):
+def nb_svm(corpus, labelled, seed, characters, C) -> Fitted:
     """Features scaled by naive Bayes ratios, then a linear model (Wang & Manning 2012).
 
     With logistic loss in place of the hinge, and TF-IDF weights in place of presence.
@@ -105,50 +107,39 @@ def nb_svm(corpus, labelled, seed, characters, C):
     parts = [TfidfVectorizer(binary=True, ngram_range=(1, 2))]
     if characters:
         parts.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True))
-    pipeline = make_pipeline(make_union(*parts), LogCountRatio(alpha=0.1), linear(C))
-    return _from_pipeline(pipeline, labelled)
+    return _from_pipeline(labelled, make_union(*parts), LogCountRatio(alpha=0.1), linear(C))
 
 
-def source_only(corpus, labelled, seed, ratios, C):
+def source_only(corpus, labelled, seed, ratios, C) -> Fitted:
     """IMDB's labels, none of the target's."""
     model = linear(C).fit(*source_matrix(corpus, ratios))
-    fitted = _from_weights(corpus, model.coef_[0], ratios)
-    fitted.trainable_parameters = 0  # nothing is trained on the target
-    return fitted
+    return _from_weights(corpus, model.coef_[0], ratios, trained=0)  # nothing on the target
 
 
-def pooled(corpus, labelled, seed, ratios, C=3.0, weight=1.0):
+def pooled(corpus, labelled, seed, ratios, C=3.0, weight=1.0) -> Fitted:
     """One model for both corpora, each target text counted `weight` times."""
     X, y = source_matrix(corpus, ratios)
-    X_target, y_target = _target(corpus, labelled, ratios)
-    counts = np.r_[np.ones(len(y)), np.full(len(y_target), weight)]
-    both = sparse.vstack([X, X_target], format="csr")
-    model = linear(C).fit(both, np.r_[y, y_target], sample_weight=counts)
+    counts = np.r_[np.ones(len(y)), np.full(len(labelled), weight)]
+    both = sparse.vstack([X, _matrix(corpus, labelled, ratios)], format="csr")
+    model = linear(C).fit(both, np.r_[y, labelled["label"][:]], sample_weight=counts)
     return _from_weights(corpus, model.coef_[0], ratios)
 
 
-def augmented(corpus, labelled, seed, ratios, C):
+def augmented(corpus, labelled, seed, ratios, C) -> Fitted:
     """Shared and separate copies of every feature (Daume 2007)."""
     X, y = source_matrix(corpus, ratios)
-    X_target, y_target = _target(corpus, labelled, ratios)
-    both = sparse.vstack([augment(X, "source"), augment(X_target, "target")], format="csr")
-    shared, _, own = np.split(linear(C).fit(both, np.r_[y, y_target]).coef_[0], 3)
-    fitted = _from_weights(corpus, shared + own, ratios)
-    fitted.trainable_parameters = 3 * shared.size
-    return fitted
+    target = augment(_matrix(corpus, labelled, ratios), "target")
+    both = sparse.vstack([augment(X, "source"), target], format="csr")
+    weights = linear(C).fit(both, np.r_[y, labelled["label"][:]]).coef_[0]
+    shared, _, own = np.split(weights, 3)
+    return _from_weights(corpus, shared + own, ratios, trained=weights.size)
 
 
-def source_then_target(corpus, labelled, seed, ratios, strength):
+def source_then_target(corpus, labelled, seed, ratios, strength) -> Fitted:
     """Weights pulled towards those of the source (Chelba & Acero 2004)."""
-    X, y = _target(corpus, labelled, ratios)
-    model = PriorLogisticRegression(source_weights(corpus, ratios), strength).fit(X, y)
+    model = PriorLogisticRegression(source_weights(corpus, ratios), strength)
+    model.fit(_matrix(corpus, labelled, ratios), np.array(labelled["label"][:]))
     return _from_weights(corpus, model.coef_, ratios)
-
-
-def _grid(**axes) -> tuple[dict, ...]:
-    """Every combination of two axes, in order: `_grid(C=(1, 3), weight=(1, 10))`."""
-    (first, ones), (second, others) = axes.items()
-    return tuple({first: a, second: b} for a in ones for b in others)
 
 
 def _share_vectors(corpus, ratios, **configuration) -> None:
@@ -159,34 +150,25 @@ def _share_weights(corpus, ratios, **configuration) -> None:
     source_weights(corpus, ratios)
 
 
-def _declare(name, fit, prepare=None, plan=SETTLED, **axes) -> Method:
-    return Method(
-        name,
-        "classical",
-        _grid(**axes),
-        fit,
-        plan,
-        prepare,
-        uses_source=prepare is not None,
-    )
+def _own(name, fit, **axes) -> Method:
+    """A method of target labels alone."""
+    return Method(name, "classical", combinations(**axes), fit, SETTLED)
 
 
-BOTH = (False, True)
+def _with_source(name, fit, prepare=_share_vectors, plan=SETTLED, **axes) -> Method:
+    tried = combinations(ratios=BOTH, **axes)
+    return Method(name, "classical", tried, fit, plan, prepare, uses_source=True)
+
+
 METHODS = (
-    _declare("naive Bayes", naive_bayes, pairs=BOTH, alpha=(1.0, 3.0, 10.0)),
-    _declare("TF-IDF + LR", tfidf_regression, pairs=BOTH, C=(3.0, 10.0, 30.0)),
-    _declare("NB-SVM", nb_svm, characters=BOTH, C=(1.0, 3.0, 10.0)),
-    _declare(
-        "source only", source_only, _share_vectors, NO_LABELS, ratios=BOTH, C=(1.0, 3.0, 10.0)
-    ),
-    _declare("pooled", pooled, _share_vectors, ratios=BOTH, C=(3.0, 10.0, 30.0)),
-    _declare("weighted", pooled, _share_vectors, ratios=BOTH, weight=(10.0, 30.0, 100.0)),
-    _declare("augmented", augmented, _share_vectors, ratios=BOTH, C=(1.0, 3.0, 10.0)),
-    _declare(
-        "source, then target",
-        source_then_target,
-        _share_weights,
-        ratios=BOTH,
-        strength=(0.03, 0.1, 0.3),
+    _own("naive Bayes", naive_bayes, pairs=BOTH, alpha=(1.0, 3.0, 10.0)),
+    _own("TF-IDF + LR", tfidf_regression, pairs=BOTH, C=(3.0, 10.0, 30.0)),
+    _own("NB-SVM", nb_svm, characters=BOTH, C=(1.0, 3.0, 10.0)),
+    _with_source("source only", source_only, plan=NO_LABELS, C=(1.0, 3.0, 10.0)),
+    _with_source("pooled", pooled, C=(3.0, 10.0, 30.0)),
+    _with_source("weighted", pooled, weight=(10.0, 30.0, 100.0)),
+    _with_source("augmented", augmented, C=(1.0, 3.0, 10.0)),
+    _with_source(
+        "source, then target", source_then_target, _share_weights, strength=(0.03, 0.1, 0.3)
     ),
 )

@@ -2,77 +2,88 @@
 
 Both start from the head that answers as zero-shot does (notebook 6), take the same steps in the
 same batches, and choose a rate of their own among three.
+
+What a decoder still knows afterwards is asked in three ways that have nothing to do with sentiment:
+how surprised it is by news, which of two sentences it finds better, and of which kind a name is.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
-import torch
+from datasets import Dataset
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers import evaluation, pretrained, training
+from helpers import data, decoding, evaluation, ledger, training
 from helpers.adapters import add_adapter
-from helpers.methods import decoders
-from helpers.methods.base import NO_LABELS, Corpus, Fitted, Method
-from helpers.methods.blocks import as_fitted
-from helpers.methods.kept import general_knowledge
-from helpers.methods.neural import epochs_for
+from helpers.methods.base import NO_LABELS, Corpus, Fitted, Measurement, Method
+from helpers.methods.common import combinations, pooled_states, probe
+from helpers.methods.decoders import (
+    classifier,
+    decoder,
+    fitted_classifier,
+    rows_of,
+    train,
+    tune,
+)
+from helpers.pretrained import Pretrained, body_of
+from helpers.runtime import measure
 
-__all__ = ["ALPHA", "METHODS", "RANK", "STEPS", "states", "tune", "tune_adapter", "tune_in_full"]
+__all__ = [
+    "ALPHA",
+    "METHODS",
+    "NAMES",
+    "RANK",
+    "STEPS",
+    "TASKS",
+    "general_knowledge",
+    "name_questions",
+    "news_losses",
+    "right_pairs",
+    "right_types",
+    "states",
+    "tune_adapter",
+    "tuned_language_model",
+]
 
 RANK, ALPHA = 8, 16.0
 # Small batches are of one length, so little of them is padding: half the time of batches of 32.
 STEPS = {"num_epochs": 2, "min_steps": 80, "batch_size": 8}
 
 
-def tune(
-    loaded: pretrained.Pretrained, labelled, seed: int, *, num_epochs: int, min_steps: int = 0,
-    **settings,
-) -> training.FitResult:  # fmt: skip
-    """Train what is free of a classifier on labelled reviews in their prompt; it is changed.
-
-    Args:
-        loaded: of `decoders.classifier`, with an adapter or without.
-        labelled: rows with `text` and `label`.
-        seed: of the order.
-        num_epochs, min_steps: as for `blocks.tune_blocks`.
-        settings: further arguments of `training.fit`.
-    """
-    rows = decoders.rows_of(loaded, labelled["text"][:], labelled["label"][:])
-    batch_size = settings.get("batch_size", 32)
-    epochs = epochs_for(len(rows), num_epochs, min_steps, batch_size)
-    settings = {"warmup_steps": 0.1, "pad_id": loaded.pad_id, "seed": seed, **settings}
-    return training.fit(loaded.model, rows, num_epochs=epochs, **settings)
-
-
 def tune_adapter(
-    corpus: Corpus, labelled, seed: int, *, rank: int = RANK, alpha: float = ALPHA, targets=None,
-    rank_stabilized: bool = False, dora: bool = False, **settings,
-):  # fmt: skip
+    corpus: Corpus,
+    labelled: Dataset,
+    seed: int,
+    *,
+    rank: int = RANK,
+    alpha: float = ALPHA,
+    targets=None,
+    rank_stabilized: bool = False,
+    dora: bool = False,
+    **settings,
+) -> tuple[Pretrained, training.FitResult]:
     """Tune a LoRA adapter on the decoder; returns the `Pretrained` and what `fit` returns.
 
     Args:
         corpus, labelled, seed: as for every method.
         rank, alpha, targets, rank_stabilized, dora: as for `add_adapter`.
-        settings: further arguments of `tune`.
+        settings: further arguments of `common.fine_tune`.
     """
     loaded = add_adapter(
-        decoders.classifier(corpus, seed), rank=rank, alpha=alpha, targets=targets,
-        rank_stabilized=rank_stabilized, dora=dora, seed=seed,
-    )  # fmt: skip
-    return loaded, tune(loaded, labelled, seed, **settings)
-
-
-def tune_in_full(corpus: Corpus, labelled, seed: int, **settings):
-    """Tune every block and the head, word vectors left as they are; returns as `tune_adapter`."""
-    loaded = decoders.classifier(corpus, seed)
-    depth = len(pretrained.blocks(loaded.model))
-    freeze = pretrained.freeze_below(loaded.model, depth)
-    return loaded, tune(loaded, labelled, seed, freeze=freeze, **settings)
-
-
-def _fitted(loaded) -> Fitted:
-    return as_fitted(loaded, lambda texts: decoders.rows_of(loaded, texts))
+        classifier(corpus, seed),
+        rank=rank,
+        alpha=alpha,
+        targets=targets,
+        rank_stabilized=rank_stabilized,
+        dora=dora,
+        seed=seed,
+    )
+    return loaded, train(loaded, labelled, seed, **settings)
 
 
 def states(corpus: Corpus, texts) -> np.ndarray:
@@ -80,54 +91,122 @@ def states(corpus: Corpus, texts) -> np.ndarray:
 
     Nothing is remembered from call to call, so that the clock counts all that was read.
     """
-    loaded = corpus.once("headless decoder", lambda: _headless(corpus))
-    rows = decoders.rows_of(loaded, texts)
-    return training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id)
-
-
-def _headless(corpus: Corpus) -> pretrained.Pretrained:
-    loaded = decoders.classifier(corpus)
-    loaded.model.head = torch.nn.Identity()
-    return loaded
+    loaded = corpus.once("untouched classifier", lambda: classifier(corpus))
+    return pooled_states(loaded, rows_of(loaded, texts))
 
 
 def linear_probe(corpus, labelled, seed, C) -> Fitted:
     """Logistic regression on the last state, the decoder as it came."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5_000))
-    model.fit(states(corpus, labelled["text"][:]), labelled["label"][:])
-    trained = model[-1].coef_.size + model[-1].intercept_.size
-    total = evaluation.count_parameters(decoders.decoder(corpus).model)[1]
-
-    def predict(texts):
-        return model.predict(states(corpus, texts))
-
-    return Fitted(predict, trained, trained + total, 4 * trained, model)
+    given = evaluation.count_parameters(decoder(corpus).model)[1]
+    return probe(partial(states, corpus), labelled, model, given)
 
 
 def adapter(corpus, labelled, seed, **settings) -> Fitted:
     """LoRA on the four matrices of attention in every block."""
-    return _fitted(tune_adapter(corpus, labelled, seed, **settings)[0])
+    return fitted_classifier(tune_adapter(corpus, labelled, seed, **settings)[0])
 
 
 def in_full(corpus, labelled, seed, **settings) -> Fitted:
     """Every weight of every block."""
-    return _fitted(tune_in_full(corpus, labelled, seed, **settings)[0])
+    return fitted_classifier(tune(corpus, labelled, seed, "blocks", **settings)[0])
 
 
-def _untouched(corpus, labelled, seed) -> Fitted:
-    loaded = decoders.classifier(corpus, seed)
+def untouched(corpus, labelled, seed) -> Fitted:
+    """The classifier as it starts."""
+    loaded = classifier(corpus, seed)
     loaded.model.requires_grad_(False)
-    fitted = _fitted(loaded)
-    total = evaluation.count_parameters(loaded.model)[1]
-    return Fitted(fitted.predict, 0, total, 0, loaded)
+    return fitted_classifier(loaded)
+
+
+# --- what it still knows --------------------------------------------------------------------------
+
+NEWS_TOKENS = 256
+NAMES = 200  # names asked about; the first ones of the test sentences
+TYPE_WORDS = {
+    "CHAR": ("character",),
+    "LOC": ("place", "city", "country"),
+    "ORG": ("company", "organization"),
+    "PER": ("person", "actor", "director"),
+    "WORK": ("film", "movie", "book"),
+}
+
+
+@contextmanager
+def tuned_language_model(corpus: Corpus, tuned: Pretrained) -> Iterator[Pretrained]:
+    """Put the body of a tuned classifier under the profile's language model, for a while.
+
+    Word vectors are shared with the base, so this is fair only where they were not trained.
+    """
+    base = decoder(corpus)
+    if tuned.model is base.model:
+        yield base
+        return
+    name = base.model.base_model_prefix
+    own = getattr(base.model, name)
+    setattr(base.model, name, body_of(tuned.model))
+    try:
+        yield replace(base, name=f"{base.name}, tuned")
+    finally:
+        setattr(base.model, name, own)
+
+
+def news_losses(corpus: Corpus, loaded: Pretrained) -> np.ndarray:
+    """`[nll, tokens]` of each of the 50 test items of the news: (items, 2)."""
+    texts = data.load_news()["test"]["text"][: corpus.profile.heldout_rows]
+    return decoding.document_losses(loaded, texts, max_tokens=NEWS_TOKENS)
+
+
+def right_pairs(corpus: Corpus, loaded: Pretrained) -> np.ndarray:
+    """Whether the grammatical sentence of each minimal pair is the likelier one: (pairs,)."""
+    profile = corpus.profile if corpus.profile.name == "smoke" else None
+    return decoding.prefers_good(loaded, data.load_minimal_pairs(profile))
+
+
+def name_questions(corpus: Corpus) -> tuple[list[str], list[int]]:
+    """Ask for the type of marked names in test sentences: prompts, and numbers of the answers."""
+    questions, answers = [], []
+    for row in corpus.names["test"]:
+        for span in row["spans"]:
+            name = row["text"][span["start"] : span["end"]]
+            questions.append(
+                f'Sentence: {row["text"]}\nIn this sentence, "{name}" is the name of a'
+            )
+            answers.append(data.NER_TYPES.index(span["type"]))
+    return questions[:NAMES], answers[:NAMES]
+
+
+def right_types(corpus: Corpus, loaded: Pretrained) -> np.ndarray:
+    """Whether the likeliest of five words names the type of each name: (names,)."""
+    questions, answers = name_questions(corpus)
+    words = {kind: TYPE_WORDS[kind] for kind in data.NER_TYPES}
+    return decoding.label_scores(loaded, questions, words).argmax(axis=1) == np.array(answers)
+
+
+MEASURES: dict[str, tuple[Callable, Callable]] = {
+    "news": (news_losses, ledger.perplexity_row),
+    "minimal_pairs": (right_pairs, ledger.pairs_row),
+    "film_ner_types": (right_types, ledger.accuracy_row),
+}
+TASKS = tuple(MEASURES)
+
+
+def general_knowledge(corpus: Corpus, fitted: Fitted) -> list[Measurement]:
+    """What a tuned decoder still knows, one measurement for each of `TASKS`."""
+    found = []
+    with tuned_language_model(corpus, fitted.model) as loaded:
+        for task, (look, to_row) in MEASURES.items():
+            with measure() as cost:
+                outcomes = look(corpus, loaded)
+            found.append(Measurement(task=task, to_row=to_row, outcomes=outcomes, cost=cost))
+    return found
+
+
+# --- the methods ----------------------------------------------------------------------------------
 
 
 def _load(corpus, **configuration) -> None:
-    decoders.decoder(corpus)
-
-
-def _rates(*rates) -> tuple[dict, ...]:
-    return tuple({**STEPS, "learning_rate": rate} for rate in rates)
+    decoder(corpus)
 
 
 def _declare(name, fit, configurations, plan, measured_at=()) -> Method:
@@ -137,25 +216,21 @@ def _declare(name, fit, configurations, plan, measured_at=()) -> Method:
     )
 
 
+PROBE = combinations(C=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2))
 METHODS = (
-    _declare("decoder, untouched", _untouched, ({},), NO_LABELS, measured_at=(0,)),
-    _declare(
-        "decoder, linear probe",
-        linear_probe,
-        tuple({"C": C} for C in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
-        {320: 3, 100: 3, 32: 3, 1_000: 3},
-    ),
+    _declare("decoder, untouched", untouched, ({},), NO_LABELS, measured_at=(0,)),
+    _declare("decoder, linear probe", linear_probe, PROBE, {320: 3, 100: 3, 32: 3, 1_000: 3}),
     _declare(
         "decoder + LoRA",
         adapter,
-        _rates(3e-4, 1e-3, 3e-3),
+        combinations(**STEPS, learning_rate=(3e-4, 1e-3, 3e-3)),
         {320: 3, 100: 3, 32: 3, 1_000: 3, "all": 1},
         measured_at=(320,),
     ),
     _declare(
         "decoder, full fine-tuning",
         in_full,
-        _rates(3e-5, 1e-4, 3e-4),
+        combinations(**STEPS, learning_rate=(3e-5, 1e-4, 3e-4)),
         {320: 3, 1_000: 1},
         measured_at=(320,),
     ),

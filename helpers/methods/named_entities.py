@@ -4,14 +4,25 @@ From features by hand over word vectors to the encoder: the sentences, the budge
 the same for all. Every `predict` is given lists of tokens and answers with ids of `data.NER_TAGS`.
 """
 
+from functools import partial
+
 import numpy as np
+import torch
 from datasets import Dataset
 
-from helpers import data, embeddings, evaluation, networks, pretrained, training
+from helpers import data, embeddings, networks, pretrained, training
 from helpers.methods.base import FILM_NER, Corpus, Fitted, Method
-from helpers.methods.bert import MAX_LENGTH, rate_for
+from helpers.methods.bert import rate_for
+from helpers.methods.common import (
+    MAX_PIECES,
+    as_fitted,
+    combinations,
+    device,
+    epochs_for,
+    seeded,
+    training_texts,
+)
 from helpers.methods.crf import train_crf
-from helpers.methods.neural import device, epochs_for, seeded
 from helpers.pretrained.capitals import TaggerWithCapitals
 
 __all__ = ["METHODS", "NUM_SHAPES", "new_tagger", "spelling", "tune", "vocabulary"]
@@ -20,7 +31,7 @@ NUM_SHAPES = 7  # 0, for padding, and the six kinds of `spelling`
 CAPITALS_RATE = 10.0  # times the encoder's: these vectors start at zero, its weights do not
 
 
-def crf(corpus, labelled, seed, c1, c2):
+def crf(corpus, labelled, seed, c1, c2) -> Fitted:
     """Features by hand and a conditional random field."""
     tags = [[data.NER_TAGS[tag] for tag in row] for row in labelled["tags"][:]]
     model = train_crf(labelled["tokens"][:], tags, c1, c2)
@@ -64,8 +75,8 @@ def vocabulary(corpus: Corpus) -> networks.Vocabulary:
 
     def make():
         known = embeddings.load_glove()
-        texts = corpus.imdb["train"]["text"][:] + corpus.reviews["train"]["text"][:]
-        counted = networks.Vocabulary.build(map(embeddings.tokenize, texts), min_count=2)
+        words = map(embeddings.tokenize, training_texts(corpus))
+        counted = networks.Vocabulary.build(words, min_count=2)
         kept = dict.fromkeys(word for word in counted.words[2:] if word in known)
         tagged = (known_form(w) for tokens in corpus.names["train"]["tokens"][:] for w in tokens)
         return networks.Vocabulary(kept | dict.fromkeys(tagged))
@@ -102,35 +113,32 @@ def word_rows(corpus: Corpus, token_lists, tags=None) -> Dataset:
     return Dataset.from_dict(columns | ({} if tags is None else {"labels": tags}))
 
 
-def _bilstm(corpus, labelled, seed, pretrained_vectors, tuned, num_epochs, min_steps, **settings):
-    """Fit the tagger; word vectors stay as they are unless `tuned`."""
+def bilstm(
+    corpus, labelled, seed, pretrained_vectors, tuned, num_epochs, min_steps, **settings
+) -> Fitted:
+    """A BiLSTM; its word vectors are GloVe's or random, and stay as they are unless `tuned`."""
     model = new_tagger(corpus, seed, pretrained_vectors).to(device(corpus))
     rows = word_rows(corpus, labelled["tokens"][:], labelled["tags"][:])
     training.fit(
-        model, rows, num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
-        batch_size=BATCH, seed=seed, freeze=() if tuned else ("embedding",), **settings,
-    )  # fmt: skip
+        model,
+        rows,
+        num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
+        batch_size=BATCH,
+        seed=seed,
+        freeze=() if tuned else ("embedding",),
+        **settings,
+    )
 
     def predict(token_lists):
         best = training.predict(model, word_rows(corpus, token_lists)).argmax(axis=2)
         return [row[: len(t)].tolist() for row, t in zip(best, token_lists, strict=True)]
 
-    return _fitted(predict, model)
-
-
-def bilstm_random(corpus, labelled, seed, **settings):
-    """A BiLSTM on random word vectors."""
-    return _bilstm(corpus, labelled, seed, False, **settings)
-
-
-def bilstm_glove(corpus, labelled, seed, **settings):
-    """A BiLSTM on GloVe's word vectors."""
-    return _bilstm(corpus, labelled, seed, True, **settings)
+    return as_fitted(model, predict)
 
 
 def piece_rows(tokenizer, token_lists, tags=None) -> Dataset:
     """Sentences as rows of word pieces, each with the spelling of its word."""
-    rows = pretrained.encode_words(tokenizer, token_lists, tags, MAX_LENGTH, echo=None)
+    rows = pretrained.encode_words(tokenizer, token_lists, tags, MAX_PIECES, echo=None)
     shapes = [
         [0 if word < 0 else spelling(tokens[word]) for word in word_ids]
         for word_ids, tokens in zip(rows["word_ids"][:], token_lists, strict=True)
@@ -138,15 +146,17 @@ def piece_rows(tokenizer, token_lists, tags=None) -> Dataset:
     return rows.add_column("shape_ids", shapes)
 
 
-def tune(corpus, labelled, seed, capitals: bool, num_epochs, min_steps, **settings):
-    """Tune all blocks of the encoder to tag words; its piece embeddings stay.
+def tune(
+    corpus: Corpus, labelled: Dataset, seed: int, capitals: bool, num_epochs, min_steps, **settings
+) -> tuple[pretrained.Pretrained, torch.nn.Module]:
+    """Tune all blocks of the encoder to tag words; its sub-word embeddings stay.
 
     Args:
         corpus, labelled, seed: as for every method.
-        capitals: whether it reads each word's spelling beside its lower-cased pieces.
+        capitals: whether it reads each word's spelling beside its lower-cased sub-words.
         num_epochs: passes over the sentences.
         min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
-        settings: further arguments of `training.fit`.
+        settings: further arguments of `training.fit`; the learning rate is that of MiniLM.
 
     Returns:
         The `Pretrained` it started from, and the tuned model.
@@ -166,14 +176,22 @@ def tune(corpus, labelled, seed, capitals: bool, num_epochs, min_steps, **settin
         model = TaggerWithCapitals(model, NUM_SHAPES).to(model.device)
         freeze, groups = [f"model.{name}" for name in freeze], {"capitals": CAPITALS_RATE}
     training.fit(
-        model, rows, num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
-        batch_size=BATCH, seed=seed, warmup_steps=0.1, pad_id=loaded.pad_id, freeze=freeze,
-        learning_rate_groups=groups, **settings,
-    )  # fmt: skip
+        model,
+        rows,
+        num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
+        batch_size=BATCH,
+        seed=seed,
+        warmup_steps=0.1,
+        pad_id=loaded.pad_id,
+        freeze=freeze,
+        learning_rate_groups=groups,
+        **settings,
+    )
     return loaded, model
 
 
-def _tuned(corpus, labelled, seed, capitals, **settings) -> Fitted:
+def encoder(corpus, labelled, seed, capitals=False, **settings) -> Fitted:
+    """The encoder with a head on each word's first sub-word; with `capitals` it sees spelling."""
     loaded, model = tune(corpus, labelled, seed, capitals, **settings)
 
     def predict(token_lists):
@@ -181,53 +199,35 @@ def _tuned(corpus, labelled, seed, capitals, **settings) -> Fitted:
         logits = training.predict(model, rows, 64, pad_id=loaded.pad_id)
         return pretrained.word_predictions(logits, rows)
 
-    return _fitted(predict, model)
-
-
-def encoder(corpus, labelled, seed, **settings):
-    """The encoder with a head on each word's first piece."""
-    return _tuned(corpus, labelled, seed, False, **settings)
-
-
-def encoder_capitals(corpus, labelled, seed, **settings):
-    """The same encoder, told how each word is spelled."""
-    return _tuned(corpus, labelled, seed, True, **settings)
-
-
-def _fitted(predict, model) -> Fitted:
-    """What was trained is to be shipped; the rest is given."""
-    trained, total = evaluation.count_parameters(model)
-    return Fitted(predict, trained, total, 4 * trained)
+    return as_fitted(model, predict)
 
 
 def _share_vectors(corpus, **configuration) -> None:
     glove(corpus)
 
 
-def _declare(era, name, fit, configurations, plan, prepare=None) -> Method:
+def _declare(name, era, configurations, fit, plan, prepare=None) -> Method:
     return Method(name, era, configurations, fit, plan, prepare, task=FILM_NER)
 
-
-BATCH = 16
-FIELD = tuple({"c1": c1, "c2": c2} for c1 in (0.1, 0.3, 1.0) for c2 in (0.01, 0.1))
-BILSTM = tuple(
-    {"tuned": tuned, "num_epochs": 20, "min_steps": 300, "learning_rate": rate}
-    for tuned in (False, True)
-    for rate in (3e-3, 6e-3, 1e-2)
-)
-ENCODER = tuple(
-    {"num_epochs": 6, "min_steps": 100, "learning_rate": rate} for rate in (2e-4, 5e-4, 1e-3)
-)
-UNTUNED = ENCODER[:1]  # the setting frozen for its twin, so that capitals alone differ
 
 EVERY = {32: 5, 100: 5, 320: 5, "all": 3}
 SETTLED = {**EVERY, "all": 1}
 HEAVY = {32: 3, 100: 3, 320: 3, "all": 3}
 
+BATCH = 16
+FIELD = combinations(c1=(0.1, 0.3, 1.0), c2=(0.01, 0.1))
+BILSTM = combinations(
+    tuned=(False, True), num_epochs=20, min_steps=300, learning_rate=(3e-3, 6e-3, 1e-2)
+)
+ENCODER = combinations(num_epochs=6, min_steps=100, learning_rate=(2e-4, 5e-4, 1e-3))
+UNTUNED = ENCODER[:1]  # the setting frozen for its twin, so that capitals alone differ
+RANDOM, GLOVE = (partial(bilstm, pretrained_vectors=known) for known in (False, True))
+CAPITALS = partial(encoder, capitals=True)
+
 METHODS = (
-    _declare("classical", "CRF on features", crf, FIELD, SETTLED),
-    _declare("embeddings", "BiLSTM, random vectors", bilstm_random, BILSTM, EVERY, _share_vectors),
-    _declare("embeddings", "BiLSTM, GloVe", bilstm_glove, BILSTM, EVERY, _share_vectors),
-    _declare("bert", "encoder, token head", encoder, ENCODER, HEAVY),
-    _declare("bert", "encoder, token head + capitals", encoder_capitals, UNTUNED, HEAVY),
+    _declare("CRF on features", "classical", FIELD, crf, SETTLED),
+    _declare("BiLSTM, random vectors", "embeddings", BILSTM, RANDOM, EVERY, _share_vectors),
+    _declare("BiLSTM, GloVe", "embeddings", BILSTM, GLOVE, EVERY, _share_vectors),
+    _declare("encoder, token head", "bert", ENCODER, encoder, HEAVY),
+    _declare("encoder, token head + capitals", "bert", UNTUNED, CAPITALS, HEAVY),
 )

@@ -5,29 +5,33 @@ Each stands beside the same network from random weights.
 
 from dataclasses import replace
 
-import torch
 from datasets import Dataset
 
-from helpers import evaluation, networks, training
+from helpers import networks, training
 from helpers.embeddings import tokenize
-from helpers.methods.base import NO_LABELS, Corpus, Method
+from helpers.methods.base import EVERY, NO_LABELS, Corpus, Fitted, Method
 from helpers.methods.checkpoints import Pretraining, find
-from helpers.methods.neural import as_fitted, seeded, settings, train_on, vocabulary
+from helpers.methods.common import (
+    CNN,
+    cnn_from_scratch,
+    combinations,
+    fit_words,
+    new_textcnn,
+    reads_words,
+    seeded,
+    vocabulary,
+)
 
 __all__ = [
-    "CNN",
     "IMDB_TEXTCNN",
     "LANGUAGE_MODEL",
     "METHODS",
     "ONE_EPOCH",
     "PIECE",
     "WINDOW",
-    "cnn_from_scratch",
     "imdb_textcnn",
     "language_model",
     "new_language_model",
-    "new_textcnn",
-    "perplexity",
 ]
 
 WINDOW = 64  # words that the language model predicts in a row
@@ -35,60 +39,42 @@ DROPOUT = 0.2
 PIECE = 20  # words, about as many as the median snippet has
 
 
-def new_language_model(corpus: Corpus, seed: int = 0):
+def new_language_model(corpus: Corpus, seed: int = 0) -> networks.LSTMLanguageModel:
     """An untrained LSTM language model over the shared vocabulary."""
     size = len(vocabulary(corpus))
     return seeded(seed, lambda: networks.LSTMLanguageModel(size, dropout=DROPOUT))
 
 
-def _running_text(corpus: Corpus):
+def _running_text(corpus: Corpus) -> tuple[Dataset, Dataset]:
     """IMDB's reviews in windows, labels unread: training text, and 500 reviews held out."""
     words = vocabulary(corpus)
 
-    def windows(split, count=None):
-        texts = split["text"][:count]
+    def windows(texts):
         return training.language_model_windows(texts, words, tokenize, WINDOW)
 
-    return windows(corpus.imdb["train"]), windows(corpus.imdb["validation"], 500)
+    imdb = corpus.imdb
+    return windows(imdb["train"]["text"][:]), windows(imdb["validation"]["text"][:500])
 
 
 LANGUAGE_MODEL = Pretraining(
-    "lstm-lm",
-    new_language_model,
-    _running_text,
-    {"num_epochs": 15, "learning_rate": 3e-3, "batch_size": 32, "warmup_steps": 0.05},
-    {"window": WINDOW, "dropout": DROPOUT},
-    "the text of IMDB's training reviews (Maas et al. 2011), labels unread",
+    name="lstm-lm",
+    build=new_language_model,
+    rows=_running_text,
+    settings={"num_epochs": 15, "learning_rate": 3e-3, "batch_size": 32, "warmup_steps": 0.05},
+    details={"window": WINDOW, "dropout": DROPOUT},
+    describe="the text of IMDB's training reviews (Maas et al. 2011), labels unread",
 )
 ONE_EPOCH = replace(
     LANGUAGE_MODEL, name="lstm-lm-one-epoch", settings={**LANGUAGE_MODEL.settings, "num_epochs": 1}
 )
 
 
-def language_model(corpus: Corpus, of: Pretraining = LANGUAGE_MODEL):
+def language_model(corpus: Corpus, of: Pretraining = LANGUAGE_MODEL) -> networks.LSTMLanguageModel:
     """An LSTM that predicts the next word of IMDB's reviews, no label read (Dai & Le 2015)."""
     return find(of, corpus)
 
 
-def perplexity(model, windows) -> float:
-    """How many words a language model hesitates between, over windows of equal length."""
-    nll, tokens, device = [], [], next(model.parameters()).device
-    model.eval()
-    with torch.no_grad():
-        for start in range(0, len(windows), 64):
-            ids = torch.tensor(windows[start : start + 64]["input_ids"], device=device)  # (B, T)
-            tokens.append(ids[:, 1:].numel())
-            nll.append(model(ids, labels=ids)["loss"].item() * tokens[-1])
-    return evaluation.perplexity(nll, tokens)
-
-
-def new_textcnn(corpus: Corpus, seed: int = 0):
-    """An untrained TextCNN over the shared vocabulary."""
-    size = len(vocabulary(corpus))
-    return seeded(seed, lambda: networks.TextCNN(size))
-
-
-def _pieces(corpus: Corpus):
+def _pieces(corpus: Corpus) -> tuple[Dataset, None]:
     """IMDB's training reviews in pieces as long as a snippet, each with its review's label.
 
     A whole review teaches filters to wait for their best window among hundreds; a snippet has
@@ -105,64 +91,48 @@ def _pieces(corpus: Corpus):
 
 
 IMDB_TEXTCNN = Pretraining(
-    "textcnn-imdb",
-    new_textcnn,
-    _pieces,
-    {"num_epochs": 3, "learning_rate": 1e-3, "batch_size": 64},
-    {"piece": PIECE},
-    "pieces of IMDB's labelled training reviews (Maas et al. 2011)",
+    name="textcnn-imdb",
+    build=new_textcnn,
+    rows=_pieces,
+    settings={"num_epochs": 3, "learning_rate": 1e-3, "batch_size": 64},
+    details={"piece": PIECE},
+    describe="pieces of IMDB's labelled training reviews (Maas et al. 2011)",
 )
 
 
-def imdb_textcnn(corpus: Corpus):
+def imdb_textcnn(corpus: Corpus) -> networks.TextCNN:
     """A TextCNN trained on IMDB's labels: the source model."""
     return find(IMDB_TEXTCNN, corpus)
 
 
-def lstm_from_lm(corpus, labelled, seed, num_epochs, learning_rate):
+def lstm_from_lm(corpus, labelled, seed, **settings) -> Fitted:
     """The language model's embedding and LSTM, a new head, everything tuned."""
     body = language_model(corpus)
     model = seeded(seed, lambda: networks.LSTMClassifier.from_language_model(body))
-    train_on(corpus, model, labelled, seed, num_epochs=num_epochs, learning_rate=learning_rate)
-    return as_fitted(corpus, model)
+    return fit_words(corpus, model, labelled, seed, **settings)
 
 
-def lstm_from_scratch(corpus, labelled, seed, num_epochs, learning_rate):
+def lstm_from_scratch(corpus, labelled, seed, **settings) -> Fitted:
     """The same network from random weights."""
     size = len(vocabulary(corpus))
     model = seeded(seed, lambda: networks.LSTMClassifier(size))
-    train_on(corpus, model, labelled, seed, num_epochs=num_epochs, learning_rate=learning_rate)
-    return as_fitted(corpus, model)
+    return fit_words(corpus, model, labelled, seed, **settings)
 
 
-def cnn_source_only(corpus, labelled, seed):
+def cnn_source_only(corpus, labelled, seed) -> Fitted:
     """IMDB's TextCNN as it is."""
-    return as_fitted(corpus, imdb_textcnn(corpus), trainable=0)
+    return reads_words(corpus, imdb_textcnn(corpus).requires_grad_(False))
 
 
-def cnn_frozen(corpus, labelled, seed, num_epochs, learning_rate):
+def cnn_frozen(corpus, labelled, seed, **settings) -> Fitted:
     """IMDB's TextCNN with its body frozen: a linear probe that starts from the source's head."""
-    model = imdb_textcnn(corpus)
     body = ("embedding", "convolutions")
-    train_on(
-        corpus, model, labelled, seed,
-        freeze=body, num_epochs=num_epochs, learning_rate=learning_rate,
-    )  # fmt: skip
-    return as_fitted(corpus, model)
+    return fit_words(corpus, imdb_textcnn(corpus), labelled, seed, freeze=body, **settings)
 
 
-def cnn_tuned(corpus, labelled, seed, num_epochs, learning_rate):
+def cnn_tuned(corpus, labelled, seed, **settings) -> Fitted:
     """IMDB's TextCNN, everything tuned."""
-    model = imdb_textcnn(corpus)
-    train_on(corpus, model, labelled, seed, num_epochs=num_epochs, learning_rate=learning_rate)
-    return as_fitted(corpus, model)
-
-
-def cnn_from_scratch(corpus, labelled, seed, num_epochs, learning_rate):
-    """The same network from random weights."""
-    model = new_textcnn(corpus, seed)
-    train_on(corpus, model, labelled, seed, num_epochs=num_epochs, learning_rate=learning_rate)
-    return as_fitted(corpus, model)
+    return fit_words(corpus, imdb_textcnn(corpus), labelled, seed, **settings)
 
 
 def _share_lm(corpus, **configuration) -> None:
@@ -177,26 +147,23 @@ def _share_words(corpus, **configuration) -> None:
     vocabulary(corpus)
 
 
-def _declare(name, fit, configurations, prepare, **options) -> Method:
-    return Method(name, "pretraining", configurations, fit, prepare=prepare, **options)
+def _own(name, fit, configurations, prepare) -> Method:
+    """A method of target labels alone."""
+    return Method(name, "pretraining", configurations, fit, EVERY, prepare)
 
 
-LSTM = settings((5, 10, 20), (3e-3, 1e-2))
-CNN = settings((5, 15), (3e-4, 1e-3, 3e-3))
-TUNED = settings((3, 10), (3e-4, 1e-3, 3e-3))
+def _with_source(name, fit, configurations, plan=EVERY) -> Method:
+    return Method(name, "pretraining", configurations, fit, plan, _share_cnn, uses_source=True)
+
+
+LSTM = combinations(num_epochs=(5, 10, 20), learning_rate=(3e-3, 1e-2))
+TUNED = combinations(num_epochs=(3, 10), learning_rate=(3e-4, 1e-3, 3e-3))
 
 METHODS = (
-    _declare("LSTM from scratch", lstm_from_scratch, LSTM, _share_words),
-    _declare("LM-pre-trained LSTM", lstm_from_lm, LSTM, _share_lm),
-    _declare("TextCNN from scratch", cnn_from_scratch, CNN, _share_words),
-    _declare(
-        "TextCNN, source only",
-        cnn_source_only,
-        ({},),
-        _share_cnn,
-        plan=NO_LABELS,
-        uses_source=True,
-    ),
-    _declare("TextCNN, frozen body", cnn_frozen, TUNED, _share_cnn, uses_source=True),
-    _declare("TextCNN, source then target", cnn_tuned, TUNED, _share_cnn, uses_source=True),
+    _own("LSTM from scratch", lstm_from_scratch, LSTM, _share_words),
+    _own("LM-pre-trained LSTM", lstm_from_lm, LSTM, _share_lm),
+    _own("TextCNN from scratch", cnn_from_scratch, CNN, _share_words),
+    _with_source("TextCNN, source only", cnn_source_only, ({},), NO_LABELS),
+    _with_source("TextCNN, frozen body", cnn_frozen, TUNED),
+    _with_source("TextCNN, source then target", cnn_tuned, TUNED),
 )

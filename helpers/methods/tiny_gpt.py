@@ -1,15 +1,25 @@
 """Methods of 2018: a small GPT that read IMDB first, fine-tuned, and its twin that did not."""
 
 import math
+from functools import partial
 
 import numpy as np
+from datasets import Dataset
+from transformers import PreTrainedTokenizerFast
 
 from helpers import data, networks, pretrained, training
 from helpers.embeddings import tokenize
-from helpers.methods.base import UP_TO_1_000, Corpus, Method
+from helpers.methods.base import UP_TO_1_000, Corpus, Fitted, Method
 from helpers.methods.checkpoints import CHECKPOINTS, Pretraining, find
-from helpers.methods.neural import as_fitted, device, epochs_for, seeded
-from helpers.methods.pretraining import perplexity
+from helpers.methods.common import (
+    as_fitted,
+    classifies,
+    combinations,
+    device,
+    epochs_for,
+    perplexity,
+    seeded,
+)
 
 __all__ = [
     "CONTEXT",
@@ -38,13 +48,13 @@ SMOKE_SHAPE = {**SHAPE, "dimensions": 32, "layers": 2, "heads": 2}
 PROMPTS = ("the acting", "i loved this", "what a waste of")
 
 
-def learn_tokenizer():
-    """Learn 4,096 pieces from the text of all of IMDB's training reviews, labels unread."""
+def learn_tokenizer() -> PreTrainedTokenizerFast:
+    """Learn 4,096 sub-words from the text of all of IMDB's training reviews, labels unread."""
     return networks.train_byte_pairs(data.load_imdb()["train"]["text"][:])
 
 
-def tokenizer(corpus: Corpus):
-    """The pieces that the tiny GPT reads; learned and kept if the repository's file is gone."""
+def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
+    """The tokenizer of the tiny GPT; learned and kept if the repository's file is gone."""
 
     def make():
         if not TOKENIZER.exists():
@@ -54,19 +64,16 @@ def tokenizer(corpus: Corpus):
     return corpus.once("byte_pairs", make)
 
 
-def _pieces(corpus: Corpus) -> list[str]:
+def _subwords(corpus: Corpus) -> list[str]:
     known = tokenizer(corpus)
     return known.convert_ids_to_tokens(range(len(known)))
 
 
-def _shape(corpus: Corpus) -> dict:
-    sizes = SMOKE_SHAPE if corpus.profile.name == "smoke" else SHAPE
-    return {"vocabulary_size": len(tokenizer(corpus)), **sizes}
-
-
 def new_tiny_gpt(corpus: Corpus, seed: int = 0) -> networks.TinyGPT:
-    """An untrained GPT over the pieces of IMDB."""
-    return seeded(seed, lambda: networks.TinyGPT(**_shape(corpus), dropout=0.0))
+    """An untrained GPT over the sub-words of IMDB."""
+    shape = SMOKE_SHAPE if corpus.profile.name == "smoke" else SHAPE
+    size = len(tokenizer(corpus))
+    return seeded(seed, lambda: networks.TinyGPT(vocabulary_size=size, **shape, dropout=0.0))
 
 
 def _ids(corpus: Corpus, texts: list[str]) -> np.ndarray:
@@ -75,7 +82,7 @@ def _ids(corpus: Corpus, texts: list[str]) -> np.ndarray:
     return np.concatenate([np.array(ids[:-1], np.int64) for ids in encoded])
 
 
-def running_text(corpus: Corpus, reviews: int | None = None):
+def running_text(corpus: Corpus, reviews: int | None = None) -> tuple[Dataset, Dataset]:
     """IMDB's reviews in windows, labels unread: (training text, reviews held out).
 
     `reviews` limits the training text, for a short training.
@@ -111,27 +118,22 @@ def samples(
 def held_out_figures(corpus: Corpus, model) -> dict[str, float]:
     """How well a language model of this vocabulary predicts the reviews held out.
 
-    A perplexity a token cannot be compared between vocabularies: longer pieces are harder to
+    Perplexity per token cannot be compared between vocabularies: longer sub-words are harder to
     guess, and fewer. The other two spread the same loss over what every vocabulary agrees on.
 
     Returns:
-        `perplexity` a token; `bits_per_byte` of the text as the tokenizer reads it, UTF-8;
+        `perplexity` per token; `bits_per_byte` of the text as the tokenizer reads it, UTF-8;
         `word_perplexity`, where words are those of `embeddings.tokenize`.
     """
-
-    def measured():
-        texts = _held_out_texts(corpus)
-        ids = _ids(corpus, texts)
-        read = tokenizer(corpus).decode(ids, skip_special_tokens=True)
-        words = sum(len(tokenize(text)) for text in texts)
-        return training.cut_windows(ids, WINDOW), len(ids), len(read.encode("utf-8")), words
-
-    windows, tokens, size, words = corpus.once("gpt_held_out", measured)
-    each = perplexity(model, windows)
-    nats = math.log(each) * tokens
+    texts = _held_out_texts(corpus)
+    ids = corpus.once("gpt_held_out", lambda: _ids(corpus, texts))
+    read = tokenizer(corpus).decode(ids, skip_special_tokens=True)
+    each = perplexity(model, training.cut_windows(ids, WINDOW))
+    nats = math.log(each) * len(ids)
+    words = sum(len(tokenize(text)) for text in texts)
     return {
         "perplexity": round(each, 3),
-        "bits_per_byte": round(nats / size / math.log(2), 4),
+        "bits_per_byte": round(nats / len(read.encode("utf-8")) / math.log(2), 4),
         "word_perplexity": round(math.exp(nats / words), 2),
     }
 
@@ -141,37 +143,49 @@ def _notes(corpus: Corpus, model) -> dict:
 
 
 TINY_GPT = Pretraining(
-    "tiny-gpt",
-    new_tiny_gpt,
-    running_text,
-    {
-        "num_epochs": 2, "learning_rate": 2e-3, "batch_size": 16, "warmup_steps": 0.02,
-        "weight_decay": 0.01, "save_steps": 250,
+    name="tiny-gpt",
+    build=new_tiny_gpt,
+    rows=running_text,
+    settings={
+        "num_epochs": 2,
+        "learning_rate": 2e-3,
+        "batch_size": 16,
+        "warmup_steps": 0.02,
+        "weight_decay": 0.01,
+        "save_steps": 250,
     },
-    {"window": WINDOW, "heads": SHAPE["heads"], "dropout": 0.0},
-    "the text of IMDB's training reviews (Maas et al. 2011), labels unread",
-    words=_pieces,
+    details={"window": WINDOW, "heads": SHAPE["heads"], "dropout": 0.0},
+    describe="the text of IMDB's training reviews (Maas et al. 2011), labels unread",
+    words=_subwords,
     notes=_notes,
     note_at=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
-)  # fmt: skip
+)
 
 
 def tiny_gpt(corpus: Corpus) -> networks.TinyGPT:
-    """A GPT that predicts the next piece of IMDB's reviews, no label read."""
+    """A GPT that predicts the next sub-word of IMDB's reviews, no label read."""
     return find(TINY_GPT, corpus)
 
 
-def rows_of(corpus: Corpus, split):
-    """A labelled split as rows of pieces, for `training.fit`."""
+def rows_of(corpus: Corpus, split: Dataset) -> Dataset:
+    """A labelled split as rows of sub-words, for `training.fit`."""
     return _read(corpus, split["text"][:], split["label"][:])
 
 
-def _read(corpus: Corpus, texts, labels=None):
+def _read(corpus: Corpus, texts, labels=None) -> Dataset:
     return pretrained.encode_texts(tokenizer(corpus), texts, labels, CONTEXT, echo=None)
 
 
-def tune(corpus, labelled, seed, *, weights: bool = True, lm_weight: float = 0.5,
-         min_steps: int = 0, **settings):  # fmt: skip
+def tune(
+    corpus: Corpus,
+    labelled: Dataset,
+    seed: int,
+    *,
+    weights: bool = True,
+    lm_weight: float = 0.5,
+    min_steps: int = 0,
+    **settings,
+) -> tuple[networks.TinyGPTClassifier, training.FitResult]:
     """Fine-tune the tiny GPT on labels and on predicting the same texts (Radford et al. 2018).
 
     The end-of-text token, which pre-training saw between reviews, stands before each text and
@@ -188,48 +202,35 @@ def tune(corpus, labelled, seed, *, weights: bool = True, lm_weight: float = 0.5
         The classifier, and what `fit` returns.
     """
     body = tiny_gpt(corpus) if weights else new_tiny_gpt(corpus, seed)
-    model = seeded(
-        seed,
-        lambda: networks.TinyGPTClassifier.from_language_model(body, lm_weight=lm_weight),
-    )
+    make = partial(networks.TinyGPTClassifier.from_language_model, body, lm_weight=lm_weight)
+    model = seeded(seed, make).to(device(corpus))
     settings = {"warmup_steps": 0.1, "seed": seed, **settings}
     settings["num_epochs"] = epochs_for(len(labelled), settings["num_epochs"], min_steps)
-    return model, training.fit(model.to(device(corpus)), rows_of(corpus, labelled), **settings)
+    return model, training.fit(model, rows_of(corpus, labelled), **settings)
 
 
-def _fitted(corpus, labelled, seed, **settings):
-    model, _ = tune(corpus, labelled, seed, **settings)
-    return as_fitted(corpus, model, read=lambda texts: _read(corpus, texts))
-
-
-def fine_tuned(corpus, labelled, seed, **settings):
+def tuned(corpus, labelled, seed, **settings) -> Fitted:
     """All of the tiny GPT, and a head on the last token."""
-    return _fitted(corpus, labelled, seed, **settings)
-
-
-def from_scratch(corpus, labelled, seed, **settings):
-    """The same network and losses from random weights: the control."""
-    return _fitted(corpus, labelled, seed, weights=False, **settings)
+    model, _ = tune(corpus, labelled, seed, **settings)
+    return as_fitted(model, classifies(model, partial(_read, corpus)))
 
 
 def _share_weights(corpus, **configuration) -> None:
     tiny_gpt(corpus)
 
 
-def _share_pieces(corpus, **configuration) -> None:
+def _share_tokenizer(corpus, **configuration) -> None:
     tokenizer(corpus)
 
 
-def _settings(rates) -> tuple[dict, ...]:
-    steps = {"num_epochs": 5, "min_steps": 200, "lm_weight": 0.5}
-    return tuple({**steps, "learning_rate": rate} for rate in rates)
+def _declare(name, fit, prepare, *rates) -> Method:
+    tried = combinations(num_epochs=5, min_steps=200, lm_weight=0.5, learning_rate=rates)
+    return Method(name, "gpt", tried, fit, UP_TO_1_000, prepare)
 
 
-def _declare(name, fit, configurations, prepare) -> Method:
-    return Method(name, "gpt", configurations, fit, UP_TO_1_000, prepare)
-
+RANDOM = partial(tuned, weights=False)  # the same network and losses: the control
 
 METHODS = (
-    _declare("tiny GPT from scratch", from_scratch, _settings((5e-4, 1e-3, 2e-3)), _share_pieces),
-    _declare("tiny GPT, fine-tuned", fine_tuned, _settings((2e-4, 5e-4, 1e-3)), _share_weights),
+    _declare("tiny GPT from scratch", RANDOM, _share_tokenizer, 5e-4, 1e-3, 2e-3),
+    _declare("tiny GPT, fine-tuned", tuned, _share_weights, 2e-4, 5e-4, 1e-3),
 )

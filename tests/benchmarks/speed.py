@@ -43,7 +43,7 @@ from helpers import pretrained, training
 from helpers.adapters import target_layers
 from helpers.methods import bert, decoders, lora
 from helpers.methods.base import Corpus
-from helpers.methods.blocks import tune_blocks
+from helpers.methods.common import fine_tune
 from helpers.runtime import PROFILES
 from helpers.speed import matmul_gflops
 
@@ -220,7 +220,7 @@ def _plain(loaded, rows) -> Recorder:
 def _fit(loaded, rows, blocks: int) -> Recorder:
     """Train as the methods of the course do."""
     recorder = Recorder(lambda rows: training.pad_batch(rows, loaded.pad_id))
-    tune_blocks(
+    fine_tune(
         loaded, rows, blocks, num_epochs=_epochs(rows), learning_rate=RATE, batch_size=BATCH_SIZE,
         collate=recorder, on_step=recorder.on_step, progress=False,
     )  # fmt: skip

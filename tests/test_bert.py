@@ -1,7 +1,5 @@
 """The methods of the encoder: what each of them learns, moves, survives and refuses."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -10,9 +8,8 @@ from datasets import Dataset
 from interrupted import Stop
 from tiny_encoders import write_tiny_bert
 
-from helpers import grid, pretrained, training
-from helpers.methods import Corpus, bert, neural
-from helpers.pretrained import MeanPooledClassifier, ModelError
+from helpers import grid, training
+from helpers.methods import Corpus, bert
 from helpers.runtime import PROFILES
 
 DEPTH = 6
@@ -91,8 +88,7 @@ def test_the_linear_probe_leaves_the_encoder_as_it_was(corpus, labelled):
     fitted = bert.linear_probe(corpus, labelled, 0, C=1.0)
     fitted.predict(labelled["text"][:4])
     shared = corpus.once("encoder", lambda: pytest.fail("the probe keeps its encoder")).model
-    before = weights(bert.encoder(corpus).model)
-    assert moved(shared, before) == set() and not shared.training
+    assert moved(shared, weights(bert.encoder(corpus).model)) == set() and not shared.training
 
 
 def test_the_vectors_of_the_probe_are_the_means_of_the_last_states(corpus):
@@ -111,7 +107,7 @@ def test_the_vectors_of_the_probe_are_the_means_of_the_last_states(corpus):
     [
         (1, {BLOCKS[-1], "head"}),
         (3, {*BLOCKS[-3:], "head"}),
-        (DEPTH, {*BLOCKS, "head"}),
+        ("blocks", {*BLOCKS, "head"}),
         ("all", {*BLOCKS, "bert.embeddings", "head"}),
     ],
 )
@@ -129,21 +125,6 @@ def test_the_random_twin_shares_no_matrix_with_the_encoder_and_trains_everything
     loaded, _ = bert.tune(corpus, labelled, 0, "all", weights=False, num_epochs=2,
                           learning_rate=1e-2)  # fmt: skip
     assert moved(loaded.model, b) == set(b)
-
-
-@pytest.mark.parametrize(
-    ("rows", "least", "epochs"),
-    [
-        (32, 0, 4),  # as asked for
-        (32, 60, 60),  # one step an epoch
-        (33, 60, 30),  # two steps
-        (100, 60, 15),  # four
-        (100, 61, 16),  # 15 epochs are 60 steps, one too few
-        (1_000, 60, 4),  # 32 steps an epoch: two would do, four are asked for
-    ],
-)
-def test_a_small_set_is_passed_over_until_there_are_enough_steps(rows, least, epochs):
-    assert neural.epochs_for(rows, num_epochs=4, min_steps=least) == epochs
 
 
 def test_tuning_takes_the_least_number_of_steps(corpus, labelled):
@@ -182,20 +163,10 @@ def test_the_gpu_profile_runs_every_method_on_the_encoder_it_is_given(encoder_fo
     assert bert.encoder(corpus).name == "tiny-bert"
 
 
-@pytest.mark.parametrize("cased", [False, True])
-def test_the_encoder_that_is_named_goes_before_bert_base_of_either_case(encoder_folder, cased):
-    loaded = pretrained.load_encoder(profile=PROFILES["gpu"], cased=cased, echo=None)
-    saved = transformers.AutoModel.from_pretrained(encoder_folder, dtype=torch.float32)
-    name = "encoder.layer.2.output.dense.weight"
-    found = dict(loaded.model.bert.named_parameters())[name]
-    assert torch.equal(found.cpu(), dict(saved.named_parameters())[name])
-    assert loaded.new_parameters == ("head.weight", "head.bias")
-
-
 # --- interrupted ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("blocks", [1, DEPTH], ids=["states remembered", "all blocks"])
+@pytest.mark.parametrize("blocks", [1, "blocks"], ids=["states remembered", "all blocks"])
 def test_an_interrupted_fine_tune_resumes_to_the_same_result(corpus, tmp_path, blocks):
     labelled = corpus.labelled(100, 0)  # four steps an epoch
     settings = {"num_epochs": 3, "learning_rate": 3e-3, "save_steps": 3}
@@ -244,58 +215,22 @@ def examples(*pairs):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([("a good film", 1), ("", 0)], "Text 1 is ''; give text that is not empty"),
+        ([("a good film", 1), ("", 0)], "Text 1 is ''"),
         ([("a good film", 1), (" \n", 0)], "Text 1 is"),
-        ([("a good film", 1), ("a bad film", 2)], "run from 1 to 2; the model has 2 classes"),
+        ([("a good film", 1), ("a bad film", 2)], "run from 1 to 2; .* 2 classes"),
         ([("a good film", 1), ("a bad film", -1)], "label of text 1 is -1"),
+        ([("a film", "good"), ("a man", "bad")], "label of text 0 is 'good'"),
     ],
 )
-@pytest.mark.parametrize("blocks", [1, DEPTH])
+@pytest.mark.parametrize("blocks", [1, "blocks"])
 def test_rows_that_cannot_be_tuned_on_are_named(corpus, rows, message, blocks):
     with pytest.raises(ValueError, match=message):
         bert.tune(corpus, examples(*rows), 0, blocks, num_epochs=1, learning_rate=1e-3)
 
 
-def test_labels_in_words_need_their_names(corpus):
-    with pytest.raises(ValueError, match="label of text 0 is 'good'; pass label_names"):
-        bert.tune(corpus, examples(("a film", "good"), ("a man", "bad")), 0, 1, num_epochs=1,
-                  learning_rate=1e-3)  # fmt: skip
-
-
-def test_an_empty_text_is_not_answered(corpus, labelled):
-    fitted = bert.top_block(corpus, labelled, 0, num_epochs=1, learning_rate=1e-3)
-    with pytest.raises(ValueError, match="Text 1 is ''"):
-        fitted.predict(["a film", ""])
-
-
-@pytest.mark.parametrize("blocks", [1, DEPTH])
+@pytest.mark.parametrize("blocks", [1, "blocks"])
 def test_texts_that_are_too_long_are_cut_and_counted_once(corpus, blocks, capsys):
     rows = examples(("a film " * 200, 1), ("a film", 0), ("a bad film " * 80, 0))
     bert.tune(corpus, rows, 0, blocks, num_epochs=2, learning_rate=1e-3, progress=False)
     said = "2 of 3 texts were longer than 128 pieces and were cut.\n"
     assert capsys.readouterr().out == said
-
-
-def three_labels(folder):
-    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    body = transformers.BertModel(transformers.BertConfig(**facts))
-    MeanPooledClassifier(body, 3).save_pretrained(folder)
-
-
-def no_tokenizer(folder):
-    for path in folder.glob("tokenizer*"):
-        path.unlink()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (three_labels, r"head for 3 labels \(LABEL_0, LABEL_1, LABEL_2\), not for 2"),
-        (no_tokenizer, r"no tokenizer \(tokenizer.json\)"),
-    ],
-)
-def test_an_encoder_that_does_not_fit_is_refused_before_training(encoder_folder, spoil, message):
-    spoil(encoder_folder)
-    corpus = Corpus(PROFILES["gpu"])
-    with pytest.raises(ModelError, match=message):
-        bert.tune(corpus, corpus.labelled(32, 0), 0, 1, num_epochs=1, learning_rate=1e-3)

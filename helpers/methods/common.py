@@ -1,0 +1,213 @@
+"""What methods of several eras share: words, training, probes, and wrapping what was trained."""
+
+import itertools
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sklearn.pipeline import Pipeline
+
+from helpers import evaluation, networks, pretrained, training
+from helpers.embeddings import tokenize
+from helpers.methods.base import Corpus, Fitted
+from helpers.pretrained.frozen import FrozenBelow
+
+__all__ = [
+    "CNN",
+    "MAX_PIECES",
+    "as_fitted",
+    "classifies",
+    "cnn_from_scratch",
+    "combinations",
+    "device",
+    "encode",
+    "epochs_for",
+    "fine_tune",
+    "fit_words",
+    "new_textcnn",
+    "perplexity",
+    "pooled_states",
+    "probe",
+    "reads_words",
+    "seeded",
+    "train_on",
+    "training_texts",
+    "vocabulary",
+]
+
+MAX_WORDS = 256  # of an IMDB review; no snippet comes near it
+MAX_PIECES = 128  # sub-words of a snippet; none comes near it
+
+
+def combinations(**axes) -> tuple[dict, ...]:
+    """Every combination of some settings, as configurations of a method; a tuple holds several."""
+    values = [axis if isinstance(axis, tuple) else (axis,) for axis in axes.values()]
+    return tuple(dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*values))
+
+
+def training_texts(corpus: Corpus) -> list[str]:
+    """The training texts of both corpora, labels unread."""
+    return corpus.imdb["train"]["text"][:] + corpus.reviews["train"]["text"][:]
+
+
+def vocabulary(corpus: Corpus) -> networks.Vocabulary:
+    """Words that occur five times in the training texts of both corpora."""
+
+    def make():
+        words = map(tokenize, training_texts(corpus))
+        return networks.Vocabulary.build(words, min_count=5, max_size=15_000)
+
+    return corpus.once("vocabulary", make)
+
+
+def encode(corpus: Corpus, split: Dataset) -> Dataset:
+    """A labelled split as rows of word ids, for `training.fit`."""
+    words, labels = vocabulary(corpus), split["label"][:]
+    return training.encode_texts(split["text"][:], words, tokenize, labels, MAX_WORDS)
+
+
+def device(corpus: Corpus) -> str:
+    """Where networks train: on the graphics card in `gpu` if there is one, else on the CPU."""
+    gpu = corpus.profile.name == "gpu" and torch.cuda.is_available()
+    return "cuda" if gpu else "cpu"
+
+
+def seeded(seed: int, build: Callable):
+    """Build a network whose random weights depend on the seed alone."""
+    torch.manual_seed(seed)
+    return build()
+
+
+def epochs_for(rows: int, num_epochs: int, min_steps: int, batch_size: int = 32) -> int:
+    """Passes over the rows: `num_epochs`, or as many as `min_steps` steps take.
+
+    A few passes over a hundred examples are a dozen steps, in which a network hardly leaves its
+    start. Many more steps at a small rate are what Mosbach et al. (2021) recommend for small sets.
+    """
+    return max(num_epochs, math.ceil(min_steps / math.ceil(rows / batch_size)))
+
+
+def train_on(corpus: Corpus, model, labelled: Dataset, seed: int, **settings):
+    """Fit a network of words on labelled texts; returns what `training.fit` returns."""
+    return training.fit(model.to(device(corpus)), encode(corpus, labelled), seed=seed, **settings)
+
+
+def fit_words(corpus: Corpus, model, labelled: Dataset, seed: int, **settings) -> Fitted:
+    """Fit a network of words on labelled texts, for the grid."""
+    train_on(corpus, model, labelled, seed, **settings)
+    return reads_words(corpus, model)
+
+
+def reads_words(corpus: Corpus, model) -> Fitted:
+    """Wrap a network of words for the grid."""
+    words = {"vocabulary": vocabulary(corpus), "tokenize": tokenize, "max_length": MAX_WORDS}
+    return as_fitted(model, classifies(model, partial(training.encode_texts, **words)))
+
+
+def as_fitted(model, predict: Callable, hands_out=None) -> Fitted:
+    """Wrap a network for the grid: what was trained is to be shipped, the rest is given."""
+    trained, total = evaluation.count_parameters(model)
+    return Fitted(predict, trained, total, 4 * trained, hands_out)
+
+
+def classifies(model, read: Callable, batch_size: int = 256, pad_id: int = 0) -> Callable:
+    """Make the function that labels texts; `read` turns them into rows."""
+
+    def predict(texts) -> np.ndarray:
+        return training.predict(model, read(texts), batch_size, pad_id=pad_id).argmax(axis=1)
+
+    return predict
+
+
+def new_textcnn(corpus: Corpus, seed: int = 0) -> networks.TextCNN:
+    """An untrained TextCNN over the shared vocabulary (Kim 2014)."""
+    size = len(vocabulary(corpus))
+    return seeded(seed, lambda: networks.TextCNN(size))
+
+
+CNN = combinations(num_epochs=(5, 15), learning_rate=(3e-4, 1e-3, 3e-3))
+
+
+def cnn_from_scratch(corpus, labelled, seed, **settings) -> Fitted:
+    """A TextCNN from random weights, word vectors included."""
+    return fit_words(corpus, new_textcnn(corpus, seed), labelled, seed, **settings)
+
+
+def perplexity(model, windows: Dataset) -> float:
+    """How many tokens a language model hesitates between, over windows of equal length."""
+    nll, tokens = [], []
+    for _, batch in training.batches_by_length(model, windows, 64):
+        ids = batch["input_ids"]  # (B, T)
+        tokens.append(ids[:, 1:].numel())
+        nll.append(model(ids, labels=ids)["loss"].item() * tokens[-1])
+    return evaluation.perplexity(nll, tokens)
+
+
+def probe(vectors_of: Callable, labelled: Dataset, model, given: int) -> Fitted:
+    """Fit a linear model on vectors of texts that nothing trains here.
+
+    Args:
+        vectors_of: texts -> (texts, dimensions).
+        labelled: rows with `text` and `label`.
+        model: an unfitted classifier of scikit-learn, or a pipeline that ends in one.
+        given: parameters behind the vectors.
+    """
+    model.fit(vectors_of(labelled["text"][:]), np.array(labelled["label"][:]))
+    linear = model[-1] if isinstance(model, Pipeline) else model
+    trained = linear.coef_.size + linear.intercept_.size
+
+    def predict(texts) -> np.ndarray:
+        return model.predict(vectors_of(texts))
+
+    return Fitted(predict, trained, trained + given, 4 * trained, model)
+
+
+def pooled_states(loaded: pretrained.Pretrained, rows: Dataset) -> np.ndarray:
+    """What the head of a classifier reads of each row: (rows, hidden size)."""
+    states = np.empty((len(rows), loaded.model.config.hidden_size), np.float32)
+    collate = partial(training.pad_batch, pad_id=loaded.pad_id)
+    for indices, batch in training.batches_by_length(loaded.model, rows, 64, collate):
+        states[indices] = loaded.model.pooled(**batch).cpu().numpy()
+    return states
+
+
+def fine_tune(
+    loaded: pretrained.Pretrained,
+    rows: Dataset,
+    blocks: int | str | None,
+    *,
+    num_epochs: int,
+    min_steps: int = 0,
+    batch_size: int = 32,
+    **settings,
+) -> training.FitResult:
+    """Tune a pre-trained text classifier in part or as a whole; its model is changed.
+
+    Args:
+        loaded: of `load_encoder` or `load_decoder("classification")`.
+        rows: of its tokenizer, with labels.
+        blocks: trained from the top, with the head; as many as there are, at most. `"blocks"` are
+            all of them, and `"all"` trains the embeddings as well; None trains whatever is free
+            already, such as an adapter. What lies below is run once and remembered.
+        num_epochs: passes over the rows.
+        min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
+        batch_size: rows a step.
+        settings: further arguments of `training.fit`.
+    """
+    model, depth = loaded.model, len(pretrained.blocks(loaded.model))
+    if blocks not in (None, "all"):
+        blocks = depth if blocks == "blocks" else min(blocks, depth)
+    trained, freeze = model, ()
+    if isinstance(blocks, int) and blocks < depth:
+        trained = FrozenBelow(model, blocks)
+        rows, freeze = trained.remember(rows), trained.freeze
+    elif blocks is not None:
+        freeze = pretrained.freeze_below(model, blocks)
+    settings = {"warmup_steps": 0.1, "pad_id": loaded.pad_id, "freeze": freeze, **settings}
+    epochs = epochs_for(len(rows), num_epochs, min_steps, batch_size)
+    result = training.fit(trained, rows, num_epochs=epochs, batch_size=batch_size, **settings)
+    model.eval()
+    return result
