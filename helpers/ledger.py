@@ -31,8 +31,7 @@ KEYS = tuple(
     "trainable_parameters total_parameters train_seconds eval_seconds peak_memory_bytes "
     "artefact_bytes profile device versions revision time".split()
 )
-COUNTED = ("span_f1", "perplexity")
-"""Metrics whose rows store counts of each item; all others store right and wrong as hex digits."""
+COUNTED = ("span_f1", "perplexity")  # stored as counts, all others as hex digits of right and wrong
 IDENTITY = ("method", "task", "metric", "labels", "source_labels", "seed", "profile")
 """What makes two lines the same result; the later one replaces the earlier when loading."""
 
@@ -181,8 +180,7 @@ def read(path: Path | None = None) -> list[dict]:
     A line that is not a row (half written, edited by hand) is left out with a warning that gives
     its number, and the rest is read.
     """
-    path = path or ledger_path()
-    rows = []
+    path, rows = path or ledger_path(), []
     if not path.exists():
         return rows
     for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
@@ -239,39 +237,26 @@ def load(reference: bool = True) -> pd.DataFrame:
 
 
 def outcomes(rows, items: int | None = None) -> np.ndarray:
-    """Stack stored outcomes for a paired comparison, by seed.
+    """Stack stored outcomes by seed: booleans (seeds, items), or counts (seeds, items, ...).
 
     Args:
         rows: of one method at one budget, one a seed (a DataFrame or dicts).
         items: test items that each row answered; without it `items_of` tells.
-
-    Returns:
-        Booleans of shape (seeds, items), or (seeds, sentences, 3) for spans and (seeds, texts, 2)
-        for perplexity.
     """
-    entries = _by_seed(rows)
-    if entries[0]["metric"] in COUNTED:
-        return np.array([entry["correct"] for entry in entries])
-    return np.stack([evaluation.hex_to_bits(e["correct"], items or items_of(e)) for e in entries])
+    records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
+    records.sort(key=lambda entry: entry["seed"])
+    if records[0]["metric"] in COUNTED:
+        return np.array([entry["correct"] for entry in records])
+    return np.stack([evaluation.hex_to_bits(e["correct"], items or items_of(e)) for e in records])
 
 
 def items_of(entry: dict) -> int:
-    """How many test items stand behind a row's outcomes.
-
-    Hex digits stand for four items each; how many the last one is short of follows from the share
-    of right ones.
-    """
+    """How many test items stand behind a row: a hex digit is four, the last may be filled up."""
     stored = entry["correct"]
     if entry["metric"] in COUNTED:
         return len(stored)
-    if not entry["value"]:
-        return 4 * len(stored)
-    return min(round(int(stored, 16).bit_count() / entry["value"]), 4 * len(stored))
-
-
-def _by_seed(rows) -> list[dict]:
-    records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
-    return sorted(records, key=lambda entry: entry["seed"])
+    most, right = 4 * len(stored), int(stored, 16).bit_count()
+    return min(round(right / entry["value"]), most) if entry["value"] else most
 
 
 def expect(
