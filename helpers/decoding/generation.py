@@ -13,8 +13,7 @@ from helpers.pretrained import Pretrained, unwrapped
 __all__ = ["generate", "parse_label"]
 
 # What a checkpoint recommends instead is used where we say nothing.
-PLAIN = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
-PLAIN |= {"min_length": 0, "min_new_tokens": 0}
+PLAIN = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_length": 0}
 PLAIN_DRAWS = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
 PLAIN_DRAWS |= {"epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
 
