@@ -1,12 +1,48 @@
-"""Tiny wheels, a registry of them and a pip that sees nothing else: a stage for asset tests."""
+"""Tiny wheels, and a stage for tests of assets: a shelf that real pip reads, and nothing else."""
 
 import hashlib
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
-__all__ = ["Shop"]
+__all__ = ["Shop", "alone_with", "write_wheel"]
+
+
+def write_wheel(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    tag: str = "py3-none-any",
+    needs: tuple[str, ...] = (),
+    python: str = ">=3",
+    files: dict[str, bytes] | None = None,
+) -> Path:
+    """Write a wheel that pip accepts; `needs` are its Requires-Dist lines."""
+    module = name.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += f"Requires-Python: {python}\n"
+    metadata += "".join(f"Requires-Dist: {line}\n" for line in needs)
+    extras = re.findall(r"extra == '(\w+)'", " ".join(needs))
+    metadata += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
+    tags = f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n"
+    wheel = folder / f"{module}-{version}-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as package:
+        for place, content in ({f"{module}.py": b""} if files is None else files).items():
+            package.writestr(place, content)
+        package.writestr(f"{info}/METADATA", metadata)
+        package.writestr(f"{info}/WHEEL", tags)
+        listed = [*package.namelist(), f"{info}/RECORD"]  # pip removes what is listed here
+        package.writestr(f"{info}/RECORD", "".join(f"{each},,\n" for each in listed))
+    return wheel
+
+
+def alone_with(shelf: Path) -> dict[str, str]:
+    """Settings with which pip sees a folder of wheels and nothing else."""
+    return {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(shelf)}
 
 
 class Shop:
@@ -27,10 +63,7 @@ class Shop:
         self.entries: dict[str, str] = {}
         self.wheels.mkdir()
         monkeypatch.syspath_prepend(str(self.site))
-        settings = {
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(self.wheels),
+        settings = alone_with(self.wheels) | {
             "COURSE_CACHE": str(self.cache),
             "COURSE_ASSETS": str(self.registry),
             "COURSE_PROGRESS": "0",
@@ -70,20 +103,11 @@ class Shop:
         self.entries[name] = "\n".join(lines)
         self.registry.write_text("\n".join(self.entries.values()), encoding="utf-8")
 
-    def make_wheel(self, name: str, members: dict[str, bytes]) -> Path:
-        """Write a wheel that pip accepts and whose code must never run."""
-        wheel = self.wheels / f"{name}_pkg-1.0-py3-none-any.whl"
-        info = f"{name}_pkg-1.0.dist-info"
-        metadata = f"Metadata-Version: 2.1\nName: {name}-pkg\nVersion: 1.0\nRequires-Python: >=99\n"
-        tags = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as package:
-            package.writestr(f"{name}_pkg/__init__.py", "raise SystemExit('imported')")
-            for member, data in members.items():
-                package.writestr(f"{name}_pkg/{member}", data)
-            package.writestr(f"{info}/METADATA", metadata)
-            package.writestr(f"{info}/WHEEL", tags)
-            package.writestr(f"{info}/RECORD", "")
-        return wheel
+    def make_wheel(self, name: str, members: dict[str, bytes]) -> None:
+        """Write an asset's wheel, whose code must never run."""
+        files = {f"{name}_pkg/{member}": data for member, data in members.items()}
+        files[f"{name}_pkg/__init__.py"] = b"raise SystemExit('imported')"
+        write_wheel(self.wheels, f"{name}-pkg", files=files, python=">=99")
 
     def remove_wheel(self, name: str) -> None:
         """Take an asset's wheel off the shelf."""

@@ -2,269 +2,224 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
+from collections import namedtuple
 from pathlib import Path
 
+import nbformat
 import pytest
-from filelock import FileLock
+from fake_wheels import Shop
 
-from helpers import notebooks
-from helpers.commands import doctor_checks, doctor_machine
-from helpers.commands.doctor import doctor, expected_minutes, mask
-from helpers.speed import matmul_gflops, training_speed
+from helpers import notebooks, speed
+from helpers.commands import doctor as doctor_module
+from helpers.commands.doctor import CHECKS, doctor, expected_minutes, judge_memory, mask
+from helpers.runtime import ROOT
 
-PYPROJECT = '[project]\ndependencies = ["alpha>=1.2,<2", "beta>=3"]\n'
-LOCK = """\
-# made for all systems
-alpha==1.5.0  # a comment
-beta==3.1 \\
-    --hash=sha256:00aa
-gamma==0.1 ; python_version >= "3.11"
-delta==9.9 ; python_version < "3.0"
---extra-index-url https://example.org/simple
-"""
+HAVE = pytest.__version__
+PYPROJECT = '[project]\ndependencies = ["pytest>={low}"]\n'
 
 
 @pytest.fixture
-def versions(monkeypatch):
-    """Packages as installed; a test changes them."""
-    found = {"alpha": "1.5.0+cpu", "beta": "3.1", "gamma": "0.1"}
-    monkeypatch.setattr(doctor_checks, "installed", found.get)
-    return found
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch, versions):
-    """A course in a folder of its own, on a machine where all is well."""
+def root(tmp_path, monkeypatch) -> Path:
+    """A course in a folder of its own, which needs pytest alone and two assets."""
     root = tmp_path / "course"
     (root / "notebooks").mkdir(parents=True)
-    (root / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
-    (root / "requirements.lock").write_text(LOCK, encoding="utf-8")
+    (root / "pyproject.toml").write_text(PYPROJECT.format(low="1"), encoding="utf-8")
+    (root / "requirements.lock").write_text(f"# pins\npytest=={HAVE}\n", encoding="utf-8")
     for name in [name for name in os.environ if name.startswith("COURSE_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    shop = Shop(tmp_path, monkeypatch)
+    shop.add("tiny")
+    shop.add("other")
+    shop.fill("tiny")
     monkeypatch.setenv("COURSE_RESULTS", str(root / "results"))
-    monkeypatch.setattr(doctor_checks, "python_version", lambda: (3, 12, 4))
-    monkeypatch.setattr(doctor_checks, "pip_config", lambda: "")
-    monkeypatch.setattr(doctor_machine, "memory_bytes", lambda: (int(16e9), int(9e9)))
-    monkeypatch.setattr(doctor_machine, "free_bytes", lambda path: int(50e9))
-    monkeypatch.setattr("helpers.speed.training_speed", lambda seconds: 20.0)
-    monkeypatch.setattr("helpers.speed.matmul_gflops", lambda: 100.0)
+    monkeypatch.setattr(speed, "training_speed", lambda seconds: 20.0)
+    monkeypatch.setattr(doctor_module, "NEEDED_AVAILABLE", 0)  # others may use this machine
     return root
 
 
-def examine(root) -> tuple[int, list[str]]:
-    lines = []
-    return doctor(lines.append, root=root), lines
+@pytest.fixture
+def examine(root, capsys, monkeypatch):
+    """Run some checks, or all: the exit code, and the lines of the report."""
+
+    def run(*titles: str) -> tuple[int, list[str]]:
+        chosen = {title: CHECKS[title] for title in titles or CHECKS}
+        monkeypatch.setattr(doctor_module, "CHECKS", chosen)
+        code = doctor(root=root)
+        return code, capsys.readouterr().out.splitlines()
+
+    return run
 
 
-def test_a_good_machine_is_ready_and_nothing_is_written(root):
+@pytest.mark.slow
+def test_the_command_reports_on_this_machine_and_ends_with_a_verdict():
+    command = [sys.executable, "-m", "helpers.commands.cli", "doctor"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith(("Ready.", "Fixable: ", "Ask for help")[done.returncode])
+    for seen in ("Python 3.", "packages are as locked", "memory: ", "GB free", "cpu: ", "cuda: ",
+                 "glove: ", "pip: ", "git ", "steps/s", "00_start_here: "):  # fmt: skip
+        assert any(seen in line for line in lines), seen
+    assert not any("could not be checked" in line for line in lines)
+
+
+def test_a_good_machine_is_ready_and_nothing_is_written(root, examine):
     before = sorted(root.rglob("*"))
-    code, lines = examine(root)
+    code, lines = examine()
     assert (code, lines[-1]) == (0, "Ready.")
-    assert "  ok   3 of 3 packages are as they should be" in lines
+    assert "  ok   1 of 1 packages are as locked" in lines
+    assert "  ok   tiny: cached" in lines
+    assert any(line.startswith("  note other: not cached") for line in lines)
     assert sorted(root.rglob("*")) == before
-    assert not (root.parent / "cache").exists()
 
 
-@pytest.mark.parametrize("found", [(3, 10, 9), (3, 14, 0)])
-def test_another_python_needs_help_and_names_the_remedy(root, monkeypatch, found):
-    monkeypatch.setattr(doctor_checks, "python_version", lambda: found)
-    code, lines = examine(root)
-    assert code == 2
-    assert lines[-1] == "Ask for help: paste this report."
+@pytest.mark.parametrize("version", [(3, 10, 9), (3, 14, 0)])
+def test_another_python_needs_help_and_names_the_remedy(examine, monkeypatch, version):
+    monkeypatch.setattr(sys, "version_info", version)
+    code, lines = examine("System")
+    assert (code, lines[-1]) == (2, "Ask for help: paste this report.")
     assert any("install Python 3.11, 3.12 or 3.13" in line for line in lines)
 
 
-def test_a_missing_package_is_fixable_with_a_command(root, versions):
-    del versions["gamma"]
-    code, lines = examine(root)
-    assert code == 1
-    assert "  FIX  gamma: missing, want ==0.1" in lines
-    assert lines[-1].startswith("Fixable: run `") and "requirements.lock" in lines[-1]
+@pytest.mark.parametrize(
+    ("low", "locked", "code", "said"),
+    [
+        ("1", "pytest==0.1", 0, f"note other than locked: pytest {HAVE} (==0.1)"),
+        ("99", f"pytest=={HAVE}", 1, f"FIX  pytest: have {HAVE}, want >=99"),
+        ("1", f"pytest=={HAVE}\nno-such-thing==1", 1, "FIX  no-such-thing: have none, want ==1"),
+        ("1", f"pytest=={HAVE}\nno-such-thing==1 ; python_version < '3'", 0, "1 of 1 packages"),
+    ],
+)
+def test_packages_are_held_against_lock_and_ranges(root, examine, low, locked, code, said):
+    (root / "pyproject.toml").write_text(PYPROJECT.format(low=low), encoding="utf-8")
+    (root / "requirements.lock").write_text(locked + "\n", encoding="utf-8")
+    found, lines = examine("Packages")
+    assert found == code and any(said in line for line in lines)
+    assert ("-r requirements.lock" in lines[-1]) == (code == 1)
 
 
-def test_another_version_is_a_note_unless_the_course_does_not_allow_it(root, versions):
-    versions["alpha"] = "1.6"
-    code, lines = examine(root)
-    assert code == 0
-    assert "  note alpha: have 1.6, want ==1.5.0" in lines
-    versions["alpha"] = "2.0"
-    code, lines = examine(root)
-    assert code == 1
-    assert any(line.startswith("  FIX  alpha: have 2.0, want ") for line in lines)
-
-
-def test_a_lock_is_read_with_comments_hashes_options_and_markers(root):
-    wanted = doctor_checks.read_lock(root / "requirements.lock")
-    assert [(item.name, str(item.specifier)) for item in wanted] == [
-        ("alpha", "==1.5.0"),
-        ("beta", "==3.1"),
-        ("gamma", "==0.1"),
-    ]
-    (root / "requirements.lock").write_text("alpha==1\nwhat is this\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="requirements.lock, line 2"):
-        doctor_checks.read_lock(root / "requirements.lock")
-
-
-def test_a_missing_lock_is_said(root):
-    (root / "requirements.lock").unlink()
-    code, lines = examine(root)
-    assert code == 1
-    assert "  FIX  requirements.lock is missing" in lines
-
-
-def test_a_full_disk_is_fixable_by_moving_the_cache(root, monkeypatch):
-    free = {"cache": int(1e9)}
-    monkeypatch.setattr(doctor_machine, "free_bytes", lambda path: free.get(path.name, int(50e9)))
-    code, lines = examine(root)
+def test_a_full_disk_is_fixable_by_moving_the_cache(root, examine, monkeypatch):
+    cache = Path(os.environ["COURSE_CACHE"])
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(
+        doctor_module.shutil, "disk_usage", lambda path: usage(1e9 if path == cache else 50e9)
+    )
+    code, lines = examine("Disk and folders")
     assert code == 1
     assert "set COURSE_CACHE to another disk" in lines[-1] and "COURSE_RESULTS" not in lines[-1]
 
 
-@pytest.mark.parametrize(
-    ("total", "available", "code", "word"),
-    [
-        (16e9, 9e9, 0, "ok"),
-        (7e9, 5e9, 0, "note"),
-        (16e9, 3e9, 1, "FIX"),
-        (3e9, 2e9, 2, "HELP"),
-    ],
-)
-def test_memory(root, monkeypatch, total, available, code, word):
-    monkeypatch.setattr(doctor_machine, "memory_bytes", lambda: (int(total), int(available)))
-    found, lines = examine(root)
-    [line] = [line for line in lines if " memory: " in line]
-    assert (found, line.split()[0]) == (code, word)
-
-
-def test_the_worst_finding_decides_and_every_remedy_is_named_once(root, versions, monkeypatch):
-    versions.clear()
-    monkeypatch.setattr(doctor_machine, "free_bytes", lambda path: 0)
-    code, lines = examine(root)
-    assert code == 1
-    assert lines[-1].count("-r requirements.lock") == 1
-    assert "COURSE_CACHE" in lines[-1] and "COURSE_RESULTS" in lines[-1]
-    monkeypatch.setattr(doctor_checks, "python_version", lambda: (3, 9, 0))
-    assert examine(root)[0] == 2
-
-
-def test_a_check_that_breaks_is_a_line_of_the_report(root, monkeypatch):
-    def broken():
-        raise RuntimeError("the probe fell off")
-
-    def without_torch(seconds):
-        raise ModuleNotFoundError("No module named 'torch'")
-
-    monkeypatch.setattr(doctor_machine, "memory_bytes", broken)
-    code, lines = examine(root)
-    assert code == 0
-    assert any("note memory could not be checked" in line and "fell off" in line for line in lines)
-    monkeypatch.setattr("helpers.speed.training_speed", without_torch)
-    code, lines = examine(root)
-    assert code == 1
-    assert any("FIX  cannot be checked: No module named 'torch'" in line for line in lines)
-
-
-def test_a_folder_that_cannot_be_written_is_fixable(root, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_fixable(examine, monkeypatch):
     def refuse(dir):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor_checks.tempfile, "TemporaryFile", refuse)
-    code, lines = examine(root)
+    monkeypatch.setattr(doctor_module.tempfile, "TemporaryFile", refuse)
+    code, lines = examine("Disk and folders")
     assert code == 1
-    assert sum("FIX  not writable" in line for line in lines) == 2
+    assert sum("FIX" in line and "not writable" in line for line in lines) == 3
 
 
-def test_an_unknown_profile_in_the_environment_is_fixable(root, monkeypatch):
+@pytest.mark.parametrize(
+    ("total", "available", "level"),
+    [(16e9, 9e9, "ok"), (7e9, 5e9, "warn"), (16e9, 3e9, "fix"), (3e9, 2e9, "help")],
+)
+def test_memory(total, available, level):
+    assert judge_memory(total, available).level == level
+
+
+def test_the_worst_finding_decides_and_every_remedy_is_named_once(root, examine, monkeypatch):
+    (root / "requirements.lock").write_text("no-such-thing==1\nnor-this==1\n", encoding="utf-8")
     monkeypatch.setenv("COURSE_PROFILE", "fast")
-    code, lines = examine(root)
+    code, lines = examine("System", "Packages", "Settings")
     assert code == 1
-    assert "  ok   COURSE_PROFILE=fast" in lines
+    assert lines[-1].count("-r requirements.lock") == 1
     assert "set COURSE_PROFILE to one of smoke, cpu, gpu" in lines[-1]
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0))
+    assert examine("System", "Packages", "Settings")[0] == 2
 
 
-def test_the_report_shows_neither_the_home_folder_nor_passwords(root, monkeypatch):
+def test_a_check_that_breaks_is_a_line_of_the_report(root, examine, monkeypatch):
+    def without_torch(seconds):
+        raise ModuleNotFoundError("No module named 'torch'")
+
+    monkeypatch.setattr(speed, "training_speed", without_torch)
+    code, lines = examine("Packages", "Speed and expected minutes")
+    assert code == 1
+    assert any("FIX  cannot be checked: No module named 'torch'" in line for line in lines)
+    (root / "requirements.lock").unlink()
+    _, lines = examine("Packages", "Speed and expected minutes")
+    assert any("packages could not be checked" in line for line in lines)
+
+
+def test_the_report_shows_neither_the_home_folder_nor_passwords(root, examine, monkeypatch):
     home = root.parent
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("USERPROFILE", str(home))
-    settings = "global.index-url='https://me:secret@example.org/simple'\nglobal.timeout='9'\n"
-    monkeypatch.setattr(doctor_checks, "pip_config", lambda: settings)
-    lines = []
-    doctor(lines.append, root=root)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@example.org/simple")
+    monkeypatch.setenv("PIP_TIMEOUT", "9")
+    _, lines = examine("Disk and folders", "Package index (not contacted)")
     report = "\n".join(lines)
     assert str(home) not in report and "secret" not in report
     assert str(Path("~") / "course" / "results") in report
-    assert "pip: global.index-url='https://***@example.org/simple'" in report
+    assert "index-url='https://***@example.org/simple'" in report
     assert "timeout" not in report
     assert mask(f"{home}-of-another/x") == f"{home}-of-another/x"
 
 
-def test_json_is_one_object_with_code_summary_and_masked_findings(root, monkeypatch, versions):
-    monkeypatch.setenv("HOME", str(root.parent))
-    monkeypatch.setenv("USERPROFILE", str(root.parent))
-    del versions["gamma"]
-    lines = []
-    assert doctor(lines.append, as_json=True, root=root) == 1
-    report = json.loads("\n".join(lines))
-    assert report["code"] == 1
-    assert report["summary"].startswith("Fixable: ")
-    gamma = [item for item in report["sections"]["Packages"] if item["text"].startswith("gamma")]
-    assert gamma[0]["level"] == "fix"
-    assert str(root.parent) not in lines[0]
+def test_json_is_one_object_with_code_summary_and_masked_findings(root, monkeypatch, capsys):
+    chosen = {title: CHECKS[title] for title in ("Packages", "Disk and folders")}
+    monkeypatch.setattr(doctor_module, "CHECKS", chosen)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(root.parent))
+    (root / "requirements.lock").write_text("no-such-thing==1\n", encoding="utf-8")
+    assert doctor(as_json=True, root=root) == 1
+    out = capsys.readouterr().out
+    report = json.loads(out)
+    assert report["code"] == 1 and report["summary"].startswith("Fixable: ")
+    levels = {item["text"]: item["level"] for item in report["sections"]["Packages"]}
+    assert levels["no-such-thing: have none, want ==1"] == "fix"
+    assert str(root.parent) not in out
 
 
-def test_the_cache_says_what_is_there_and_what_is_being_written(root, monkeypatch):
-    from helpers import assets
-
-    monkeypatch.setattr(assets, "is_cached", lambda name: name == "reviews")
-    cache = root.parent / "cache"
-    cache.mkdir()
-    with FileLock(cache / "glove.lock"):
-        texts = [item.text for item in doctor_checks.cache()]
-    assert "reviews: cached" in texts
-    assert "glove: being written now by another process" in texts
-    assert any(text.startswith("minilm: not cached") for text in texts)
-
-
-def test_expected_minutes_scale_with_the_speed():
+@pytest.mark.parametrize(
+    ("change", "speed_here", "said"),
+    [
+        ({}, 40.0, "about 3.0 minutes here"),
+        ({}, 20.0, "about 6.0 minutes here"),
+        ({"speed": 0.0}, 20.0, "3.0 minutes where it was stored, not scaled"),
+        ({"device": "cuda T4"}, 20.0, "not scaled"),
+    ],
+)
+def test_expected_minutes_scale_with_the_speed(change, speed_here, said):
     stamp = {"seconds": 180, "profile": "cpu", "device": "cpu x86_64, 2 threads", "speed": 40.0}
-    assert expected_minutes(stamp, 40.0).startswith("about 3.0 minutes here")
-    assert expected_minutes(stamp, 20.0).startswith("about 6.0 minutes here")
-    assert expected_minutes(stamp, 80.0).startswith("about 1.5 minutes here")
-    assert "3.0 minutes where it was stored, not scaled" in expected_minutes(
-        stamp | {"speed": 0.0}, 20.0
-    )
-    assert "not scaled" in expected_minutes(stamp | {"device": "cuda T4"}, 20.0)
-    assert expected_minutes(None, 20.0) == "no timed run is stored yet"
+    assert said in expected_minutes(stamp | change, speed_here)
 
 
-def test_the_report_lists_the_minutes_of_each_notebook(root):
-    import nbformat
-
+def test_the_report_lists_the_minutes_of_each_notebook(root, examine):
     stamp = dict.fromkeys(notebooks.STAMP_FIELDS, "x")
     stamp |= {"seconds": 60, "speed": 40.0, "device": "cpu", "profile": "cpu"}
     timed = nbformat.v4.new_notebook(metadata={notebooks.STAMP_KEY: stamp})
     notebooks.write(root / "notebooks" / "00_start.ipynb", timed)
     notebooks.write(root / "notebooks" / "01_next.ipynb", nbformat.v4.new_notebook())
-    _, lines = examine(root)
+    _, lines = examine("Speed and expected minutes")
     assert "  ok   00_start: about 2.0 minutes here (profile cpu, cpu)" in lines
     assert "  ok   01_next: no timed run is stored yet" in lines
 
 
-def test_a_busy_machine_is_told_that_its_minutes_are_too_high(root, monkeypatch):
-    for use, warned in ((80.0, True), (3.0, False)):
-        monkeypatch.setattr(doctor_machine, "cpu_in_use", lambda seconds=0.5, use=use: use)
-        _, lines = examine(root)
-        assert any("other programs use 80 % of the CPU" in line for line in lines) is warned
+@pytest.mark.parametrize(("use", "warned"), [(80.0, True), (3.0, False)])
+def test_a_busy_machine_is_told_that_its_minutes_are_too_high(examine, monkeypatch, use, warned):
+    monkeypatch.setattr("psutil.cpu_percent", lambda interval: use)
+    _, lines = examine("Speed and expected minutes")
+    assert any("other programs use 80 % of the CPU" in line for line in lines) is warned
 
 
 def test_the_training_step_ends_within_its_time_and_counts_steps():
-    training_speed(seconds=0.01)  # importing torch is not part of the measurement
+    speed.training_speed(seconds=0.01)  # importing torch is not part of the measurement
     start = time.perf_counter()
-    speed = training_speed(seconds=0.5)
+    found = speed.training_speed(seconds=0.5)
     elapsed = time.perf_counter() - start
     assert 0.3 < elapsed < 60  # the upper end allows for a busy machine
-    assert speed > 0
-    assert speed * elapsed > 1
-    assert matmul_gflops(size=64, seconds=0.01) > 0
+    assert found > 0 and found * elapsed > 1
+    assert speed.matmul_gflops(size=64, seconds=0.01) > 0

@@ -2,69 +2,90 @@
 
 import ast
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fake_wheels import alone_with, write_wheel
 
 from helpers.commands import venv
-from helpers.runtime import ROOT
+
+SCRIPT = Path(venv.__file__)
+PROJECT = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "small-course"
+version = "1"
+"""
+BACKEND = """\
+from pathlib import Path
+from fake_wheels import write_wheel
+
+def build_editable(folder, settings=None, metadata=None):
+    place = {"small_course.pth": str(Path.cwd()).encode()}
+    return write_wheel(Path(folder), "small-course", "1", files=place).name
+"""
+COMMAND = """\
+import os, sys
+from a_package import here
+print(os.getpid(), *sys.argv[1:])
+sys.exit(int(sys.argv[-1]) if sys.argv[-1].isdecimal() else 0)
+"""
 
 
 class Machine:
-    """A repository in a temporary folder, and stand-ins for venv and pip that note their work."""
+    """A small course in a folder of its own, with an index of tiny wheels."""
 
-    def __init__(self, root: Path, monkeypatch):
-        self.root, self.created, self.pips, self.pip_fails_at = root, [], [], None
-        self.commands, self.exit_code, self.no_ensurepip = [], 0, False
-        self.venv = root / ".venv"
-        (root / "requirements.lock").write_text("torch==2.13.0\n", encoding="utf-8")
-        (root / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
-        scripts = self.venv / "bin"
-        monkeypatch.setattr(venv, "ROOT", root)
-        monkeypatch.setattr(venv, "VENV", self.venv)
-        monkeypatch.setattr(venv, "STAMP", self.venv / "course-stamp")
-        monkeypatch.setattr(venv, "SCRIPTS", scripts)
-        monkeypatch.setattr(venv, "PYTHON", scripts / "python")
-        monkeypatch.setattr(venv.subprocess, "run", self.run)
-        monkeypatch.setattr(venv.subprocess, "Popen", self.popen)
-        monkeypatch.setattr(venv.signal, "signal", lambda *registered: None)
+    def __init__(self, root: Path):
+        self.root, self.shelf = root / "course", root / "shelf"
+        self.venv = self.root / ".venv"
+        self.script = self.root / "helpers" / "commands" / "venv.py"
+        self.script.parent.mkdir(parents=True)
+        self.shelf.mkdir()
+        shutil.copy(SCRIPT, self.script)
+        (self.script.parent / "cli.py").write_text(COMMAND, encoding="utf-8")
+        self.lock = self.root / "requirements.lock"
+        self.lock.write_text("a-package==1.0\n", encoding="utf-8")
+        write_wheel(self.shelf, "a-package", files={"a_package.py": b"here = True"})
+        (self.root / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+        (self.root / "backend.py").write_text(BACKEND, encoding="utf-8")
+        shutil.copy(Path(__file__).with_name("fake_wheels.py"), self.root)
 
-    def run(self, command, check):
-        assert check
-        if "pip" not in command:
-            return self.create(command)
-        self.pips.append([str(word) for word in command])
-        if self.pip_fails_at == len(self.pips):
-            raise subprocess.CalledProcessError(1, command)
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen:
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
+        own |= alone_with(self.shelf) | {"PYTHONDONTWRITEBYTECODE": "1"} | settings
+        return subprocess.Popen(
+            [sys.executable, str(self.script), *arguments],
+            env=own,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
-    def create(self, command):
-        assert command[0] == sys.executable and command[-1] == str(self.venv)
-        assert command[command.index("-m") + 1] == "venv"
-        if self.no_ensurepip:
-            raise subprocess.CalledProcessError(1, command)
-        self.created.append({"clear": "--clear" in command})
-        (self.venv / "bin").mkdir(parents=True, exist_ok=True)
-        (self.venv / "bin" / "python").touch()
-        version = ".".join(map(str, sys.version_info[:3]))
-        (self.venv / "pyvenv.cfg").write_text(f"version = {version}\n", encoding="utf-8")
+    def run(self, *arguments: str, **settings: str) -> tuple[int, str, str]:
+        """Exit code, output and errors of a run to its end."""
+        process = self.start(*arguments, **settings)
+        out, errors = process.communicate(timeout=240)
+        return process.returncode, out, errors
 
-    def popen(self, command, cwd):
-        machine = self
-        self.commands.append(([str(word) for word in command], cwd))
+    def sets_up(self) -> bool:
+        """Run the script; whether it found the environment stale."""
+        code, out, errors = self.run()
+        assert code == 0, errors
+        return "Setting up" in out
 
-        class Process:
-            def wait(self):
-                if isinstance(machine.exit_code, list):
-                    code = machine.exit_code.pop(0)
-                    if code is KeyboardInterrupt:
-                        raise code
-                    return code
-                return machine.exit_code
-
-        return Process()
+    def marked(self) -> Path:
+        """A file that is there until the environment is made from an empty folder."""
+        (self.venv / "mark").touch()
+        return self.venv / "mark"
 
     def files(self) -> dict[str, bytes]:
         """Everything outside `.venv/`."""
@@ -72,153 +93,105 @@ class Machine:
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in found}
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch) -> Machine:
-    return Machine(tmp_path, monkeypatch)
+posix = pytest.mark.skipif(os.name == "nt", reason="sends signals")
 
 
-def test_the_lock_is_installed_into_the_environment_then_the_course_itself(machine):
-    assert venv.main([]) == 0
-    python = str(machine.venv / "bin" / "python")
-    lock, course = machine.pips
-    assert lock[:4] == course[:4] == [python, "-m", "pip", "install"]
-    assert lock[-2:] == ["-r", str(machine.root / "requirements.lock")]
-    assert course[-2:] == ["--editable", str(machine.root)] and "--no-deps" in course
-    assert venv.is_fresh()
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory) -> Machine:
+    """A machine that is set up; every test leaves it so."""
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    before = machine.files()
+    assert machine.sets_up()
+    assert machine.files() == before
+    return machine
 
 
-def test_a_finished_environment_is_made_once(machine):
-    venv.main([])
-    venv.main([])
-    venv.main(["doctor"])
-    assert len(machine.created) == 1 and len(machine.pips) == 2
+@pytest.mark.slow
+@posix
+def test_a_finished_environment_is_made_once_and_the_command_takes_the_process_over(machine):
+    process = machine.start("reset", "03", "2")
+    out, errors = process.communicate(timeout=60)
+    # The same process: a signal for `make lab` is a signal for the command itself.
+    assert out == f"{process.pid} reset 03 2\n", errors
+    assert process.returncode == 2
 
 
+@pytest.mark.slow
+@posix
 @pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
-def test_a_changed_lock_or_project_file_makes_it_stale(machine, name):
-    venv.main([])
-    path = machine.root / name
+def test_a_changed_lock_or_project_file_makes_it_stale_and_what_fits_is_kept(machine, name):
+    mark, path = machine.marked(), machine.root / name
     path.write_text(path.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
-    assert not venv.is_fresh()
-    venv.main([])
-    assert venv.is_fresh()
-    assert machine.created[-1]["clear"] is False  # what fits is kept
+    assert machine.sets_up() and mark.exists()
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))  # as another system writes it
+    assert not machine.sets_up()
 
 
-def test_line_ends_of_another_system_do_not_make_it_stale(machine):
-    venv.main([])
-    path = machine.root / "requirements.lock"
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert venv.is_fresh()
+@pytest.mark.slow
+@posix
+@pytest.mark.parametrize("change", ["another version", "no Python in it"])
+def test_an_environment_of_another_python_is_made_from_an_empty_folder(machine, change):
+    mark = machine.marked()
+    if change == "another version":
+        (machine.venv / "pyvenv.cfg").write_text("version = 3.10.1\n", encoding="utf-8")
+        (machine.venv / "course-stamp").unlink()
+    else:
+        (machine.venv / "bin" / "python").unlink()
+    assert machine.sets_up() and not mark.exists()
+    assert not machine.sets_up()
 
 
-def test_another_python_makes_it_stale_and_starts_from_an_empty_folder(machine, monkeypatch):
-    venv.main([])
-    # The folder was made by this Python; the one that asks now is another.
-    config = machine.venv / "pyvenv.cfg"
-    config.write_text("version = 3.10.1\n", encoding="utf-8")
-    other = (3, 12, 0) if sys.version_info[:2] != (3, 12) else (3, 13, 0)
-    monkeypatch.setattr(venv.sys, "version_info", other)
-    assert not venv.is_fresh()
-    venv.main([])
-    assert machine.created[-1]["clear"] is True
-    assert venv.is_fresh()
+@pytest.mark.slow
+@posix
+def test_an_installation_that_fails_is_stale_until_the_same_command_has_completed_it(machine):
+    right = machine.lock.read_bytes()
+    machine.lock.write_text("a-package==1.0\nlate==1.0\n", encoding="utf-8")
+    code, out, errors = machine.run("lab")
+    assert code == 1 and "lab" not in out
+    assert "No matching distribution" in errors and "run the same command again" in errors
+    assert "Traceback" not in errors
+    machine.lock.write_bytes(right)
+    assert machine.sets_up()  # the earlier stamp does not count any more
+    machine.lock.write_text("a-package==1.0\nlate==1.0\n", encoding="utf-8")
+    mark = machine.marked()
+    write_wheel(machine.shelf, "late")
+    code, out, _ = machine.run("lab")
+    assert code == 0 and out.endswith("lab\n") and mark.exists()
 
 
-def test_the_same_python_from_inside_the_environment_finds_it_fresh(machine, monkeypatch):
-    venv.main([])
-    monkeypatch.setattr(venv.sys, "prefix", str(machine.venv))
-    assert venv.is_fresh()
+@pytest.mark.slow
+@posix
+def test_ctrl_c_during_the_installation_leaves_it_stale(machine):
+    (machine.venv / "course-stamp").unlink()
+    machine.lock.write_text("a-package==1.1\n", encoding="utf-8")
+    with socket.socket() as silent:  # an index that never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        process = machine.start("lab", PIP_NO_INDEX="0", PIP_INDEX_URL=index)
+        silent.accept()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and "run it again" in errors and "Traceback" not in errors
+    machine.lock.write_text("a-package==1.0\n", encoding="utf-8")
+    assert machine.sets_up()
 
 
-def test_an_environment_whose_python_is_gone_is_made_from_scratch(machine):
-    venv.main([])
-    (machine.venv / "bin" / "python").unlink()
-    assert not venv.is_fresh()
-    venv.main([])
-    assert machine.created[-1]["clear"] is True
-
-
-@pytest.mark.parametrize("failing", [1, 2])
-def test_an_installation_that_fails_leaves_no_stamp_and_one_clear_message(machine, failing):
-    machine.pip_fails_at = failing
-    with pytest.raises(SystemExit) as end:
-        venv.main(["lab"])
-    message = str(end.value)
-    assert "\n" not in message and "the reason is above" in message
-    assert "run the same command again" in message
-    assert not venv.is_fresh() and machine.commands == []
-    machine.pip_fails_at = None
-    assert venv.main(["lab"]) == 0
-    assert venv.is_fresh() and machine.created[-1]["clear"] is False
-
-
-def test_a_failing_renewal_takes_the_earlier_stamp_away(machine):
-    venv.main([])
-    (machine.root / "requirements.lock").write_text("torch==2.13.1\n", encoding="utf-8")
-    machine.pip_fails_at = 3
-    with pytest.raises(SystemExit):
-        venv.main([])
-    (machine.root / "requirements.lock").write_text("torch==2.13.0\n", encoding="utf-8")
-    assert not venv.is_fresh()
-
-
-def test_ctrl_c_during_the_installation_leaves_no_stamp(machine, monkeypatch):
-    def interrupted(command, check=False):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(venv.subprocess, "run", interrupted)
-    with pytest.raises(SystemExit, match="interrupted; run it again"):
-        venv.main(["lab"])
-    assert not venv.is_fresh()
-
-
-def test_a_python_that_cannot_make_environments_stops_before_pip(machine):
-    machine.no_ensurepip = True
-    with pytest.raises(SystemExit, match="the reason is above"):
-        venv.main(["lab"])
-    assert machine.pips == [] and not venv.is_fresh()
-
-
-@pytest.mark.parametrize("version", [(3, 10, 9), (3, 14, 0)])
-def test_a_python_out_of_range_is_named_with_the_remedy(machine, monkeypatch, version):
-    monkeypatch.setattr(venv.sys, "version_info", version)
-    monkeypatch.setattr(venv.sys, "version", ".".join(map(str, version)) + " (main)")
-    with pytest.raises(SystemExit) as end:
-        venv.main(["lab"])
-    assert f"this is {'.'.join(map(str, version))}." in str(end.value)
-    assert "make PYTHON=python3.12 lab" in str(end.value)
+@posix
+def test_a_python_out_of_range_is_named_with_the_remedy(tmp_path):
+    machine = Machine(tmp_path)
+    source = machine.script.read_text(encoding="utf-8")
+    source = source.replace("OLDEST, NEWEST = (3, 11), (3, 13)", "OLDEST, NEWEST = (3, 1), (3, 2)")
+    machine.script.write_text(source, encoding="utf-8")
+    code, _, errors = machine.run("lab")
+    assert code == 1 and "Traceback" not in errors
+    assert f"this is {sys.version.split()[0]}." in errors
+    assert "make PYTHON=python3.12 lab" in errors
     assert not machine.venv.exists()
 
 
 def test_a_python_too_old_for_the_course_can_still_read_the_script():
-    source = Path(venv.__file__).read_text(encoding="utf-8")
-    ast.parse(source, feature_version=(3, 7))
-
-
-def test_arguments_and_exit_code_are_passed_on(machine):
-    machine.exit_code = 2
-    assert venv.main(["reset", "03", "bonus/topic"]) == 2
-    [(command, cwd)] = machine.commands
-    python = str(machine.venv / "bin" / "python")
-    assert command == [python, "-m", "helpers.commands.cli", "reset", "03", "bonus/topic"]
-    assert cwd == machine.root
-
-
-def test_ctrl_c_waits_for_the_command_s_own_exit_code(machine):
-    machine.exit_code = [KeyboardInterrupt, KeyboardInterrupt, 130]
-    assert venv.main(["lab"]) == 130
-
-
-def test_nothing_outside_the_environment_is_written(machine):
-    before = machine.files()
-    venv.main(["doctor"])
-    assert machine.files() == before
-    machine.pip_fails_at = len(machine.pips) + 1
-    (machine.venv / "course-stamp").unlink()
-    with pytest.raises(SystemExit):
-        venv.main(["doctor"])
-    assert machine.files() == before
+    ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 7))
 
 
 def imported(path: Path) -> set[str]:
@@ -228,54 +201,14 @@ def imported(path: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def test_the_script_needs_no_package():
-    assert imported(Path(venv.__file__)) <= sys.stdlib_module_names
-
-
-@pytest.mark.parametrize("name", ["venv", "colab"])
-def test_a_script_imports_nothing_that_a_file_beside_it_would_hide(name):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("venv", set()), ("colab", {"requirements"}), ("requirements", {"packaging"})],
+)
+def test_a_script_needs_no_package_and_nothing_that_a_file_beside_it_would_hide(name, more):
+    found = imported(SCRIPT.with_name(f"{name}.py"))
+    assert found <= {*sys.stdlib_module_names, *more}
     # The folder of a script comes first on its path, before the standard library.
-    folder = Path(venv.__file__).parent
-    beside = {path.stem for path in folder.glob("*.py")}
-    assert not imported(folder / f"{name}.py") & beside
+    beside = {path.stem for path in SCRIPT.parent.glob("*.py")}
+    assert found & beside <= {"requirements"}
     assert beside & sys.stdlib_module_names <= {"venv"}
-
-
-def test_run_as_a_script_it_gives_its_message_to_a_python_out_of_range(tmp_path):
-    folder = tmp_path / "helpers" / "course"
-    folder.mkdir(parents=True)
-    source = Path(venv.__file__).read_text(encoding="utf-8")
-    source = source.replace("OLDEST, NEWEST = (3, 11), (3, 13)", "OLDEST, NEWEST = (3, 1), (3, 2)")
-    (folder / "venv.py").write_text(source, encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, str(folder / "venv.py"), "lab"], capture_output=True, encoding="utf-8"
-    )
-    assert ended.returncode == 1
-    assert "The course needs Python" in ended.stderr and "Traceback" not in ended.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["helpers"]
-
-
-CHILD_THAT_WAITS = "import time; print('up', flush=True); time.sleep(60)"
-HANDS_OVER = """
-import subprocess, sys
-from helpers.commands import venv
-real = subprocess.Popen
-venv.is_fresh = lambda: True
-venv.subprocess.Popen = lambda command, cwd: real([sys.executable, "-c", command[-1]])
-sys.exit(venv.main([sys.argv[1]]))
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGTERM")
-def test_an_end_from_outside_ends_the_command_too():
-    process = subprocess.Popen(
-        [sys.executable, "-c", HANDS_OVER, CHILD_THAT_WAITS],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    assert process.stdout.readline() == "up\n"
-    process.send_signal(signal.SIGTERM)
-    # The pipe closes only when the command, which holds it as well, has ended.
-    process.communicate(timeout=20)
-    assert process.returncode != 0

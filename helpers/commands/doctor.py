@@ -1,35 +1,52 @@
 """`course doctor`: is this machine ready? A report to read, or to paste when asking for help.
 
-It changes nothing and contacts no network. The checks themselves are in `doctor_checks`
-and `doctor_machine`, the measurement in `speed`.
+It changes nothing and contacts no network. Each check reads one thing and returns its findings.
 """
 
 import json
 import os
+import platform
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from helpers import notebooks, speed
-from helpers.commands import doctor_checks, doctor_machine
-from helpers.commands.doctor_checks import INSTALL, Finding
+from helpers import __version__, assets, notebooks, runtime, speed
+from helpers.commands import requirements
+from helpers.commands.venv import NEWEST, OLDEST
 from helpers.runtime import ROOT
 
-__all__ = ["doctor", "expected_minutes", "mask"]
+__all__ = ["CHECKS", "Finding", "doctor", "expected_minutes", "judge_memory", "mask"]
 
 LEVELS = {"ok": 0, "warn": 0, "fix": 1, "help": 2}
 MARKS = {"ok": "ok  ", "warn": "note", "fix": "FIX ", "help": "HELP"}
-
+INSTALL = "run `make lab`, or `python -m pip install -r requirements.lock`"
+NEEDED_MEMORY, NEEDED_AVAILABLE, NEEDED_DISK = 8e9, 4e9, 4e9
 BUSY = 30  # per cent of all cores, beyond which the speed measured says little
+PIP_SETTINGS = re.compile(r"\.(extra-)?(index-url|no-index|find-links|proxy|cert)=")
 
 
-def doctor(
-    echo: Callable[[str], object] = print, *, as_json: bool = False, root: Path = ROOT
-) -> int:
-    """Check this machine and say what to do.
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    `level` is `ok`, `warn` (worth knowing), `fix` (a remedy is named) or `help` (needs a person).
+    `remedy` completes the sentence "Fixable: ...".
+    """
+
+    text: str
+    level: str = "ok"
+    remedy: str = ""
+
+
+def doctor(as_json: bool = False, root: Path = ROOT) -> int:
+    """Print what this machine has, and what to do.
 
     Args:
-        echo: receives the report line by line.
         as_json: one JSON object instead of lines for people.
         root: the folder of the repository.
 
@@ -37,44 +54,29 @@ def doctor(
         0 ready, 1 fixable with what the last line says, 2 needs a person's help.
     """
     report: dict[str, list[Finding]] = {}
-    for title, check in _checks(root).items():
-        report[title] = _guarded(title, check)
+    for title, check in CHECKS.items():
+        report[title] = _guarded(title, check, root)
         if not as_json:
-            echo(title)
+            print(title)
             for item in report[title]:
-                echo(mask(f"  {MARKS[item.level]} {item.text}"))
+                print(mask(f"  {MARKS[item.level]} {item.text}"))
     findings = [item for items in report.values() for item in items]
     code = max(LEVELS[item.level] for item in findings)
-    last = _last_line(code, findings)
+    remedies = dict.fromkeys(item.remedy for item in findings if item.level == "fix")
+    last = ["Ready.", f"Fixable: {'; then '.join(remedies)}.", "Ask for help: paste this report."]
     if as_json:
-        sections = {title: [vars(item) for item in items] for title, items in report.items()}
-        everything = {"code": code, "summary": last, "sections": sections}
-        echo(json.dumps(_masked(everything), indent=2, ensure_ascii=False))
+        sections = {title: [asdict(item) for item in items] for title, items in report.items()}
+        everything = {"code": code, "summary": last[code], "sections": sections}
+        print(mask(json.dumps(everything, indent=2, ensure_ascii=False)))
     else:
-        echo(mask(last))
+        print(mask(last[code]))
     return code
 
 
-def _checks(root: Path) -> dict[str, Callable[[], list[Finding]]]:
-    checks, machine = doctor_checks, doctor_machine
-    return {
-        "System": checks.system,
-        "Packages": lambda: checks.packages(root),
-        "Memory": machine.memory,
-        "Disk": lambda: machine.disk(root),
-        "Device": machine.device,
-        "Data and models": checks.cache,
-        "Package index (not contacted)": checks.pip_settings,
-        "Folders": lambda: checks.folders(root),
-        "Settings": lambda: checks.settings(root),
-        "Speed and expected minutes": lambda: _speed_and_minutes(root),
-    }
-
-
-def _guarded(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+def _guarded(title: str, check: Callable[[Path], list[Finding]], root: Path) -> list[Finding]:
     """Run a check so that what breaks it becomes a line of the report, and the others go on."""
     try:
-        return check()
+        return check(root)
     except ImportError as error:
         return [Finding(f"cannot be checked: {error}", "fix", INSTALL)]
     except Exception as error:
@@ -82,27 +84,170 @@ def _guarded(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
         return [Finding(text, "warn")]
 
 
-def _last_line(code: int, findings: list[Finding]) -> str:
-    if code == 0:
-        return "Ready."
-    if code == 2:
-        return "Ask for help: paste this report."
-    remedies = dict.fromkeys(item.remedy for item in findings if item.level == "fix")
-    return f"Fixable: {'; then '.join(remedies)}."
+def _system(_: Path) -> list[Finding]:
+    text = f"Python {platform.python_version()} ({sys.executable})"
+    python = Finding(text)
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        remedy = "install Python 3.11, 3.12 or 3.13, then set the course up again"
+        python = Finding(f"{text}: the course needs 3.11 to 3.13; {remedy}", "help", remedy)
+    return [Finding(f"{platform.platform()}, {platform.machine()}"), python]
 
 
-def _speed_and_minutes(root: Path) -> list[Finding]:
-    found, busy = [], doctor_machine.cpu_in_use()
+def _packages(root: Path) -> list[Finding]:
+    """What is missing, outside its range, or other than locked."""
+    ranges, pins = requirements.direct(root), requirements.locked(root)
+    wanted = pins | ranges
+    findings, others = [], []
+    for name, requirement in wanted.items():
+        have = requirements.installed(name)
+        if not requirements.is_met(requirement) and (have is None or name in ranges):
+            text = f"{name}: have {have or 'none'}, want {requirement.specifier}"
+            findings.append(Finding(text, "fix", INSTALL))
+        elif name in pins and not requirements.is_met(pins[name]):
+            others.append(f"{name} {have} ({pins[name].specifier})")
+    if others:
+        findings.append(Finding(f"other than locked: {', '.join(others)}", "warn"))
+    as_locked = len(wanted) - len(others) - sum(item.level == "fix" for item in findings)
+    return [Finding(f"{as_locked} of {len(wanted)} packages are as locked"), *findings]
+
+
+def _pip_check(_: Path) -> list[Finding]:
+    """Packages at odds with each other, whichever of them the course needs."""
+    done = _pip("check")
+    said = (done.stdout or done.stderr).splitlines()
+    return [Finding(line, "warn" if done.returncode else "ok") for line in said]
+
+
+def _memory(_: Path) -> list[Finding]:
+    """Memory of the machine; a container's limit counts when it is lower."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, available = memory.total, memory.available
+    limit, used = (Path(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit.exists() and used.exists() and (text := limit.read_text().strip()).isdigit():
+        total = min(total, int(text))
+        available = min(available, max(0, total - int(used.read_text())))
+    return [judge_memory(total, available)]
+
+
+def judge_memory(total: float, available: float) -> Finding:
+    """Say whether so many bytes of memory, and what other programs leave of them, will do."""
+    text = f"memory: {total / 1e9:.1f} GB, {available / 1e9:.1f} GB of it available"
+    if total < NEEDED_AVAILABLE:
+        remedy = "use a machine with 8 GB of memory, or Colab"
+        return Finding(f"{text}: too little for the notebooks; {remedy}", "help", remedy)
+    if available < NEEDED_AVAILABLE:
+        remedy = "close other programs and notebooks, then run `course doctor` again"
+        return Finding(f"{text}: the notebooks need about 4 GB", "fix", remedy)
+    if total < NEEDED_MEMORY:
+        return Finding(f"{text}: 8 GB are better; keep one notebook open at a time", "warn")
+    return Finding(text)
+
+
+def _disk(root: Path) -> list[Finding]:
+    """Room where the course keeps its models and where it writes, and the right to write there."""
+    findings = []
+    for path, variable in (
+        (assets.cache_dir(), "COURSE_CACHE"),
+        (runtime.results_dir().resolve(), "COURSE_RESULTS"),
+        (root / "work", ""),
+    ):
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        free = shutil.disk_usage(there).free
+        findings.append(Finding(f"{path}: writable, {free / 1e9:.1f} GB free"))
+        instead = f"set {variable} to another" if variable else "copy the course to another"
+        if free < NEEDED_DISK and variable:
+            text = f"{path}: {free / 1e9:.1f} GB free, {NEEDED_DISK / 1e9:.0f} GB needed"
+            findings[-1] = Finding(text, "fix", f"free some disk for {path}, or {instead} disk")
+        try:
+            tempfile.TemporaryFile(dir=there).close()
+        except OSError as error:
+            text = f"{path}: not writable ({error.strerror})"
+            findings[-1] = Finding(text, "fix", f"make {path} writable, or {instead} folder")
+    return findings
+
+
+def _device(_: Path) -> list[Finding]:
+    """What the notebooks can compute on, and in which number format."""
+    import psutil
+    import torch
+
+    units = torch.backends.cpu.get_cpu_capability()
+    findings = [
+        Finding(
+            f"cpu: {psutil.cpu_count(logical=False)} cores, {torch.get_num_threads()} threads in "
+            f"torch, vector units: {units}, trains in {runtime.usable_precision('cpu')}"
+        )
+    ]
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        profile = "gpu" if card.total_memory >= runtime.GPU_MEMORY_NEEDED else "cpu"
+        text = f"cuda: {card.name}, {card.total_memory / 1e9:.1f} GB, capability {card.major}."
+        text += f"{card.minor}, trains in {runtime.usable_precision('cuda')}; profile {profile}"
+        findings.append(Finding(text))
+    else:
+        findings.append(Finding("cuda: none; the notebooks use the cpu profile"))
+    if torch.backends.mps.is_available():
+        findings.append(Finding("mps: there, and not used: it can give wrong numbers silently"))
+    return findings
+
+
+def _assets(_: Path) -> list[Finding]:
+    later = "not cached, fetched when first used (`course prefetch`: now)"
+    return [
+        Finding(f"{asset.name}: cached")
+        if assets.is_cached(asset.name)
+        else Finding(f"{asset.name}: {later}", "warn")
+        for asset in assets.describe()
+    ]
+
+
+def _pip_settings(_: Path) -> list[Finding]:
+    """Which index pip would use; whether it answers is not tried."""
+    done = _pip("config", "list")
+    if done.returncode:
+        remedy = "run `python -m ensurepip`, or copy a cache folder and set COURSE_CACHE"
+        said = done.stderr.strip()
+        return [Finding(f"pip: cannot be run ({said}); to fetch data: {remedy}", "warn")]
+    named = [line for line in done.stdout.splitlines() if PIP_SETTINGS.search(line)]
+    return [Finding(f"pip: {line}") for line in named] or [Finding("pip: its own default index")]
+
+
+def _pip(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def _settings(root: Path) -> list[Finding]:
+    """Environment variables of the course in force, and the revision at hand."""
+    names = sorted(name for name in os.environ if name.startswith(("COURSE_", "HF_HUB_OFFLINE")))
+    findings = [Finding(f"{name}={os.environ[name]}") for name in names]
+    profile = os.environ.get("COURSE_PROFILE")
+    if profile and profile not in runtime.PROFILES:
+        remedy = f"set COURSE_PROFILE to one of {', '.join(runtime.PROFILES)}, or unset it"
+        findings.append(Finding(f"COURSE_PROFILE is {profile!r}", "fix", remedy))
+    commit = "none"
+    if (root / ".git").exists() and shutil.which("git"):
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+changes"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        commit = done.stdout.strip() or "none"
+    return [*findings, Finding(f"course {__version__}, git {commit}")]
+
+
+def _minutes(root: Path) -> list[Finding]:
+    import psutil
+
+    found, busy = [], psutil.cpu_percent(interval=0.5)
     if busy > BUSY:
         text = f"other programs use {busy:.0f} % of the CPU: the minutes below are too high. "
         found.append(Finding(text + "Close them and run `course doctor` again.", "warn"))
     here = speed.training_speed(seconds=5.0)
-    arithmetic = f"matrices: {speed.matmul_gflops():.0f} GFLOP/s"
-    found.append(Finding(f"training: {here:.1f} steps/s; {arithmetic}"))
+    text = f"training: {here:.1f} steps/s; matrices: {speed.matmul_gflops():.0f} GFLOP/s"
+    found.append(Finding(text))
     for path in notebooks.find(root, kinds=("lesson", "bonus")):
         label = path.relative_to(root / "notebooks").with_suffix("").as_posix()
-        stamp = notebooks.read_stamp(path)
-        found.append(Finding(f"{label}: {expected_minutes(stamp, here)}"))
+        found.append(Finding(f"{label}: {expected_minutes(notebooks.read_stamp(path), here)}"))
     return found
 
 
@@ -111,7 +256,7 @@ def expected_minutes(stamp: dict | None, speed_here: float) -> str:
 
     Args:
         stamp: of the stored notebook; None if it has none.
-        speed_here: training steps a second on this machine's CPU.
+        speed_here: training steps per second on this machine's CPU.
 
     Returns:
         Minutes in words; unscaled, and said so, when the stored run recorded no CPU speed.
@@ -126,7 +271,7 @@ def expected_minutes(stamp: dict | None, speed_here: float) -> str:
 
 
 def mask(text: str) -> str:
-    """Make a line fit to be pasted: the home folder as `~`, no passwords in addresses."""
+    """Make a text fit to be pasted: the home folder as `~`, no passwords in addresses."""
     home = os.path.expanduser("~")
     for folder in sorted({home, os.path.realpath(home)}, key=len, reverse=True):
         if len(folder) > 1:  # in some containers the home folder is `/`
@@ -134,9 +279,15 @@ def mask(text: str) -> str:
     return re.sub(r"//[^/@\s'\"]+@", "//***@", text)
 
 
-def _masked(value):
-    if isinstance(value, dict):
-        return {key: _masked(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked(item) for item in value]
-    return mask(value) if isinstance(value, str) else value
+CHECKS = {
+    "System": _system,
+    "Packages": _packages,
+    "Packages among themselves (pip check)": _pip_check,
+    "Memory": _memory,
+    "Disk and folders": _disk,
+    "Device": _device,
+    "Data and models": _assets,
+    "Package index (not contacted)": _pip_settings,
+    "Settings": _settings,
+    "Speed and expected minutes": _minutes,
+}

@@ -14,8 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 STAMP = VENV / "course-stamp"
-SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = SCRIPTS / ("python.exe" if os.name == "nt" else "python")
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 
@@ -26,11 +25,6 @@ def wanted_stamp() -> str:
     for name in ("requirements.lock", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
-
-
-def is_fresh() -> bool:
-    """True if `.venv` was completed from exactly this lock and this project file."""
-    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted_stamp()
 
 
 def create() -> None:
@@ -45,13 +39,17 @@ def create() -> None:
         )
     print(f"Setting up {VENV.name}/ from requirements.lock (once; a few minutes).", flush=True)
     STAMP.unlink(missing_ok=True)
+    # A Python of another version would stay in place if the folder were not emptied.
+    config, version = VENV / "pyvenv.cfg", ".".join(map(str, sys.version_info[:3]))
+    same = config.exists() and f"version = {version}\n" in config.read_text(encoding="utf-8")
+    # Not `import venv`: this file has that name, and its folder comes first when it is the script.
+    make = [sys.executable, "-I", "-m", "venv", *([] if same and PYTHON.exists() else ["--clear"])]
+    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    # The lock holds the build backend, so that the course itself needs no index.
+    course = [*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
     try:
-        _make_empty()
-        pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-        subprocess.run([*pip, "-r", str(ROOT / "requirements.lock")], check=True)
-        # The lock holds the build backend, so that this step needs no index.
-        editable = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-        subprocess.run([*pip, *editable], check=True)
+        for command in ([*make, str(VENV)], [*pip, "-r", str(ROOT / "requirements.lock")], course):
+            subprocess.run(command, check=True)
     except subprocess.CalledProcessError as error:
         raise SystemExit(
             f"Setting up {VENV.name}/ stopped (the reason is above, exit {error.returncode}). "
@@ -62,33 +60,18 @@ def create() -> None:
     STAMP.write_text(wanted_stamp())
 
 
-def _make_empty() -> None:
-    # A Python of another version would stay in place if the folder were not emptied.
-    config = VENV / "pyvenv.cfg"
-    version = ".".join(map(str, sys.version_info[:3]))
-    same = config.exists() and f"version = {version}\n" in config.read_text(encoding="utf-8")
-    clear = not (same and PYTHON.exists())
-    # Not `import venv`: this file has that name, and its folder comes first when it is the script.
-    command = [sys.executable, "-I", "-m", "venv", *(["--clear"] if clear else []), str(VENV)]
-    subprocess.run(command, check=True)
-
-
-def main(arguments: list[str]) -> int:
-    """Set up if needed, then hand over to the `course` command with these arguments."""
-    if not is_fresh():
-        create()
-    if not arguments:
-        return 0
-    # Ctrl-C reaches the command itself; this process only waits for its exit code.
-    command = subprocess.Popen([str(PYTHON), "-m", "helpers.commands.cli", *arguments], cwd=ROOT)
-    # An end asked for politely is passed on, so that no server stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: command.terminate())
-    while True:
-        try:
-            return command.wait()
-        except KeyboardInterrupt:
-            continue
+def become(command: list) -> int:
+    """Replace this process by another program; on Windows, which cannot, wait for its exit code."""
+    sys.stdout.flush()
+    if os.name != "nt":
+        os.execv(command[0], command)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program itself
+    return subprocess.run(command).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if not (PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted_stamp()):
+        create()
+    if sys.argv[1:]:
+        os.chdir(str(ROOT))
+        sys.exit(become([str(PYTHON), "-m", "helpers.commands.cli", *sys.argv[1:]]))
