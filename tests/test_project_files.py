@@ -214,7 +214,9 @@ def test_imports_go_one_way_and_stand_at_the_top(path):
 
 def test_no_two_modules_of_a_package_import_each_other():
     """Loading each module alone, in a fresh interpreter, would fail on a circle of names."""
-    names = [name_of(path).removesuffix(".py").removesuffix("/__init__") for path in MODULES]
+    scripts = {"helpers/commands/colab.py"}  # imports a file beside it, before there is a package
+    files = sorted({name_of(path) for path in MODULES} - scripts)
+    names = [name.removesuffix(".py").removesuffix("/__init__") for name in files]
     code = "import importlib, sys\n" + "\n".join(
         f"importlib.import_module({name.replace('/', '.')!r})" for name in reversed(names)
     )

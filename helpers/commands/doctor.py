@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from helpers import __version__, assets, notebooks, runtime, speed
+from helpers import assets, notebooks, runtime, speed
 from helpers.commands import requirements
 from helpers.commands.venv import NEWEST, OLDEST
 from helpers.runtime import ROOT
@@ -232,7 +232,10 @@ def _settings(root: Path) -> list[Finding]:
         command = ["git", "-C", str(root), "describe", "--always", "--dirty=+changes"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         commit = done.stdout.strip() or "none"
-    return [*findings, Finding(f"course {__version__}, git {commit}")]
+    return [
+        *findings,
+        Finding(f"course {requirements.installed('finetuning-history')}, git {commit}"),
+    ]
 
 
 def _minutes(root: Path) -> list[Finding]:
