@@ -65,7 +65,7 @@ def history_figure(
     top = max([0.85, *(mean for curve in spread for mean in curve.means.values())]) + 0.03
     upper.set_ylim(0.48, top)
     lower.set_ylim(0.56, top)
-    said = _draw_lines(upper, target, place)
+    description = _draw_lines(upper, target, place)
     _draw_own(upper, target, own, place)
     eras = {curve.line.era for curve in source}
     _draw_lines(lower, [c for c in target if c.line.era not in eras], place, grey=True)
@@ -83,8 +83,9 @@ def history_figure(
     settle(figure)
     show(
         figure,
-        f"Two panels of test accuracy against labelled reviews, from none to all. First: {said}. "
-        f"Second, with labels of another site as well: {with_source}; the other eras in grey.",
+        "Two panels of test accuracy against labelled reviews, from none to all. "
+        f"First: {description}. Second, with labels of another site as well: {with_source}; "
+        "the other eras in grey.",
         _history_caption(target, source, items, own_name if own else ""),
     )
 
@@ -205,7 +206,7 @@ def names_figure(curves: Sequence[Curve], *, items: int) -> None:
     place = {32: 32, 100: 100, 320: 320, 600: 600}
     place |= {n: n for curve in curves for n in curve.values}
     axes.set_ylim(0.25, 0.65)
-    said = _draw_lines(axes, curves, place)
+    description = _draw_lines(axes, curves, place)
     _label_axis(axes, place)
     axes.set_xlabel("tagged sentences", fontsize=LETTERS)
     axes.set_ylabel("span F1 on test", fontsize=LETTERS)
@@ -214,7 +215,7 @@ def names_figure(curves: Sequence[Curve], *, items: int) -> None:
     represented = " · ".join(_represented(curve) for curve in curves[1:])
     show(
         figure,
-        f"Span F1 against tagged sentences: {said}.",
+        f"Span F1 against tagged sentences: {description}.",
         f"n = {items:,} test sentences; shade: lowest to highest of {_seeds(curves)} seeds; the "
         f"axis starts at 0.25.\n{represented}.",
     )
@@ -245,14 +246,14 @@ def costs_figure(options: Sequence[tuple[str, Option]], *, labels: int, items: i
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy on test")
     settle(figure)
-    said = "; ".join(
+    description = "; ".join(
         f"{name} {option.accuracy:.3f} for {option.trained:,.0f} numbers trained, "
         f"{option.train_seconds:.1f} s, {option.memory_mb:,.0f} MB and {option.ship_mb:.2f} MB"
         for name, option in options
     )
     show(
         figure,
-        f"Four panels of accuracy against a price, logarithmic: {said}.",
+        f"Four panels of accuracy against a price, logarithmic: {description}.",
         f"{labels:,} labels, or none where it says asked; n = {items:,}. Accuracy: mean over "
         "seeds; prices: median; what is zero stands at the left edge.\n"
         "Memory: what training added to the process; small models fit into what was there, and "

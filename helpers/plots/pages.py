@@ -80,9 +80,9 @@ def timeline_figure() -> None:
         works = [work for work in WORKS if work.era == era]
         axes.plot([first, last], [-row, -row], **BAR)
         axes.plot([w.year for w in works], [-row] * len(works), "o", color=SHADES[0], markersize=8)
-        said = textwrap.fill("; ".join(f"{w.who} {w.year}: {w.what}" for w in works), 98)
+        text = textwrap.fill("; ".join(f"{w.who} {w.year}: {w.what}" for w in works), 98)
         axes.text(1993, 0.17 - row, TITLES[era], fontsize=12, fontweight="bold")
-        axes.text(1993, -0.17 - row, said, va="top", fontsize=10, linespacing=1.3)
+        axes.text(1993, -0.17 - row, text, va="top", fontsize=10, linespacing=1.3)
         axes.axhline(0.48 - row, color="#dddddd", linewidth=0.8, linestyle="-", marker="")
     axes.set(xlim=YEARS, ylim=(0.4 - len(SPANS), 0.6), yticks=[])
     axes.set_title("Thirty years of starting from what is already known")
@@ -104,7 +104,7 @@ def verdicts_figure(verdicts: Sequence[Verdict]) -> None:
     ]
     rows = max(len(found), 1)
     figure, axes = plt.subplots(figsize=(8.6, 1.2 + 0.46 * rows), layout="constrained")
-    said = []
+    described = []
     for row, (name, each) in enumerate(found):
         interval, border = each.measured.interval, each.test.above
         border = each.test.below if border is None else border
@@ -114,7 +114,7 @@ def verdicts_figure(verdicts: Sequence[Verdict]) -> None:
         axes.plot(100 * interval.value, -row, marker=marker, color=shade, markersize=7)
         axes.plot(100 * border, -row, marker="|", color=SHADES[2], markersize=22, markeredgewidth=3)
         side = "right of" if each.test.below is None else "left of"
-        said.append(f"{name} {each}, claimed {side} {100 * border:+.0f}: {each.side}")
+        described.append(f"{name} {each}, claimed {side} {100 * border:+.0f}: {each.side}")
     names = [textwrap.fill(f"{name}  {each.test.what}", 46) for name, each in found]
     axes.set_yticks([-row for row in range(len(found))], names, fontsize=9.5)
     axes.set_ylim(0.4 - rows, 0.6)
@@ -124,7 +124,8 @@ def verdicts_figure(verdicts: Sequence[Verdict]) -> None:
     settle(figure)
     show(
         figure,
-        f"Intervals of {len(found)} comparisons, and the border of each claim: {'; '.join(said)}.",
+        f"Intervals of {len(found)} comparisons, and the border of each claim: "
+        f"{'; '.join(described)}.",
         "95 % paired intervals; the tall bar is the border. Disc: all of the interval on the "
         "claim's side; diamond: its mean only; square: not.\nC1 and C11, perplexity: the claim is "
         "left of the bar; all others: right of it.",
@@ -149,12 +150,12 @@ def decisions_figure(
     figure, axes = plt.subplots(figsize=(2.0 * len(columns), 0.72 * len(rows)))
     best = [[cell.best.accuracy if cell.best else float("nan") for cell in row] for row in cells]
     axes.pcolormesh(best, cmap="Greys", vmin=0.55, vmax=1.2, edgecolor="white", linewidth=3)
-    said = []
+    described = []
     for i, row in enumerate(cells):
         for j, advice in enumerate(row):
             text = _advice(advice)
             axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=10)
-            said.append(f"{rows[i]}, {columns[j]}: {text}".replace("\n", ", "))
+            described.append(f"{rows[i]}, {columns[j]}: {text}".replace("\n", ", "))
     axes.set_xticks([j + 0.5 for j in range(len(columns))], columns, fontsize=10.5)
     axes.set_yticks([i + 0.5 for i in range(len(rows))], rows, fontsize=10.5)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
@@ -163,7 +164,7 @@ def decisions_figure(
     axes.spines[:].set_visible(False)
     show(
         figure,
-        f"A chart of advice. {'; '.join(said)}.",
+        f"A chart of advice. {'; '.join(described)}.",
         "First line: best mean accuracy on test of what fits the column (darker is better), each "
         "method at the largest budget\nit was measured at, up to the row's.\n"
         "Second: where that takes more than seconds to train, the fastest that is not clearly "
