@@ -109,6 +109,11 @@ def test_validation_loss_is_the_mean_over_labels():
     assert result.validation[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_an_empty_validation_is_refused():
+    with pytest.raises(ValueError, match="validation dataset is empty"):
+        training.fit(network(), toy(), validation=toy().select([]), **RATE)
+
+
 def test_validation_does_not_change_training():
     plain = training.fit(network(dropout=0.5), toy(), num_epochs=2, learning_rate=0.01)
     watched = training.fit(
@@ -229,6 +234,7 @@ def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, killed_at):
         )
     resumed = training.fit(network(seed=9), toy(), output_dir=tmp_path, resume=True, **settings)
     assert resumed.steps == 20 - 3 * (killed_at // 3)
+    assert 0 < resumed.seconds_before
     assert resumed.losses == whole.losses
     assert resumed.validation == whole.validation
     for name, value in whole.model.state_dict().items():

@@ -33,13 +33,8 @@ def encode_texts(
 ) -> Dataset:
     """Turn texts into the rows that `fit` and `predict` take.
 
-    Args:
-        texts: strings. One without a token becomes one unknown word, since a network cannot read
-            nothing.
-        vocabulary: a `networks.Vocabulary`.
-        tokenize: text -> list of tokens, the same that made the vocabulary.
-        labels: one a text, or None.
-        max_length: tokens kept of a longer text.
+    `tokenize` (text -> tokens) is the one that made the `networks.Vocabulary`; `max_length` tokens
+    are kept. A text without a token becomes one unknown word: a network cannot read nothing.
     """
     ids = [vocabulary.encode(tokenize(text))[:max_length] or [UNKNOWN] for text in texts]
     columns = {"input_ids": ids} | ({} if labels is None else {"labels": list(labels)})
@@ -47,14 +42,7 @@ def encode_texts(
 
 
 def language_model_windows(texts, vocabulary, tokenize, window: int = 64) -> Dataset:
-    """Join texts to one running text and cut it into windows for a language model.
-
-    Args:
-        texts: strings.
-        vocabulary: a `networks.Vocabulary`.
-        tokenize: text -> list of tokens.
-        window: words predicted in each row.
-    """
+    """Join texts to one running text, and cut it into rows that predict `window` words each."""
     ids = np.concatenate([np.array(vocabulary.encode(tokenize(t)), np.int64) for t in texts])
     return cut_windows(ids, window)
 
@@ -78,14 +66,9 @@ def cut_windows(ids: np.ndarray, window: int) -> Dataset:
 def epoch_order(
     lengths: Sequence[int], batch_size: int, seed: int, epoch: int, length_grouped: bool = True
 ) -> list[int]:
-    """Give the order in which `fit` shows the rows in one epoch: a new shuffle each time.
+    """Give the order in which `fit` shows rows of given lengths: a new shuffle each epoch.
 
-    Args:
-        lengths: tokens of each row.
-        batch_size: consecutive rows that form a batch.
-        seed: that of `fit`.
-        epoch: counted from 0.
-        length_grouped: whether rows of similar length stand together.
+    The first epoch is 0. With `length_grouped` rows of similar length share a batch.
     """
     state = np.random.SeedSequence([seed, epoch]).generate_state(1)[0]
     generator = torch.Generator().manual_seed(int(state))
@@ -161,16 +144,9 @@ class Rows:
 
     Decoding Arrow rows one batch at a time costs a small network a good part of its training time.
 
-    Args:
-        model: its `forward` decides which columns are kept, its `num_labels` which labels are
-            possible.
-        dataset: a Dataset.
-        name: what error messages call it.
-        labelled: whether `labels` must be there.
-        drop: columns to leave out.
-
-    Attributes:
-        lengths: tokens of each row; 1 for an image.
+    The model's `forward` decides which columns are kept, its `num_labels` which labels are
+    possible; `name` is what error messages call the dataset. `lengths` are the tokens of each row,
+    1 for an image.
 
     Raises:
         ValueError: if the dataset is empty, lacks a column, or holds impossible labels.

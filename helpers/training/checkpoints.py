@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from helpers.files import write_text
-from helpers.training.processes import OneProcess
+from helpers.training.processes import Processes
 
 __all__ = ["Checkpoints", "Record"]
 
@@ -16,14 +16,7 @@ RECORD = "fit.json"  # a checkpoint without it was cut off
 
 @dataclass
 class Record:
-    """What a training has been told and has seen so far.
-
-    Attributes:
-        settings: those of the training.
-        losses: of every step.
-        validation: of every epoch.
-        seconds: that it has taken.
-    """
+    """What a training was told, and what it has seen so far."""
 
     settings: dict
     losses: list[float] = field(default_factory=list)
@@ -36,7 +29,7 @@ class Checkpoints:
 
     Args:
         folder: where they are; None for a training that keeps none.
-        resume: whether those of an earlier run are gone on from.
+        resume: whether a training goes on from those of an earlier one.
 
     Raises:
         ValueError: if there are some and they are not asked for, or no folder is named.
@@ -46,17 +39,15 @@ class Checkpoints:
         if resume and not folder:
             raise ValueError("resume=True needs the output_dir that holds the checkpoints.")
         self.folder = Path(folder) if folder else None
-        self.last = None
-        if self.folder:
-            found = _by_steps(path.parent for path in self.folder.glob(f"checkpoint-*/{RECORD}"))
-            self.last = found[-1] if found else None
+        found = self.folder.glob(f"checkpoint-*/{RECORD}") if folder else []
+        self.last = max((path.parent for path in found), key=_steps, default=None)
         if self.last and not resume:
             raise ValueError(
                 f"{folder} holds checkpoints of an earlier run. Pass resume=True to go on from "
                 "them, or choose another output_dir."
             )
 
-    def restore(self, processes: OneProcess, settings: dict) -> Record:
+    def restore(self, processes: Processes, settings: dict) -> Record:
         """Put everything back as it was at the last checkpoint, if there is one.
 
         Raises:
@@ -75,7 +66,7 @@ class Checkpoints:
         processes.load(self.last)
         return record
 
-    def save(self, processes: OneProcess, record: Record) -> None:
+    def save(self, processes: Processes, record: Record) -> None:
         """Write a checkpoint, whole or not at all."""
         whole = self.folder / f"checkpoint-{len(record.losses)}"
         part = whole.with_name(whole.name + ".part")
@@ -89,9 +80,9 @@ class Checkpoints:
             write_text(part / RECORD, json.dumps(asdict(record)))
             shutil.rmtree(whole, ignore_errors=True)
             os.replace(part, whole)
-            for old in _by_steps(self.folder.glob("checkpoint-*[0-9]"))[:-2]:
+            for old in sorted(self.folder.glob("checkpoint-*[0-9]"), key=_steps)[:-2]:
                 shutil.rmtree(old)
 
 
-def _by_steps(folders) -> list[Path]:
-    return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]))
+def _steps(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])

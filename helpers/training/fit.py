@@ -17,7 +17,7 @@ from helpers.runtime import Cost, measure, shows_progress
 from helpers.training.batches import Rows, batches_by_length, epoch_order, pad_batch
 from helpers.training.checkpoints import Checkpoints
 from helpers.training.parameters import build_optimizer, build_schedule, plan_stages, unfreeze
-from helpers.training.processes import check_processes
+from helpers.training.processes import place
 from helpers.training.stepping import Losses, Stepper
 
 __all__ = ["FitResult", "fit", "predict"]
@@ -97,35 +97,34 @@ def fit(
         ValueError: if the data, a name or a checkpoint does not fit; the message says what to do.
         FloatingPointError: if the loss stops being a number; the message names the step.
     """
+    if unfreeze_schedule and place()[1] > 1:
+        raise ValueError("Gradual unfreezing works in one process only: do without torchrun.")
+    settings = {
+        "rows": len(train), "num_epochs": num_epochs, "learning_rate": learning_rate,
+        "batch_size": batch_size, "seed": seed, "weight_decay": weight_decay,
+        "schedule": schedule, "warmup_steps": warmup_steps, "optimizer": optimizer,
+        "precision": precision, "processes": place()[1],
+    }  # fmt: skip
     checkpoints = Checkpoints(output_dir, resume)
     labelled = collate is None  # a collate function may make the labels
     rows = Rows(model, train, "train", labelled)
     held_out = None if validation is None else Rows(model, validation, "validation", labelled)
     plan = _Plan(rows.lengths, num_epochs, batch_size, seed, length_grouped, save_steps)
     stages = plan_stages(model, freeze, unfreeze_schedule, num_epochs)
-    check_processes(batch_size, stages)
     factors = learning_rate_groups or {}
     optimizer = build_optimizer(optimizer, model, stages, learning_rate, weight_decay, factors)
     schedule = build_schedule(schedule, optimizer, warmup_steps, plan.total_steps)
     collate = collate or partial(pad_batch, pad_id=pad_id)
     stepper = Stepper(model, optimizer, schedule, collate, precision, max_grad_norm)
-    settings = {"rows": len(rows), "num_epochs": num_epochs, "learning_rate": learning_rate,
-                "batch_size": batch_size, "seed": seed}  # fmt: skip
-    set_seed(seed + stepper.processes.rank)  # every process draws dropout of its own
+    set_seed(seed + place()[0])  # every process draws dropout of its own
     record = checkpoints.restore(stepper.processes, settings)
     first, seconds_before = len(record.losses), record.seconds
-    bar = _bar(plan.total_steps, first, progress, stepper.processes.rank)
-    with measure() as cost, bar:
+    with measure() as cost, _bar(plan.total_steps, first, progress) as bar:
         tokens = _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar)
     return FitResult(
-        model=model.eval(),
-        losses=record.losses,
-        validation=record.validation,
-        cost=cost,
-        steps=len(record.losses) - first,
-        tokens=tokens,
-        seconds_before=seconds_before,
-    )
+        model=model.eval(), losses=record.losses, validation=record.validation, cost=cost,
+        steps=len(record.losses) - first, tokens=tokens, seconds_before=seconds_before,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -156,9 +155,9 @@ class _Plan:
         return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
 
 
-def _bar(total: int, done: int, progress: bool | None, rank: int) -> tqdm:
+def _bar(total: int, done: int, progress: bool | None) -> tqdm:
     """Draw one bar, however many processes there are."""
-    shown = (shows_progress() if progress is None else progress) and rank == 0
+    shown = (shows_progress() if progress is None else progress) and place()[0] == 0
     return tqdm(
         total=total, initial=done, disable=not shown, desc="training", unit="step", leave=False
     )
@@ -167,7 +166,7 @@ def _bar(total: int, done: int, progress: bool | None, rank: int) -> tqdm:
 def _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar) -> int:
     """Take the steps that a record lacks, and add them to it; tells the tokens trained on."""
     model, processes = stepper.model, stepper.processes
-    losses = Losses(record, plan.total_steps, on_cpu=stepper.device == "cpu")
+    losses = Losses(record, plan.total_steps, at_once=1 if stepper.device == "cpu" else 50)
     step, tokens, began = len(record.losses), 0, time.perf_counter() - record.seconds
     for epoch in range(step // plan.epoch_steps, plan.num_epochs):
         unfreeze(model, stages, epoch)

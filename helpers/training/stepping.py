@@ -9,7 +9,7 @@ import torch
 from helpers.networks import IGNORED
 from helpers.training.batches import Rows, batches_by_length, device_of
 from helpers.training.checkpoints import Record
-from helpers.training.processes import ManyProcesses, OneProcess, place
+from helpers.training.processes import Processes
 
 __all__ = ["Losses", "Stepper"]
 
@@ -17,15 +17,7 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 
 
 class Stepper:
-    """Train a model on one batch after the other.
-
-    Args:
-        model: it returns its loss.
-        optimizer, schedule: of its parameters.
-        collate: list of rows -> dict of tensors.
-        precision: in which the model computes; weights stay as they are.
-        max_grad_norm: 0 for no limit.
-    """
+    """Train a model on one batch after the other; arguments as for `fit`."""
 
     def __init__(
         self, model, optimizer, schedule, collate: Callable, precision: str, max_grad_norm: float
@@ -38,8 +30,7 @@ class Stepper:
         self.autocast = partial(torch.autocast, self.device, dtype, enabled=dtype is not None)
         # Small gradients would be 0 in float16; scaled up with the loss they are not.
         self.scaler = torch.amp.GradScaler(self.device, enabled=precision == "float16")
-        kind = OneProcess if place()[1] == 1 else ManyProcesses
-        self.processes = kind(model, optimizer, schedule, self.scaler)
+        self.processes = Processes(model, optimizer, schedule, self.scaler)
         model.zero_grad()
 
     def step(self, rows: list[dict]) -> torch.Tensor:
@@ -90,31 +81,30 @@ class Stepper:
 
 
 class Losses:
-    """Add losses to a record, and stop training if one is not a number.
+    """Add the losses of steps to a record, and stop training if one is not a number.
 
-    Asking a GPU for a number makes it wait, so there it is asked for fifty at a time.
+    Asking a GPU for a number makes it wait, so some losses are asked for `at_once`.
     """
 
-    def __init__(self, record: Record, total_steps: int, on_cpu: bool):
-        self.record, self.total_steps = record, total_steps
-        self.patience = 1 if on_cpu else 50
+    def __init__(self, record: Record, total_steps: int, at_once: int):
+        self.record, self.total_steps, self.at_once = record, total_steps, at_once
         self.pending: list[torch.Tensor] = []
 
     def add(self, loss: torch.Tensor) -> None:
-        """Keep the loss of a step."""
+        """Take the loss of a step."""
         self.pending.append(loss)
-        if len(self.pending) >= self.patience:
+        if len(self.pending) >= self.at_once:
             self.drain()
 
     def drain(self) -> None:
-        """Turn the losses that wait on the device into numbers."""
-        for loss in [float(loss) for loss in self.pending]:
+        """Turn losses that wait on the device into numbers."""
+        for loss in map(float, self.pending):
             if not math.isfinite(loss):
+                rate = self.record.settings["learning_rate"]
                 raise FloatingPointError(
                     f"The loss is {loss} at step {len(self.record.losses) + 1} of "
-                    f"{self.total_steps}, with a learning rate of "
-                    f"{self.record.settings['learning_rate']:g}. Lower the rate, warm it up, or "
-                    "look for broken inputs."
+                    f"{self.total_steps}, with a learning rate of {rate:g}. Lower the rate, warm "
+                    "it up, or look for broken inputs."
                 )
             self.record.losses.append(loss)
         self.pending.clear()
