@@ -234,7 +234,7 @@ def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, killed_at):
         )
     resumed = training.fit(network(seed=9), toy(), output_dir=tmp_path, resume=True, **settings)
     assert resumed.steps == 20 - 3 * (killed_at // 3)
-    assert 0 < resumed.seconds_before
+    assert resumed.seconds_before > 0
     assert resumed.losses == whole.losses
     assert resumed.validation == whole.validation
     for name, value in whole.model.state_dict().items():
