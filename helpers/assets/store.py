@@ -7,7 +7,6 @@ renamed into place, so that a kill at any moment leaves verified members only.
 
 import hashlib
 import importlib.util
-import json
 import os
 import shutil
 import sys
@@ -21,13 +20,11 @@ from typing import BinaryIO
 
 from helpers.assets.registry import Asset, AssetError, Member, cache_dir, named
 from helpers.assets.wheels import NO_SPACE, PipError, download
-from helpers.files import locked, write_text
+from helpers.files import locked
 
 __all__ = ["file", "installed_at", "is_cached", "lacking", "obtain", "path"]
 
 Streams = Iterator[tuple[Member, BinaryIO]]
-
-_MARKER = ".verified.json"
 
 
 class SourceError(RuntimeError):
@@ -63,25 +60,8 @@ def is_cached(name: str) -> bool:
 
 
 def lacking(asset: Asset, folder: Path) -> list[Member]:
-    """Find the members that are not in a folder, or not with the right bytes.
-
-    A member is hashed once; afterwards its size and time of change, kept in a marker file,
-    vouch for it.
-    """
-    marker, vouched, missing = _read_marker(folder), {}, []
-    for member in asset.members:
-        place = folder / member.name
-        size, changed = _size_and_change(place)
-        signature = [size, changed, member.sha256]
-        if size == member.size and (
-            marker.get(member.name) == signature or _sha256(place, changed) == member.sha256
-        ):
-            vouched[member.name] = signature
-        else:
-            missing.append(member)
-    if vouched and vouched != marker:
-        _write_marker(folder, vouched)
-    return missing
+    """Find the members that are not in a folder, or not with the right bytes."""
+    return [member for member in asset.members if not _is_right(member, folder / member.name)]
 
 
 def obtain(asset: Asset, to: Path, other: Path | None = None) -> Path:
@@ -201,33 +181,17 @@ def _hub(hub: dict[str, str], missing: list[Member], _: Path) -> Streams:
             yield member, stream
 
 
-def _size_and_change(place: Path) -> tuple[int | None, int]:
-    try:
-        status = place.stat()
-    except FileNotFoundError:
-        return None, 0
-    return status.st_size, status.st_mtime_ns
+def _is_right(member: Member, place: Path) -> bool:
+    if not place.is_file():
+        return False
+    status = place.stat()
+    return status.st_size == member.size and _sha256(place, status.st_mtime_ns) == member.sha256
 
 
-@cache  # once a process, for caches that cannot hold a marker
+@cache  # a file that has not changed is read once per process
 def _sha256(place: Path, changed: int) -> str:
     with place.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _read_marker(folder: Path) -> dict[str, list]:
-    try:
-        marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # without a readable marker the members are hashed again
-        return {}
-    return marker if isinstance(marker, dict) else {}
-
-
-def _write_marker(folder: Path, vouched: dict[str, list]) -> None:
-    try:
-        write_text(folder / _MARKER, json.dumps(vouched))
-    except OSError:  # a read-only cache works too
-        return
 
 
 def _needed(asset: Asset) -> int:

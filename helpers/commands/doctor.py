@@ -97,17 +97,16 @@ def _packages(root: Path) -> list[Finding]:
     """What is missing, outside its range, or other than locked."""
     ranges, pins = requirements.direct(root), requirements.locked(root)
     wanted = pins | ranges
-    findings, others = [], []
+    findings = []
     for name, requirement in wanted.items():
         have = requirements.installed(name)
-        if not requirements.is_met(requirement) and (have is None or name in ranges):
+        if have is None or (name in ranges and not requirements.is_met(requirement)):
             text = f"{name}: have {have or 'none'}, want {requirement.specifier}"
             findings.append(Finding(text, "fix", INSTALL))
         elif name in pins and not requirements.is_met(pins[name]):
-            others.append(f"{name} {have} ({pins[name].specifier})")
-    if others:
-        findings.append(Finding(f"other than locked: {', '.join(others)}", "warn"))
-    as_locked = len(wanted) - len(others) - sum(item.level == "fix" for item in findings)
+            text = f"{name}: have {have}, locked {pins[name].specifier}"
+            findings.append(Finding(text, "warn"))
+    as_locked = len(wanted) - len(findings)
     return [Finding(f"{as_locked} of {len(wanted)} packages are as locked"), *findings]
 
 
@@ -148,23 +147,23 @@ def judge_memory(total: float, available: float) -> Finding:
 def _disk(root: Path) -> list[Finding]:
     """Room where the course keeps its models and where it writes, and the right to write there."""
     findings = []
-    for path, variable in (
-        (assets.cache_dir(), "COURSE_CACHE"),
-        (runtime.results_dir().resolve(), "COURSE_RESULTS"),
-        (root / "work", ""),
+    for path, otherwise in (
+        (assets.cache_dir(), "set COURSE_CACHE to another place"),
+        (runtime.results_dir().resolve(), "set COURSE_RESULTS to another place"),
+        (root / "work", "copy the course to another place"),
     ):
         there = next(folder for folder in (path, *path.parents) if folder.exists())
         free = shutil.disk_usage(there).free
-        findings.append(Finding(f"{path}: writable, {free / 1e9:.1f} GB free"))
-        instead = f"set {variable} to another" if variable else "copy the course to another"
-        if free < NEEDED_DISK and variable:
-            text = f"{path}: {free / 1e9:.1f} GB free, {NEEDED_DISK / 1e9:.0f} GB needed"
-            findings[-1] = Finding(text, "fix", f"free some disk for {path}, or {instead} disk")
+        text, remedy = f"{path}: {free / 1e9:.1f} GB free", ""
+        if free < NEEDED_DISK:
+            text += f", {NEEDED_DISK / 1e9:.0f} GB needed"
+            remedy = f"free some disk for {path}, or {otherwise}"
         try:
             tempfile.TemporaryFile(dir=there).close()
         except OSError as error:
-            text = f"{path}: not writable ({error.strerror})"
-            findings[-1] = Finding(text, "fix", f"make {path} writable, or {instead} folder")
+            text += f", not writable ({error.strerror})"
+            remedy = f"make {path} writable, or {otherwise}"
+        findings.append(Finding(text, "fix" if remedy else "ok", remedy))
     return findings
 
 
@@ -194,13 +193,14 @@ def _device(_: Path) -> list[Finding]:
 
 
 def _assets(_: Path) -> list[Finding]:
-    later = "not cached, fetched when first used (`course prefetch`: now)"
-    return [
-        Finding(f"{asset.name}: cached")
-        if assets.is_cached(asset.name)
-        else Finding(f"{asset.name}: {later}", "warn")
-        for asset in assets.describe()
-    ]
+    findings = []
+    for asset in assets.describe():
+        if assets.is_cached(asset.name):
+            findings.append(Finding(f"{asset.name}: cached"))
+        else:
+            text = f"{asset.name}: not cached, fetched when first used (`course prefetch`: now)"
+            findings.append(Finding(text, "warn"))
+    return findings
 
 
 def _pip_settings(_: Path) -> list[Finding]:
