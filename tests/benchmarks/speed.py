@@ -25,18 +25,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import (
-    DataCollatorWithPadding,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, TrainingArguments
+from transformers import TrainerCallback as Callback
 from trl import SFTConfig, SFTTrainer
 
 from helpers import pretrained, training
@@ -51,8 +45,8 @@ __all__ = ["Recorder", "Step", "encoder_speed", "lora_speed", "main"]
 
 REPETITIONS = 3
 DISCARDED, COUNTED = 3, 20  # steps; at least so many are counted
-BATCH_SIZE, EPOCHS, RATE = 32, 4, 2e-4  # as the course fine-tunes the encoder
-LORA_BATCH_SIZE, LORA_RATE = 8, 1e-3
+EPOCHS, ENCODER = 4, {"batch_size": 32, "learning_rate": 2e-4}  # as the course fine-tunes it
+ADAPTER = {"batch_size": 8, "learning_rate": 1e-3}  # eight is TRL's default, too
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ class Step:
 
 
 @dataclass
-class Recorder:
+class Recorder(Callback):
     """Collates batches, and notes what they hold and when their steps end."""
 
     collate: Callable
@@ -82,21 +76,15 @@ class Recorder:
         self.steps.append(Step(*mask.shape, tokens=int(mask.sum())))
         return batch
 
-    def on_step(self, step: int = 0, model=None) -> None:
-        """Note the end of a step."""
+    def on_step(self, step: int, model) -> None:
+        """Note the end of a step of `fit`."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.ends.append(time.perf_counter())
 
-    def callback(self) -> TrainerCallback:
-        """The same for a Trainer."""
-        recorder = self
-
-        class Noted(TrainerCallback):
-            def on_step_end(self, args, state, control, **_):
-                recorder.on_step()
-
-        return Noted()
+    def on_step_end(self, args, state, control, **_) -> None:
+        """Note the end of a step of a Trainer."""
+        self.on_step(state.global_step, None)
 
     @property
     def counted(self) -> list[Step]:
@@ -108,18 +96,15 @@ class Recorder:
         """Duration of the counted steps, loading of batches included."""
         return self.ends[-1] - self.ends[DISCARDED - 1]
 
-    def tokens_per_second(self, epoch_tokens: int | None = None) -> float:
+    def tokens_per_second(self, epoch_tokens: int = 0) -> float:
         """Real tokens per second.
 
-        Args:
-            epoch_tokens: of all rows; with it, what came before the first batch is counted in,
-                spread over the epochs of a real training.
+        With the tokens of an epoch, what came before the first batch is counted in, spread over the
+        epochs of a real training.
         """
         tokens = sum(step.tokens for step in self.counted)
-        before = 0.0
-        if epoch_tokens is not None:
-            before = (self.first_batch - self.began) * tokens / (EPOCHS * epoch_tokens)
-        return tokens / (self.seconds + before)
+        share = tokens / (EPOCHS * epoch_tokens) if epoch_tokens else 0.0
+        return tokens / (self.seconds + share * (self.first_batch - self.began))
 
     def gflops(self, model, blocks: int) -> float:
         """Billions of operations per second in the matrix products of the trained blocks.
@@ -143,30 +128,26 @@ def encoder_speed(profile: str = "cpu", labels: int = 1_000, echo=print) -> dict
     """
     corpus = Corpus(PROFILES[profile])
     train = corpus.reviews["train"]
-    labelled = corpus.labelled(labels if labels < len(train) else "all", 0)
     loaded = bert.encoder(corpus)
-    rows, depth = bert.rows_of(loaded, labelled), len(pretrained.blocks(loaded.model))
-    ways = {"fit, all blocks": depth, "fit, top three blocks": 3, "fit, top block": 1}
-    ways = {name: min(blocks, depth) for name, blocks in ways.items()}
-    epoch_tokens, peak = sum(map(len, rows["input_ids"][:])), _peak(loaded, rows)
-    echo(f"{loaded.name}: {len(rows):,} snippets, {BATCH_SIZE} per batch, float32")
-    speeds: dict[str, list[float]] = {"plain Trainer": [], **{name: [] for name in ways}}
-    shares: dict[str, list[float]] = {name: [] for name in speeds}
+    rows = bert.rows_of(loaded, corpus.labelled(labels if labels < len(train) else "all", 0))
+    depth, epoch_tokens = len(pretrained.blocks(loaded.model)), sum(map(len, rows["input_ids"][:]))
+    peak = matmul_gflops(2048, device=training.device_of(loaded.model))
+    ways = {"plain Trainer": (_plain, depth), "fit, all blocks": (_fit, depth)}
+    ways |= {"fit, top three blocks": (_fit, 3), "fit, top block": (_fit, 1)}
+    speeds, shares = {name: [] for name in ways}, {name: [] for name in ways}
     for _ in range(REPETITIONS):
-        recorder = _plain(bert.encoder(corpus), rows)
-        speeds["plain Trainer"].append(recorder.tokens_per_second(epoch_tokens))
-        shares["plain Trainer"].append(recorder.gflops(loaded.model, depth) / peak)
-        for name, blocks in ways.items():
-            recorder = _fit(bert.encoder(corpus), rows, blocks)
+        for name, (train_with, blocks) in ways.items():
+            recorder = train_with(bert.encoder(corpus), rows, blocks)
             speeds[name].append(recorder.tokens_per_second(epoch_tokens))
             shares[name].append(recorder.gflops(loaded.model, blocks) / peak)
+    echo(f"{loaded.name}, {len(rows):,} snippets; a matrix product reaches {peak:.0f} GFLOP/s")
     times = {}
     for name, found in speeds.items():
         ratios = [a / b for a, b in zip(found, speeds["plain Trainer"], strict=True)]
         times[name] = statistics.median(ratios)
-        echo(f"{name:22} {statistics.median(found):>9,.0f} tokens/s  {times[name]:5.2f} times the "
-             f"Trainer [{min(ratios):.2f}-{max(ratios):.2f}]  "
-             f"{statistics.median(shares[name]):4.0%} of the matrix product")  # fmt: skip
+        against = f"{times[name]:5.2f} times the Trainer [{min(ratios):.2f}-{max(ratios):.2f}]"
+        share = f"{statistics.median(shares[name]):4.0%} of the matrix product"
+        echo(f"{name:22} {statistics.median(found):>9,.0f} tokens/s  {against}  {share}")
     return times
 
 
@@ -174,43 +155,37 @@ def lora_speed(profile: str = "cpu", labels: int = 320, steps: int = COUNTED, ec
     """Measure both ways of training an adapter: how many times as fast ours is."""
     corpus = Corpus(PROFILES[profile])
     labelled = corpus.labelled(min(labels, len(corpus.reviews["train"])), 0)
-    recorders = {"ours": _our_adapter(corpus, labelled, steps)}
-    recorders["TRL's SFTTrainer"] = _trl_adapter(corpus, labelled, steps)
-    speeds = {name: recorder.tokens_per_second() for name, recorder in recorders.items()}
-    for name, speed in speeds.items():
-        counted = len(recorders[name].counted)
-        echo(f"LoRA, {name}: {speed:,.0f} tokens/s over {counted} steps of {LORA_BATCH_SIZE}")
-    ours, trl = speeds.values()
-    echo(f"LoRA is trained {ours / trl:.1f} times as fast as with TRL's defaults in float32")
-    return ours / trl
-
-
-def _peak(loaded, rows) -> float:
-    """GFLOP/s of plain matrix products: of a large one, or of the model's own sizes."""
-    config, device = loaded.model.config, training.device_of(loaded.model)
-    positions = BATCH_SIZE * sum(map(len, rows["input_ids"][:])) // len(rows)
-    inner = getattr(config, "intermediate_size", 4 * config.hidden_size)
-    sizes = [(2048, 2048, 2048), (positions, config.hidden_size, inner)]
-    return max(matmul_gflops(size, device=device) for size in sizes)
+    ours, trl = (way(corpus, labelled, steps) for way in (_our_adapter, _trl_adapter))
+    for name, recorder in {"ours": ours, "TRL's SFTTrainer": trl}.items():
+        counted = f"{len(recorder.counted)} steps of {ADAPTER['batch_size']}"
+        echo(f"LoRA, {name}: {recorder.tokens_per_second():,.0f} tokens/s over {counted}")
+    ratio = ours.tokens_per_second() / trl.tokens_per_second()
+    echo(f"LoRA is trained {ratio:.1f} times as fast as with TRL's defaults in float32")
+    return ratio
 
 
 def _epochs(rows) -> int:
-    return math.ceil((DISCARDED + COUNTED) / math.ceil(len(rows) / BATCH_SIZE))
+    return math.ceil((DISCARDED + COUNTED) / math.ceil(len(rows) / ENCODER["batch_size"]))
 
 
-def _plain(loaded, rows) -> Recorder:
-    """Train with `transformers.Trainer` as it comes; only what writes and prints is turned off."""
+def _quiet(model, folder: str, settings: dict) -> dict:
+    """Arguments of a Trainer that writes and prints nothing, else as it comes."""
+    return {
+        "output_dir": folder, "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
+        "use_cpu": training.device_of(model) == "cpu", "learning_rate": settings["learning_rate"],
+        "per_device_train_batch_size": settings["batch_size"],
+    }  # fmt: skip
+
+
+def _plain(loaded, rows, blocks: int) -> Recorder:
+    """Train with `transformers.Trainer`: all blocks and the embeddings."""
     recorder = Recorder(DataCollatorWithPadding(loaded.tokenizer))
     with tempfile.TemporaryDirectory(prefix="plain-", ignore_cleanup_errors=True) as folder:
-        arguments = TrainingArguments(
-            output_dir=folder, num_train_epochs=_epochs(rows), learning_rate=RATE,
-            per_device_train_batch_size=BATCH_SIZE, warmup_steps=0.1, save_strategy="no",
-            logging_strategy="no", report_to="none", disable_tqdm=True,
-            use_cpu=training.device_of(loaded.model) == "cpu",
-        )  # fmt: skip
+        quiet = _quiet(loaded.model, folder, ENCODER)
+        arguments = TrainingArguments(num_train_epochs=_epochs(rows), warmup_steps=0.1, **quiet)
         trainer = Trainer(
             loaded.model, arguments, data_collator=recorder, train_dataset=rows,
-            callbacks=[recorder.callback()],
+            callbacks=[recorder],
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
@@ -221,8 +196,8 @@ def _fit(loaded, rows, blocks: int) -> Recorder:
     """Train as the methods of the course do."""
     recorder = Recorder(lambda rows: training.pad_batch(rows, loaded.pad_id))
     fine_tune(
-        loaded, rows, blocks, num_epochs=_epochs(rows), learning_rate=RATE, batch_size=BATCH_SIZE,
-        collate=recorder, on_step=recorder.on_step, progress=False,
+        loaded, rows, blocks, num_epochs=_epochs(rows), collate=recorder, on_step=recorder.on_step,
+        progress=False, **ENCODER,
     )  # fmt: skip
     return recorder
 
@@ -232,36 +207,32 @@ def _our_adapter(corpus: Corpus, labelled, steps: int) -> Recorder:
     pad_id = decoders.decoder(corpus).pad_id
     recorder = Recorder(lambda rows: training.pad_batch(rows, pad_id))
     lora.tune_adapter(
-        corpus, labelled, 0, num_epochs=1, min_steps=steps + DISCARDED, batch_size=LORA_BATCH_SIZE,
-        learning_rate=LORA_RATE, collate=recorder, on_step=recorder.on_step, progress=False,
+        corpus, labelled, 0, num_epochs=1, min_steps=steps + DISCARDED, collate=recorder,
+        on_step=recorder.on_step, progress=False, **ADAPTER,
     )  # fmt: skip
     recorder.ends = recorder.ends[: steps + DISCARDED]
     return recorder
 
 
 def _trl_adapter(corpus: Corpus, labelled, steps: int) -> Recorder:
-    """Train with TRL as it comes; only what writes, prints or emulates is turned off."""
-    loaded = pretrained.load_decoder(profile=corpus.profile, echo=None)
-    ask = decoders.REVIEW
+    """Train with TRL's defaults, but for bfloat16."""
+    loaded, ask = pretrained.load_decoder(profile=corpus.profile, echo=None), decoders.REVIEW
     texts = {
         "prompt": [ask.fill(text) for text in labelled["text"]],
         "completion": [f" {ask.answer(label)}" for label in labelled["label"]],
     }
+    layers = target_layers(loaded.model)
     with tempfile.TemporaryDirectory(prefix="trl-", ignore_cleanup_errors=True) as folder:
-        arguments = SFTConfig(
-            folder, max_steps=steps + DISCARDED, learning_rate=LORA_RATE, bf16=False,
-            report_to="none", save_strategy="no", disable_tqdm=True,
-            use_cpu=training.device_of(loaded.model) == "cpu",
-        )  # fmt: skip
-        layers = target_layers(loaded.model)
+        quiet = _quiet(loaded.model, folder, ADAPTER)
         trainer = SFTTrainer(
-            loaded.model, arguments, train_dataset=Dataset.from_dict(texts),
+            loaded.model,
+            SFTConfig(max_steps=steps + DISCARDED, bf16=False, **quiet),
+            train_dataset=Dataset.from_dict(texts),
             processing_class=loaded.tokenizer,
             peft_config=LoraConfig(r=lora.RANK, lora_alpha=lora.ALPHA, target_modules=layers),
-        )  # fmt: skip
-        recorder = Recorder(trainer.data_collator)
-        trainer.data_collator = recorder
-        trainer.add_callback(recorder.callback())
+        )
+        recorder = trainer.data_collator = Recorder(trainer.data_collator)
+        trainer.add_callback(recorder)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return recorder
@@ -269,7 +240,7 @@ def _trl_adapter(corpus: Corpus, labelled, steps: int) -> Recorder:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description=Path(__file__).stem)
+    parser = argparse.ArgumentParser(description="How fast the course trains here.")
     parser.add_argument("--profile", choices=list(PROFILES), default="cpu")
     parser.add_argument("--labels", type=int, default=1_000, help="snippets to train on")
     parser.add_argument("--lora", action="store_true", help="an adapter, beside TRL's SFTTrainer")
