@@ -67,8 +67,7 @@ def stamp(notebook, **changes):
     notebook.metadata.course_stamp = {
         "profile": "cpu",
         "device": "cpu x86_64, 2 threads",
-        "code": notebooks.code_hash(notebook),
-        "helpers": notebooks.revision_of(notebook),
+        **notebooks.made_with(notebook),
         "seconds": 61.0,
         "peak_memory_bytes": 2**30,
         **changes,
