@@ -1,18 +1,23 @@
 """What `finetune` does with data: cutting, looking, choosing, and opening the test once."""
 
+import re
+
 import numpy as np
 import pytest
 from finetune_files import texts_and_labels, write_files
 
 from helpers import evaluation, finetune
 from helpers.data import normalise, text_hash
-from helpers.finetune.linear import CrossValidated, LinearModel, fit_linear
-from helpers.finetune.looking import doubtful_rows
+from helpers.finetune.baselines import LinearModel, fit_linear
+from helpers.finetune.comparison import subset
+from helpers.finetune.inspection import doubtful_labels
+from helpers.finetune.models import ChatModel
+from helpers.finetune.settings import TRAINING_BYTES, WEIGHT_BYTES
 from helpers.finetune.splitting import split
-from helpers.finetune.trying import subset
-from helpers.runtime import PROFILES
+from helpers.runtime import PROFILES, ROOT
 
 SMOKE = PROFILES["smoke"]
+CHATTING = {"rank": 2, "alpha": 4.0, "max_length": 256, "seed": 0}
 
 
 def labelled(rows, **columns):
@@ -107,12 +112,10 @@ def test_looking_finds_planted_copies_leaks_and_wrong_labels():
 def test_a_label_is_doubted_by_the_thresholds_of_confident_learning():
     p = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.45, 0.55]])
     data = finetune.Data("classification", list("abcd"), [0, 0, 1, 1], ["x", "y"])
-    validated = CrossValidated(("words",), 1.0, 0.0, p, np.arange(4), {})
     # Thresholds: x (0.9 + 0.8) / 2 = 0.85, y (0.3 + 0.55) / 2 = 0.425: nothing is doubted.
-    assert doubtful_rows(data, validated, [0, 1, 2, 3]) == []
-    validated = CrossValidated(("words",), 1.0, 0.0, p[[0, 0, 0, 3]], np.arange(4), {})
+    assert doubtful_labels(data, [0, 1, 2, 3], p) == []
     # x 0.9, y (0.1 + 0.55) / 2: the third reaches 0.9 for x.
-    assert [row for row, *_ in doubtful_rows(data, validated, [0, 1, 2, 3])] == [2]
+    assert [row for row, *_ in doubtful_labels(data, [0, 1, 2, 3], p[[0, 0, 0, 3]])] == [2]
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -167,13 +170,10 @@ def test_the_curve_says_that_more_labels_pay_only_when_they_did():
 
 def test_the_loss_of_a_chat_is_that_of_its_answers(tmp_path):
     data = finetune.read(write_files(tmp_path) / "chat.jsonl")
-    from helpers.finetune.language import ChatModel
-
-    settings = {"rank": 2, "alpha": 4.0, "max_length": 256}
-    model = ChatModel.start([], settings, SMOKE, 0)
+    model = ChatModel.start([], CHATTING, SMOKE)
     chat = [*data.items[0], {"role": "user", "content": "and?"},
             {"role": "assistant", "content": "Dull."}]  # fmt: skip
-    row = model._row(chat)
+    [row] = model.rows([chat])
     learned = [i for i, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100]
     text = model.loaded.tokenizer.decode(learned)
     assert chat[1]["content"] in text and "Dull." in text
@@ -195,13 +195,13 @@ def test_a_class_whose_texts_are_all_near_copies_is_named_and_no_label_moves():
 
 
 def test_a_rare_class_stays_in_the_sample_of_a_cross_validation(monkeypatch):
-    from helpers.finetune import linear
+    from helpers.finetune import baselines
 
-    monkeypatch.setattr(linear, "MOST_ROWS", 40)
+    monkeypatch.setattr(baselines, "MOST_ROWS", 40)
     rows = texts_and_labels(300)
     texts = [t for t, _ in rows] + [f"strange and seldom {i} {'xyz'[i % 3]}" for i in range(6)]
     labels = [int(y == "good") for _, y in rows] + [2] * 6
-    found = linear.cross_validate(texts, labels)
+    found = baselines.cross_validate(texts, labels)
     drawn = np.bincount(np.array(labels)[found.rows])
     assert drawn[2] == 5 and 40 <= len(found.rows) <= 50
 
@@ -210,7 +210,7 @@ def test_the_better_perplexity_is_the_lower_one():
     def tried(name, nll):
         counts = np.array([[nll + i / 10, 10] for i in range(30)])
         score = finetune.Score("perplexity", evaluation.perplexity_interval(counts, 200), counts)
-        return finetune.Trained("text", name, None, {}, [], score, 1.0, 0, (0, 0))
+        return finetune.Trained("text", name, None, [], score)
 
     cheap, dear = tried("cheap", 30.0), tried("dear", 20.0)
     assert finetune.best([cheap, dear]) is dear
@@ -228,19 +228,21 @@ def test_columns_that_are_named_make_a_table_of_a_file_of_prompts(tmp_path):
     assert finetune.guess_task(tmp_path / "a.jsonl", "prompt", "kind") == "classification"
 
 
-def test_the_page_shows_the_memory_that_is_computed():
-    from helpers.finetune.planning import memory_table
-    from helpers.runtime import ROOT
-
-    assert memory_table() in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "| 7 billion | 112.0 | 28.8 | 14.8 |" in memory_table()
+def test_the_page_shows_what_training_takes():
+    nf4 = 0.5 + 1 / 64 + 4 / (64 * 256)  # 4 bits, a byte for 64 weights, 4 for 256 of these
+    ways = (0, 1), (WEIGHT_BYTES, 0.007), (2, 0.007), (nf4, 0.007)  # frozen; share that trains
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d.]+) billion \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) >= 5
+    for billions, cells in rows:
+        for shown, (frozen, share) in zip(cells.split(" | "), ways, strict=True):
+            needed = float(billions) * (frozen + share * (WEIGHT_BYTES + TRAINING_BYTES))
+            assert shown == f"{needed:,.1f}"
 
 
 def test_chats_whose_answers_begin_too_late_are_counted(tmp_path):
-    from helpers.finetune.language import ChatModel
-
     data = finetune.read(write_files(tmp_path) / "chat.jsonl")
-    model = ChatModel.start([], {"rank": 2, "alpha": 4.0, "max_length": 256}, SMOKE, 0)
+    model = ChatModel.start([], CHATTING, SMOKE)
     late = [[{"role": "user", "content": "well " * 400}, data.items[0][1]]]
     assert len(model.rows(data.items + late)) == len(data)
     assert model.notes[0].startswith("1 of 31 chats taught nothing")

@@ -43,19 +43,19 @@ def test_two_processes_give_the_model_of_one(tmp_path, monkeypatch):
 def test_weights_that_fsdp_has_spread_come_back_in_one_piece(tmp_path):
     from torch import distributed, nn
     from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor import DTensor
 
-    from helpers.finetune.parallel import is_spread, whole_state
+    from helpers.finetune.pipeline import in_one_piece
 
     store = distributed.FileStore(str(tmp_path / "store"), 1)
     distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
         before = {name: value.clone() for name, value in model.state_dict().items()}
-        assert not is_spread(model)
         mesh = distributed.init_device_mesh("cpu", (1,))
         fully_shard(model, mesh=mesh)
-        assert is_spread(model)
-        for name, value in whole_state(model).items():
+        for name, value in in_one_piece(model).items():
+            assert not isinstance(value, DTensor)
             assert torch.equal(value, before[name])
     finally:
         distributed.destroy_process_group()

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from helpers.commands.cli_finetune import add_finetune
+from helpers.commands.cli_finetune import add_finetune, order_of, question_of
 
 __all__ = ["main"]
 
@@ -100,6 +100,18 @@ def _sync(options) -> int:
     return sync(check=options.check)
 
 
+def _finetune(options) -> int:
+    from helpers.finetune import Order, finetune
+
+    return finetune(Order(**order_of(options)))
+
+
+def _predict(options) -> int:
+    from helpers.finetune import predict
+
+    return predict(**question_of(options))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="course", description="A History of Fine-Tuning.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -132,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     _add_prefetch(command)
     _add_trainings(command)
-    add_finetune(command)
+    add_finetune(command, _finetune, _predict)
     sync = command("sync", _sync, "write address, badges and measured minutes where they are shown")
     sync.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 if something would"

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-__all__ = ["add_finetune"]
+from helpers.runtime import PROFILES, choose_profile
+
+__all__ = ["add_finetune", "order_of", "question_of"]
 
 # Option -> (type, help); each differs from a default that depends on method and data.
 SETTINGS = {
@@ -15,9 +17,9 @@ SETTINGS = {
 }
 
 
-def add_finetune(command) -> None:
-    """Add both subcommands; `command` makes one, as in `cli`."""
-    run = command("finetune", _finetune, "train a model on a file of yours and leave a folder")
+def add_finetune(command, finetune, predict) -> None:
+    """Add both subcommands, which call these functions; `command` makes one, as in `cli`."""
+    run = command("finetune", finetune, "train a model on a file of yours and leave a folder")
     run.add_argument("data", type=Path, help=".csv, .tsv or .jsonl; CoNLL; .txt; chat .jsonl")
     run.add_argument("--output", type=Path, required=True, help="the folder to fill")
     run.add_argument("--method", choices=("linear", "encoder", "lora"), help="cheapest first")
@@ -38,7 +40,7 @@ def add_finetune(command) -> None:
     _add_profile(run)
     for name, (kind, text) in SETTINGS.items():
         run.add_argument(f"--{name}", type=kind, help=text)
-    ask = command("predict", _predict, "answer a text or a file with a model from finetune")
+    ask = command("predict", predict, "answer a text or a file with a model from finetune")
     ask.add_argument("folder", type=Path, help="the --output of course finetune")
     ask.add_argument("input", nargs="?", help="one text")
     ask.add_argument("--file", type=Path, help=".csv, .tsv, .jsonl, or .txt with a text a line")
@@ -59,29 +61,23 @@ def _add_profile(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _finetune(options) -> int:
-    from helpers.finetune import Order, finetune
-    from helpers.runtime import PROFILES, choose_profile
-
-    settings = {name.replace("-", "_"): getattr(options, name.replace("-", "_"))
-                for name in SETTINGS}  # fmt: skip
-    settings["num_epochs"] = settings.pop("epochs")
-    settings = {name: value for name, value in settings.items() if value is not None}
-    if "num_epochs" in settings:
+def order_of(options: argparse.Namespace) -> dict:
+    """The options of `course finetune` as arguments of a `finetune.Order`."""
+    settings = {key: getattr(options, key.replace("-", "_")) for key in SETTINGS}
+    settings = {key.replace("-", "_"): v for key, v in settings.items() if v is not None}
+    if "epochs" in settings:
+        settings["num_epochs"] = settings.pop("epochs")
         settings["min_steps"] = 1  # so many epochs, however few steps they are
-    return finetune(Order(
-        data=options.data, output=options.output, method=options.method, task=options.task,
-        text=options.text, label=options.label, encoding=options.encoding, seed=options.seed,
-        test_size=options.test_size, resume=options.resume, dry_run=options.dry_run,
-        base=options.base, settings=settings,
-        profile=PROFILES[options.profile] if options.profile else choose_profile(),
-    ))  # fmt: skip
+    same = "data output method task text label encoding seed test_size resume dry_run base".split()
+    profile = PROFILES[options.profile] if options.profile else choose_profile()
+    return {key: getattr(options, key) for key in same} | {
+        "settings": settings,
+        "profile": profile,
+    }
 
 
-def _predict(options) -> int:
-    from helpers.finetune import predict
-
-    return predict(
-        options.folder, options.input, options.file, options.output, column=options.text,
-        base=options.base, encoding=options.encoding, max_new_tokens=options.max_new_tokens,
-    )  # fmt: skip
+def question_of(options: argparse.Namespace) -> dict:
+    """The options of `course predict` as arguments of `finetune.predict`."""
+    same = "folder file output base encoding max_new_tokens".split()
+    asked = {"text": options.input, "column": options.text}
+    return {key: getattr(options, key) for key in same} | asked

@@ -6,25 +6,15 @@ and `advise` say what would pay, `test_once` opens the test, `save` leaves a fol
 card, and `answer` uses it. `finetune` does it all from an `Order`, the form of the command line.
 """
 
-from helpers.finetune.answering import answer
+from helpers.finetune.comparison import Curve, advise, best, learning_curve, try_methods
 from helpers.finetune.data import Data, guess_task, read
 from helpers.finetune.folder import FolderError, load, open_folder, save
-from helpers.finetune.looking import Look, inspect
-from helpers.finetune.planning import Estimate, estimate
-from helpers.finetune.predicting import predict, read_inputs
-from helpers.finetune.running import Order, finetune
-from helpers.finetune.settings import METHODS, default_settings
-from helpers.finetune.splitting import Parts, split
-from helpers.finetune.trained import (
-    Score,
-    Tested,
-    Trained,
-    baseline,
-    judge,
-    test_once,
-    train,
-)
-from helpers.finetune.trying import Curve, advise, best, learning_curve, try_methods
+from helpers.finetune.inspection import Inspection, inspect
+from helpers.finetune.pipeline import Order, baseline, finetune, test_once, train
+from helpers.finetune.predicting import answer, predict
+from helpers.finetune.results import Score, Tested, Trained, judge
+from helpers.finetune.settings import METHODS, Estimate, estimate
+from helpers.finetune.splitting import Parts, near_copies, split
 
 __all__ = [
     "METHODS",
@@ -32,7 +22,7 @@ __all__ = [
     "Data",
     "Estimate",
     "FolderError",
-    "Look",
+    "Inspection",
     "Order",
     "Parts",
     "Score",
@@ -42,7 +32,6 @@ __all__ = [
     "answer",
     "baseline",
     "best",
-    "default_settings",
     "estimate",
     "finetune",
     "guess_task",
@@ -50,10 +39,10 @@ __all__ = [
     "judge",
     "learning_curve",
     "load",
+    "near_copies",
     "open_folder",
     "predict",
     "read",
-    "read_inputs",
     "save",
     "split",
     "test_once",

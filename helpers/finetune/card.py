@@ -1,15 +1,35 @@
 """The model card (Mitchell et al. 2019), filled from the run: nothing on it is typed by hand."""
 
+import re
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from helpers.adapters import UPSTREAM
+
 __all__ = ["model_card"]
 
+TEMPLATE = Path(__file__).with_name("card.md")
 METRICS = {"accuracy": "accuracy", "span_f1": "span F1", "perplexity": "perplexity of a token"}
+HUB_METRICS = {"accuracy": "accuracy", "span_f1": "f1", "perplexity": "perplexity"}
+PIPELINES = {
+    "classification": "text-classification",
+    "ner": "token-classification",
+    "text": "text-generation",
+    "chat": "text-generation",
+}
+KINDS = {
+    "linear": "a linear model of counted words",
+    "encoder": "an encoder, fine-tuned",
+    "lora": "a LoRA adapter for a decoder",
+}
 USES = {
     "classification": "puts a text into one of {classes} classes: {names}",
     "ner": "marks names of {classes} types in a sentence: {names}",
     "text": "goes on writing in the manner of the text it was adapted to",
     "chat": "answers a message in the manner of the answers it was adapted to",
 }
-BEFORE = {
+BASELINES = {
     "classification": "linear model of counted words, tuned by cross-validation",
     "ner": "each word's commonest tag in train",
     "text": "the same model before it was adapted",
@@ -24,110 +44,66 @@ LIMITS = {
 
 
 def model_card(numbers: dict, name: str) -> str:
-    """Write the card as Markdown.
+    """Write the card as Markdown, with metadata that the Hugging Face Hub reads.
 
     Args:
         numbers: what `folder.figures` gave.
         name: of the model.
     """
-    sections = (
-        _front(numbers, name), _figures(numbers), _data(numbers), _training(numbers),
-        _limits(numbers), _usage(numbers, name),
-    )  # fmt: skip
-    return "\n\n".join(sections) + "\n"
-
-
-def _front(numbers: dict, name: str) -> str:
+    task, gain = numbers["task"], numbers["gain"]
     names = [n for n in numbers["data"]["label_names"] if n != "O"]
-    if numbers["task"] == "ner":
+    if task == "ner":
         names = sorted({n[2:] for n in names})
-    use = USES[numbers["task"]].format(classes=len(names), names=", ".join(names))
-    base = numbers["base"]
-    start = f"It was fine-tuned from {base['name']} (`{base['source']}`)." if base else ""
-    kind = {"linear": "a linear model of counted words", "encoder": "an encoder, fine-tuned",
-            "lora": "a LoRA adapter for a decoder"}[numbers["method"]]  # fmt: skip
-    return f"# {name}\n\nThis is {kind}. It {use}. {start}".rstrip()
-
-
-def _figures(numbers: dict) -> str:
-    test, share = numbers["test"], numbers["test"]["most_common_share"]
-    lines = [
-        "## How good it is", "",
-        f"| | {METRICS[test['metric']]} | 95 % interval | examples |", "|---|---:|---:|---:|",
-        _row("validation, which was used to choose", numbers["validation"]),
-        _row("**test, opened once**", test),
-        _row(f"baseline on test: {BEFORE[numbers['task']]}", numbers["baseline"]),
-    ]  # fmt: skip
-    if share is not None:
-        lines.append(f"| always the commonest class, test | {share:.3f} | | {test['examples']:,} |")
-    gain = numbers["gain"]
-    if test["metric"] == "perplexity":
-        shown = f"{gain['value']:+.1%} [{gain['low']:+.1%}, {gain['high']:+.1%}] perplexity"
+    if numbers["test"]["metric"] == "perplexity":
+        shown_gain = f"{gain['value']:+.1%} [{gain['low']:+.1%}, {gain['high']:+.1%}] perplexity"
     else:
-        points = [100 * gain[key] for key in ("value", "low", "high")]
-        shown = "{:+.1f} points [{:+.1f}, {:+.1f}]".format(*points)
-    if numbers["method"] != "linear":
-        lines += ["", f"Against the baseline, paired on the same examples: {shown}."]
-    if "macro_f1" in test:
-        lines += ["", f"Macro-F1 on test: {test['macro_f1']:.3f}."]
-    lines += ["", f"The test was opened at {test['opened']}, after every choice."]
-    lines.append("Intervals are bootstrapped over examples; they say nothing about other data.")
-    return "\n".join(lines)
-
-
-def _row(name: str, score: dict) -> str:
-    interval = f"{score['low']:.3f} to {score['high']:.3f}"
-    return f"| {name} | {score['value']:.3f} | {interval} | {score['examples']:,} |"
-
-
-def _data(numbers: dict) -> str:
-    data, split = numbers["data"], numbers["split"]
-    lines = ["## Data", "", f"`{data['source']}`, {data['examples']:,} examples, cut in three: "
-             f"train {split['train']:,}, validation {split['validation']:,}, test "
-             f"{split['test']:,} (rule: {split['rule']})."]  # fmt: skip
-    if data["counts"]:
-        counts = ", ".join(f"{name} {count:,}" for name, count in data["counts"].items())
-        lines += ["", f"In the file: {counts}."]
-    lines += [f"- {note}" for note in split["notes"]]
-    lines += [f"- {warning}" for warning in data["warnings"]]
-    return "\n".join(lines)
-
-
-def _training(numbers: dict) -> str:
-    training, settings = numbers["training"], numbers["settings"]
-    shown = ", ".join(f"{key} {value}" for key, value in settings.items()) or "none"
-    used = ", ".join(f"{package} {version}" for package, version in numbers["versions"].items())
-    return "\n".join([
-        "## Training", "",
-        f"- {training['trained_parameters']:,} of {training['total_parameters']:,} parameters "
-        f"trained in {training['seconds'] / 60:.1f} minutes",
-        f"- settings: {shown}",
-        f"- versions: {used}",
-        *(f"- {note}" for note in training["notes"]),
-    ])  # fmt: skip
-
-
-def _limits(numbers: dict) -> str:
-    lines = [LIMITS[numbers["task"]]]
-    if "max_length" in numbers["settings"]:
-        lines.append(f"Of an example {numbers['settings']['max_length']} tokens are read at most.")
-    lines.append(
-        "Figures hold for data like the file's: same source, same time, same way of labelling. "
-        "Measure again before using it elsewhere, and look at groups that matter one by one."
+        value, low, high = (100 * gain[key] for key in ("value", "low", "high"))
+        shown_gain = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    card = ModelCard.from_template(
+        _metadata(numbers, name),
+        template_path=str(TEMPLATE),
+        name=name,
+        kind=KINDS[numbers["method"]],
+        use=USES[task].format(classes=len(names), names=", ".join(names)),
+        metric=METRICS[numbers["test"]["metric"]],
+        scores={
+            "validation, which was used to choose": numbers["validation"],
+            "**test, opened once**": numbers["test"],
+            f"baseline on test: {BASELINES[task]}": numbers["baseline"],
+        },
+        shown_gain=shown_gain,
+        limit=LIMITS[task],
+        **numbers,
     )
-    lines.append("No licence is stated here: that of the base and that of your data decide.")
-    return "\n".join(["## Limits", "", *(f"- {line}" for line in lines)])
+    return card.content.rstrip() + "\n"
 
 
-def _usage(numbers: dict, name: str) -> str:
-    extra = ""
-    if numbers["method"] == "lora":
-        extra = " The adapter needs its base, which is loaded from where it came."
-    return "\n".join([
-        "## Use", "", "```bash", f'course predict {name} "a text"',
-        f"course predict {name} --file in.csv --output out.csv", "```", "",
-        f"From Python: `from helpers import finetune; model = finetune.load({name!r})`."
-        + extra,
-        "", "To share it (look first whether your data may be shared: a model can give away parts "
-        "of it):", "", "```bash", "hf auth login", f"hf upload OWNER/{name} {name}", "```",
-    ])  # fmt: skip
+def _metadata(numbers: dict, name: str) -> ModelCardData:
+    pipeline, test = PIPELINES[numbers["task"]], numbers["test"]
+    metric = HUB_METRICS[test["metric"]]
+    result = EvalResult(
+        task_type=pipeline,
+        dataset_type="own-data",
+        dataset_name=numbers["data"]["source"],
+        dataset_split="test",
+        metric_type=metric,
+        metric_name=METRICS[test["metric"]],
+        metric_value=round(test["value"], 4),
+    )
+    return ModelCardData(
+        model_name=name,
+        base_model=_hub_id(numbers["base"]),
+        library_name="peft" if numbers["method"] == "lora" else None,
+        pipeline_tag=pipeline,
+        tags=["finetuning-history", numbers["method"]],
+        metrics=[metric],
+        eval_results=[result],
+    )
+
+
+def _hub_id(base: dict | None) -> str | None:
+    """The name that the Hub knows the base by; none for a linear model and for a local folder."""
+    if base is None:
+        return None
+    name = UPSTREAM.get(base["source"], base["source"]).partition("@")[0]
+    return name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists() else None

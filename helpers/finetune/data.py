@@ -15,7 +15,7 @@ from helpers.tables.text import read_text
 __all__ = ["TASKS", "Data", "guess_task", "passages", "read"]
 
 TASKS = ("classification", "ner", "text", "chat")
-FEWEST = 5  # rows of a class: one for test, one for validation, and folds of the rest
+FEWEST_PER_CLASS = 5  # one for test, one for validation, and folds of the rest
 FEWEST_ITEMS = 20  # of the other tasks
 FEW_BLOCKS = 10  # a text with fewer blank lines is read line by line
 CHAT_KEYS = {"messages", "conversations", "instruction", "prompt"}
@@ -47,8 +47,8 @@ class Data:
         return len(self.items)
 
     def take(self, indices: Sequence[int]) -> "Data":
-        """The examples at some places, in that order."""
-        labels = self.labels and [self.labels[i] for i in indices]
+        """The examples with these numbers, in that order."""
+        labels = None if self.labels is None else [self.labels[i] for i in indices]
         return replace(self, items=[self.items[i] for i in indices], labels=labels)
 
     def text_of(self, index: int) -> str:
@@ -62,6 +62,11 @@ class Data:
         """Sha256 of an example up to case and spaces: equal for copies."""
         return text_hash(normalise(self.text_of(index)))
 
+    @property
+    def groups(self) -> list[int]:
+        """The class of each example; a task without classes is one group."""
+        return self.labels if self.task == "classification" else [0] * len(self)
+
     def counts(self) -> dict[str, int]:
         """Examples of each class, the largest first; of `ner` the entities of each type."""
         if self.task == "classification":
@@ -72,7 +77,7 @@ class Data:
 
     @property
     def most_common_share(self) -> float:
-        """Share of the largest class: what answering it always would score."""
+        """Share of the largest class: what always answering it would score."""
         return max(self.counts().values()) / len(self)
 
 
@@ -81,29 +86,22 @@ def guess_task(
 ) -> str:
     """Tell from a file's name and beginning what it is for.
 
-    Args:
-        path: the file.
-        text, label, encoding: as for `read`.
-
     Returns:
         `"ner"` for lines that end in entity tags, `"chat"` for JSON lines of messages, `"text"`
         for other .txt and .md files, else `"classification"`.
-
-    Raises:
-        TableError: if the file cannot be read.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
+    content, suffix = read_text(path, encoding), path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         return "classification"
     if suffix in (".jsonl", ".ndjson"):
-        first = next((line for line in read_text(path, encoding).split("\n") if line.strip()), "")
+        first = next((line for line in content.split("\n") if line.strip()), "")
         try:
             keys = set(json.loads(first))
         except (ValueError, TypeError):
             keys = set()
         return "chat" if keys & CHAT_KEYS and not {text, label} <= keys else "classification"
-    lines = [line.split() for line in read_text(path, encoding).splitlines()[:400] if line.strip()]
+    lines = [line.split() for line in content.splitlines()[:400] if line.strip()]
     tagged = sum(len(columns) > 1 and bool(TAG.fullmatch(columns[-1])) for columns in lines)
     if tagged > 0.8 * len(lines):
         return "ner"
@@ -111,9 +109,13 @@ def guess_task(
 
 
 def read(
-    path: str | Path, task: str | None = None, *, text: str = "text", label: str = "label",
+    path: str | Path,
+    task: str | None = None,
+    *,
+    text: str = "text",
+    label: str = "label",
     encoding: str = "utf-8",
-) -> Data:  # fmt: skip
+) -> Data:
     """Read a file for fine-tuning, or say exactly what to mend in it.
 
     Args:
@@ -121,30 +123,31 @@ def read(
             .jsonl with chats.
         task: one of `TASKS`; without it, what `guess_task` says.
         text, label: columns of a table of texts and labels.
-        encoding: how the file's bytes spell characters.
+        encoding: of the file.
 
     Raises:
         TableError: naming the places in the file and the remedy; also for too few examples.
         ValueError: for an unknown task.
     """
-    task = task or guess_task(path, text, label, encoding)
+    task, path = task or guess_task(path, text, label, encoding), Path(path)
     if task not in TASKS:
         raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
     if task == "classification":
-        table = load_table(path, text, label, min_per_class=FEWEST, encoding=encoding)
-        columns = (table.dataset["text"][:], table.dataset["label"][:], table.label_names)
-        return Data(task, *columns, table.warnings, table.source, table.report())
+        table = load_table(path, text, label, min_per_class=FEWEST_PER_CLASS, encoding=encoding)
+        rows = table.dataset
+        return _of_table(task, table, rows["text"][:], rows["label"][:], table.label_names)
     if task == "ner":
         table = load_ner(path, encoding=encoding)
         names = ["O", *(f"{p}-{kind}" for kind in table.entity_types for p in "BI")]
-        columns = (table.dataset["tokens"][:], table.dataset["tags"][:], names)
-        data = Data(task, *columns, table.warnings, table.source, table.report())
+        data = _of_table(task, table, table.dataset["tokens"][:], table.dataset["tags"][:], names)
     elif task == "chat":
         table = load_chat(path, encoding=encoding)
-        chats = table.dataset["messages"][:]
-        data = Data(task, chats, None, [], table.warnings, table.source, table.report())
+        data = _of_table(task, table, table.dataset["messages"][:], None, [])
     else:
-        data = _prose(Path(path), encoding)
+        blocks = passages(read_text(path, encoding))
+        words = sum(len(block.split()) for block in blocks)
+        summary = f"{path.name}: {len(blocks):,} passages, {words:,} words"
+        data = Data(task, blocks, source=path.name, summary=summary)
     if len(data) < FEWEST_ITEMS:
         raise TableError(
             f"{data.source} holds {len(data)} examples for {task!r}; to train, validate and test "
@@ -154,15 +157,20 @@ def read(
 
 
 def passages(content: str) -> list[str]:
-    """Cut running text where lines are blank; a text with few blank lines, at every line."""
+    """Cut running text at blank lines; a text with few blank lines, at every line."""
     blocks = [block.strip() for block in re.split(r"\n[ \t\r]*\n", content) if block.strip()]
     if len(blocks) < FEW_BLOCKS:
         blocks = [line.strip() for line in content.splitlines() if line.strip()]
     return blocks
 
 
-def _prose(path: Path, encoding: str) -> Data:
-    blocks = passages(read_text(path, encoding))
-    words = sum(len(block.split()) for block in blocks)
-    summary = f"{path.name}: {len(blocks):,} passages, {words:,} words"
-    return Data("text", blocks, source=path.name, summary=summary)
+def _of_table(task: str, table, items: list, labels: list | None, names: list[str]) -> Data:
+    return Data(
+        task=task,
+        items=items,
+        labels=labels,
+        label_names=names,
+        warnings=table.warnings,
+        source=table.source,
+        summary=table.report(),
+    )

@@ -1,4 +1,4 @@
-"""A finished model as a folder: written last and whole, checked before anything in it is used."""
+"""A model's folder: resumed, written last and whole, checked before anything in it is used."""
 
 import hashlib
 import json
@@ -10,15 +10,30 @@ from typing import Any
 from helpers.files import write_text
 from helpers.finetune.card import model_card
 from helpers.finetune.data import Data
+from helpers.finetune.models import MODELS
+from helpers.finetune.results import Score, Tested, Trained
 from helpers.finetune.splitting import Parts
-from helpers.finetune.trained import Score, Tested, Trained, class_of
 from helpers.pretrained.loading import quiet
 from helpers.runtime import versions
 
-__all__ = ["CARD", "FolderError", "figures", "is_complete", "load", "open_folder", "save"]
+__all__ = [
+    "CARD",
+    "CHECKPOINTS",
+    "FolderError",
+    "check_output",
+    "figures",
+    "is_complete",
+    "load",
+    "load_model",
+    "may_resume",
+    "open_folder",
+    "save",
+    "start_run",
+]
 
 CARD, METRICS, README = "course.json", "metrics.json", "README.md"
-RUN = "run.json"  # in checkpoints: what was ordered, to refuse going on with another
+CHECKPOINTS = "checkpoints"
+RUN = "run.json"  # in there: what was ordered
 FORMAT = 1
 KEYS = {"format", "task", "method", "label_names", "base", "settings", "files"}
 UNPACKING = (".pkl", ".pickle", ".joblib", ".bin", ".pt", ".pth", ".ckpt")  # could run code
@@ -28,10 +43,71 @@ class FolderError(ValueError):
     """A folder that is no finished model of this tool; the message names the remedy."""
 
 
+def is_complete(folder: Path | str) -> bool:
+    """Whether a folder holds a finished model of this tool."""
+    return (Path(folder) / CARD).is_file()
+
+
+def may_resume(record: Path, run: dict) -> bool:
+    """Whether an unfinished run left a record, and it is the same run.
+
+    Args:
+        record: a file whose first line is the run as JSON.
+        run: what has to be the same, by name.
+
+    Raises:
+        ValueError: if the run was another one; the message names what differs.
+    """
+    if not record.is_file():
+        return False
+    try:
+        was = json.loads(record.read_text(encoding="utf-8").partition("\n")[0])
+        differ = [key for key in run if was.get(key) != run[key]]
+    except (ValueError, AttributeError):
+        differ = ["form"]
+    if differ:
+        raise ValueError(
+            f"The unfinished run in {record.parent} differs in {', '.join(differ)}. Give the same, "
+            f"choose another --output, or delete {record.name} there."
+        )
+    return True
+
+
+def check_output(folder: Path, run: dict, resume: bool) -> None:
+    """Refuse to write over something, or to resume a run that was ordered otherwise.
+
+    Raises:
+        ValueError: with what is in the way.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; give a folder as --output.")
+    if is_complete(folder):
+        raise ValueError(f"{folder} holds a finished model ({CARD}). Choose another --output.")
+    record = folder / CHECKPOINTS / RUN
+    if not record.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty. Choose another --output.")
+    elif resume:
+        may_resume(record, run)
+    elif any(record.parent.glob("checkpoint-*")):
+        raise ValueError(
+            f"{folder} holds an unfinished run. Go on with --resume, or choose another --output."
+        )
+
+
+def start_run(folder: Path, run: dict) -> None:
+    """Record what was ordered, for `check_output` of a later run."""
+    write_text(folder / CHECKPOINTS / RUN, json.dumps(run) + "\n")
+
+
 def save(
-    trained: Trained, parts: Parts, tested: Tested, folder: Path | str, data: Data,
+    trained: Trained,
+    parts: Parts,
+    tested: Tested,
+    folder: Path | str,
+    data: Data,
     name: str | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write a model, its figures and its card; the folder is complete when `course.json` is there.
 
     Args:
@@ -52,8 +128,9 @@ def save(
     if not hasattr(trained.model, "save"):
         raise ValueError(f"{trained.method!r} is a baseline and not kept; save a trained method.")
     folder.mkdir(parents=True, exist_ok=True)
-    strange = [path.name for path in folder.iterdir() if path.name != "checkpoints"]
-    if strange and not is_complete(folder) and not (folder / "checkpoints" / RUN).is_file():
+    begun = (folder / CHECKPOINTS / RUN).is_file()
+    strange = [path.name for path in folder.iterdir() if path.name != CHECKPOINTS]
+    if strange and not begun and not is_complete(folder):
         raise ValueError(
             f"{folder} holds other files, such as {strange[0]}. Choose another folder."
         )
@@ -65,13 +142,17 @@ def save(
     write_text(folder / README, model_card(numbers, name or folder.resolve().name))
     files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name != CARD]
     card = {
-        "format": FORMAT, "task": trained.task, "method": trained.method,
-        "label_names": trained.label_names, "base": trained.base, "settings": trained.settings,
+        "format": FORMAT,
+        "task": trained.task,
+        "method": trained.method,
+        "label_names": trained.label_names,
+        "base": trained.base,
+        "settings": trained.settings,
         "files": {path.name: _sha256(path) for path in files if path.name != README},
-    }  # fmt: skip
+    }
     write_text(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
-    if (folder / "checkpoints" / RUN).is_file():
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if begun:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return folder
 
 
@@ -79,48 +160,53 @@ def figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[
     """Every number of a run, as `metrics.json` and the card have them."""
     trainable, total = trained.sizes
     return {
-        "task": trained.task, "method": trained.method, "base": trained.base,
+        "task": trained.task,
+        "method": trained.method,
+        "base": trained.base,
         "data": {
-            "source": data.source, "examples": len(data), "counts": data.counts(),
-            "label_names": trained.label_names, "warnings": data.warnings,
+            "source": data.source,
+            "examples": len(data),
+            "counts": data.counts(),
+            "label_names": trained.label_names,
+            "warnings": data.warnings,
         },
         "split": {
             "rule": "sha256 of the text, within each class, copies left out",
-            "test_share": parts.test_share, "train": len(parts.train),
-            "validation": len(parts.validation), "test": parts.test_size, "notes": parts.notes,
+            "test_share": parts.test_share,
+            "train": len(parts.train),
+            "validation": len(parts.validation),
+            "test": parts.test_size,
+            "notes": parts.notes,
         },
         "settings": trained.settings,
         "training": {
-            "seconds": round(trained.seconds, 2), "peak_memory_bytes": trained.peak_memory_bytes,
-            "trained_parameters": trainable, "total_parameters": total, "steps": trained.steps,
+            "seconds": round(trained.seconds, 2),
+            "peak_memory_bytes": trained.peak_memory_bytes,
+            "trained_parameters": trainable,
+            "total_parameters": total,
+            "steps": trained.steps,
             "notes": trained.notes,
         },
         "validation": _score(trained.validation),
-        "test": _score(tested.score) | {
-            "opened": tested.time, "times": 1, "most_common_share": tested.most_common_share,
-        },
+        "test": _score(tested.score)
+        | {"opened": tested.time, "times": 1, "most_common_share": tested.most_common_share},
         "baseline": _score(tested.baseline),
         "gain": asdict(tested.gain),
         "versions": versions(),
-    }  # fmt: skip
-
-
-def is_complete(folder: Path | str) -> bool:
-    """Whether a folder holds a finished model of this tool."""
-    return (Path(folder) / CARD).is_file()
+    }
 
 
 def open_folder(folder: Path | str) -> dict:
     """Read what a folder holds, after a look at every file in it.
 
     Raises:
-        FolderError: if it is no folder of ours, not complete, damaged, or of a later version.
+        FolderError: if it is no folder of ours, not complete, damaged, or of another version.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FolderError(f"There is no folder {folder}. Give the --output of `course finetune`.")
     if not is_complete(folder):
-        if (folder / "checkpoints").is_dir():
+        if (folder / CHECKPOINTS).is_dir():
             raise FolderError(
                 f"{folder} holds an unfinished run. Finish it with `course finetune ... --resume`."
             )
@@ -174,14 +260,17 @@ def load(folder: Path | str, base: str | None = None):
         FolderError: as `open_folder`.
         pretrained.ModelError: if the base of an adapter cannot be had, or is not its own.
     """
-    card = open_folder(folder)
-    kind = class_of(card["task"], card["method"])
-    return kind.load(Path(folder), card, base)
+    return load_model(folder, open_folder(folder), base)
+
+
+def load_model(folder: Path | str, card: dict, base: str | None = None):
+    """Load the model of a folder that `open_folder` has looked at, as `load` does."""
+    return MODELS[card["task"], card["method"]].load(Path(folder), card, base)
 
 
 def _score(score: Score) -> dict:
     found = {"metric": score.metric, **asdict(score.interval), "examples": len(score.outcomes)}
-    return found | ({} if score.macro_f1 is None else {"macro_f1": score.macro_f1})
+    return found if score.macro_f1 is None else found | {"macro_f1": score.macro_f1}
 
 
 def _sha256(path: Path) -> str:

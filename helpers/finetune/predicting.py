@@ -1,48 +1,86 @@
-"""`course predict`: one text, or a file whose answers are kept while they are found."""
+"""`course predict` and `answer`: a finished model answers texts, or a file of them."""
 
 import csv
 import hashlib
 import io
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
+from helpers.data import token_spans
 from helpers.files import write_text
-from helpers.finetune.answering import answer_in_parts, check_inputs
 from helpers.finetune.data import passages
-from helpers.finetune.folder import CARD, open_folder
+from helpers.finetune.folder import CARD, load_model, may_resume, open_folder
+from helpers.finetune.settings import LANGUAGE_TASKS
 from helpers.runtime import shows_progress
-from helpers.tables import TableError
+from helpers.tables import TableError, spans
 from helpers.tables.chat import KEYS
-from helpers.tables.rows import read_delimited, read_json_lines
+from helpers.tables.rows import Row, read_delimited, read_json_lines
 from helpers.tables.text import read_text
 
-__all__ = ["predict", "read_inputs"]
+__all__ = ["answer", "predict"]
+
+# Inputs of a task that are answered together; what is computed for them is let go before the next.
+# Written answers come slowly, and a kill should lose few; fewer would be padded more.
+AT_ONCE = {"classification": 256, "ner": 256, "text": 64, "chat": 64}
 
 
-def predict(
-    folder: Path | str, text: str | None = None, file: Path | str | None = None,
-    output: Path | str | None = None, *, column: str = "text", base: str | None = None,
-    encoding: str = "utf-8", max_new_tokens: int = 60,
-    echo: Callable[[str], object] = print,
-) -> int:  # fmt: skip
-    """Answer one text or a file, and print or write the answers; returns an exit code.
-
-    With an output, answers are kept in OUTPUT.part as they are found. The same call after a kill
-    goes on from there, and the output appears when it is whole. It has all columns of the file; a
-    column of the file that is named as one of the answer keeps its name, and the answer's is
-    called `predicted_...`.
+def answer(
+    folder: Path | str, inputs: list, base: str | None = None, max_new_tokens: int = 60
+) -> list[dict]:
+    """Answer texts (or chats) with the model in a folder.
 
     Args:
         folder: the `--output` of `course finetune`.
-        text: one text.
-        file: .csv, .tsv or .jsonl with a column of texts, or .txt with one text a line.
-        output: where to write: .csv or .jsonl; without it answers are printed.
-        column: of the texts.
+        inputs: texts; for a chat model also lists of messages.
         base: as for `load`.
-        encoding: of the file.
         max_new_tokens: where a written answer is cut.
+
+    Returns:
+        One dict an input: `label` and `probability`; `entities` (dicts of `text`, `type`, `start`,
+        `end`, counted in characters); or `generated`. Each has its `text` first.
+
+    Raises:
+        FolderError: if the folder does not hold a finished model.
+        ValueError: if an input is empty; the message says which.
+    """
+    card = open_folder(folder)
+    _check_inputs(inputs)
+    if not inputs:
+        return []
+    parts = _in_parts(load_model(folder, card, base), card, inputs, max_new_tokens)
+    return [found for part in parts for found in part]
+
+
+def predict(
+    folder: Path | str,
+    text: str | None = None,
+    file: Path | str | None = None,
+    output: Path | str | None = None,
+    *,
+    column: str = "text",
+    base: str | None = None,
+    encoding: str = "utf-8",
+    max_new_tokens: int = 60,
+    echo: Callable[[str], object] = print,
+) -> int:
+    """Answer one text or a file, and print or write the answers; returns an exit code.
+
+    The output appears when it is whole. Texts that a model writes are kept in OUTPUT.part as they
+    are found, and the same call after a kill goes on from there. The output has all columns of the
+    file; a column that is named as one of the answer keeps its name, and the answer's is called
+    `predicted_...`.
+
+    Args:
+        folder, base, max_new_tokens: as for `answer`.
+        text: one text, or instead of it
+        file: .csv, .tsv or .jsonl with a column of texts, or .txt with one text a line.
+        output: .csv or .jsonl; without it answers are printed.
+        column, encoding: of the file.
         echo: told each answer.
 
     Raises:
@@ -52,27 +90,75 @@ def predict(
     """
     if (text is None) == (file is None):
         raise ValueError('Give a text, as in `course predict out "a text"`, or --file, not both.')
-    output = output and Path(output)
-    if output and output.suffix.lower() not in (".csv", ".jsonl"):
-        raise ValueError(f"The output {output} is neither .csv nor .jsonl; name it so.")
-    if output and output.exists():
-        raise ValueError(f"There is a file {output} already. Choose another --output.")
-    task = open_folder(folder)["task"]
-    asked = Asked([text], [{}]) if file is None else _read(file, column, task, encoding)
-    if output:
-        answers = _kept_as_found(folder, asked.items, output, base, max_new_tokens, echo)
-        write_text(output, _as_table(asked.beside(answers), output.suffix.lower()))
-        _part(output).unlink()
-        echo(f"{len(answers):,} answers written to {output}.")
-        return 0
-    for part in answer_in_parts(folder, asked.items, base, max_new_tokens):
-        for found in part:
+    output = None if output is None else _free_output(Path(output))
+    card, inputs = open_folder(folder), Inputs([text], [{}])
+    if file is not None:
+        inputs = _read(Path(file), column, card["task"], encoding)
+    _check_inputs(inputs.items)
+    answers, journal = [], None
+    if output and card["task"] in LANGUAGE_TASKS:
+        journal = output.with_name(f"{output.name}.part")
+        answers = _begin(journal, _fingerprint(folder, inputs.items, max_new_tokens))
+    if answers:
+        echo(f"{len(answers):,} of {len(inputs.items):,} answers are in {journal} already.")
+    model, left = load_model(folder, card, base), inputs.items[len(answers) :]
+    parts = _in_parts(model, card, left, max_new_tokens)
+    if output is None:
+        for found in itertools.chain.from_iterable(parts):
             echo(_in_words(found, alone=file is None))
+        return 0
+    answers += _collect(parts, len(left), journal)
+    write_text(output, _as_table(inputs.beside(answers), output.suffix.lower()))
+    if journal:
+        journal.unlink()
+    echo(f"{len(answers):,} answers written to {output}.")
     return 0
 
 
+def _free_output(output: Path) -> Path:
+    if output.suffix.lower() not in (".csv", ".jsonl"):
+        raise ValueError(f"The output {output} is neither .csv nor .jsonl; name it so.")
+    if output.exists():
+        raise ValueError(f"There is a file {output} already. Choose another --output.")
+    return output
+
+
+def _collect(parts: Iterable[list[dict]], count: int, journal: Path | None) -> list[dict]:
+    """All answers; with a journal, those that are found are kept before the next are looked for."""
+    answers = []
+    with tqdm(total=count, desc="answering", unit="text", leave=False,
+              disable=not shows_progress()) as bar:  # fmt: skip
+        for part in parts:
+            answers += part
+            bar.update(len(part))
+            if journal:
+                with open(journal, "a", encoding="utf-8") as kept:
+                    kept.write(_json_lines(part))
+    return answers
+
+
+def _fingerprint(folder: Path | str, items: list, max_new_tokens: int) -> dict:
+    """What has to be the same for answers to be kept after a kill."""
+    model = hashlib.sha256((Path(folder) / CARD).read_bytes()).hexdigest()
+    texts = hashlib.sha256(json.dumps(items).encode()).hexdigest()
+    return {"model": model, "texts": texts, "max_new_tokens": max_new_tokens}
+
+
+def _begin(journal: Path, run: dict) -> list[dict]:
+    """Answers that an earlier call of the same run had found; the journal is ready for more."""
+    answers = []
+    if may_resume(journal, run):
+        for line in journal.read_text(encoding="utf-8").splitlines()[1:]:
+            try:
+                answers.append(json.loads(line))
+            except ValueError:
+                break  # the kill came while it was written
+    write_text(journal, _json_lines([run, *answers]))
+    return answers
+
+
 @dataclass(frozen=True)
-class Asked:
+class Inputs:
     """What a file asks.
 
     Attributes:
@@ -87,66 +173,11 @@ class Asked:
 
     def beside(self, answers: list[dict]) -> list[dict]:
         """The rows with their answers; a column of the file is never written over."""
-        taken = {name for row in self.rows for name in row}
-        return [
-            row | {_free(name, taken): value for name, value in found.items()
-                   if name != "text" or not self.with_text}
-            for row, found in zip(self.rows, answers, strict=True)
-        ]  # fmt: skip
-
-
-def read_inputs(
-    path: Path | str, column: str = "text", task: str = "classification", encoding: str = "utf-8"
-) -> list:
-    """Read the texts of a file: a column of a table, or the lines (`text`: passages) of a .txt.
-
-    Raises:
-        TableError: if the file cannot be read, or has no such column.
-    """
-    return _read(path, column, task, encoding).items
-
-
-def _read(path: Path | str, column: str, task: str, encoding: str) -> Asked:
-    path = Path(path)
-    content, suffix = read_text(path, encoding), path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson"):
-        lines = passages(content) if task == "text" else content.splitlines()
-        texts = [line.strip() for line in lines if line.strip()]
-        return Asked(texts, [{} for _ in texts])
-    if suffix in (".csv", ".tsv"):
-        columns, rows = read_delimited(path, content, "," if suffix == ".csv" else "\t")
-    else:
-        rows = read_json_lines(path, content)
-        columns = list(dict.fromkeys(key for row in rows for key in row.values))
-        if task == "chat" and "messages" in columns:
-            chats = [_question(row, f"{path.name}, {row.place}") for row in rows]
-            return Asked(chats, [row.values for row in rows])
-    if column not in columns:
-        raise TableError(
-            f"{path.name} has no column {column!r}; it has {', '.join(columns)}. Name the one with "
-            "the texts: --text NAME."
-        )
-    texts = [row.values.get(column) for row in rows]
-    for row, text in zip(rows, texts, strict=True):
-        if not isinstance(text, str) or not text.strip():
-            raise TableError(f"{path.name}, {row.place}: the text is empty. Fill it in, or delete "
-                             "the row.")  # fmt: skip
-    return Asked(texts, [row.values for row in rows], with_text=True)
-
-
-def _question(row, place: str) -> list[dict]:
-    """A chat up to where the assistant's turn is; an answer that is there is not shown."""
-    chat = row.values.get("messages")
-    whole = isinstance(chat, list) and all(
-        isinstance(message, dict) and all(isinstance(message.get(key), str) for key in KEYS)
-        for message in chat
-    )
-    if not whole or not chat:
-        raise TableError(
-            f'{place}: "messages" is no list of messages with "role" and "content". Write it as in '
-            "the file that the model was trained on."
-        )
-    return chat[:-1] if chat[-1]["role"] == "assistant" else chat
+        taken, found = {name for row in self.rows for name in row}, []
+        for row, answer in zip(self.rows, answers, strict=True):
+            new = {k: v for k, v in answer.items() if k != "text" or not self.with_text}
+            found.append(row | {_free(name, taken): value for name, value in new.items()})
+        return found
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -155,49 +186,87 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
-def _part(output: Path) -> Path:
-    return output.with_name(f"{output.name}.part")
-
-
-def _kept_as_found(folder, items: list, output: Path, base, max_new_tokens: int, echo) -> list:
-    """All answers; those that are found are written down before the next are looked for."""
-    from tqdm.auto import tqdm
-
-    check_inputs(items)
-    part, asked = _part(output), json.dumps([items, max_new_tokens])
-    mark = hashlib.sha256((Path(folder) / CARD).read_bytes() + asked.encode()).hexdigest()
-    answers = _answers_before(part, mark)
-    if answers:
-        echo(f"{len(answers):,} of {len(items):,} answers are in {part} already; going on.")
-    lines = [json.dumps(line) for line in ({"run": mark}, *answers)]
-    write_text(part, "\n".join(lines) + "\n")  # without a line that was cut off
-    bar = tqdm(total=len(items), initial=len(answers), disable=not shows_progress(),
-               desc="answering", unit="text", leave=False)  # fmt: skip
-    with bar, open(part, "a", encoding="utf-8") as file:
-        for found in answer_in_parts(folder, items[len(answers) :], base, max_new_tokens):
-            file.write("".join(json.dumps(line) + "\n" for line in found))
-            file.flush()
-            answers += found
-            bar.update(len(found))
-    return answers
-
-
-def _answers_before(part: Path, mark: str) -> list[dict]:
-    """What a run of the same model on the same texts had found before it was killed."""
-    if not part.exists():
-        return []
-    found = []
-    for line in part.read_text(encoding="utf-8").splitlines():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break  # the kill came while it was written
-    if found[:1] != [{"run": mark}]:
-        raise ValueError(
-            f"{part} holds answers of another model or to other texts. Delete it, or choose "
-            "another --output."
+def _read(path: Path, column: str, task: str, encoding: str) -> Inputs:
+    content, suffix = read_text(path, encoding), path.suffix.lower()
+    if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson"):
+        lines = passages(content) if task == "text" else content.splitlines()
+        texts = [line.strip() for line in lines if line.strip()]
+        return Inputs(texts, [{} for _ in texts])
+    if suffix in (".csv", ".tsv"):
+        columns, rows = read_delimited(path, content, "," if suffix == ".csv" else "\t")
+    else:
+        rows = read_json_lines(path, content)
+        columns = list(dict.fromkeys(key for row in rows for key in row.values))
+        if task == "chat" and "messages" in columns:
+            return Inputs([_question(row, path) for row in rows], [row.values for row in rows])
+    if column not in columns:
+        raise TableError(
+            f"{path.name} has no column {column!r}; it has {', '.join(columns)}. Name the one with "
+            "the texts: --text NAME."
         )
-    return found[1:]
+    texts = [row.values.get(column) for row in rows]
+    for row, text in zip(rows, texts, strict=True):
+        if not isinstance(text, str) or not text.strip():
+            raise TableError(
+                f"{path.name}, {row.place}: the text is empty. Fill it in, or delete the row."
+            )
+    return Inputs(texts, [row.values for row in rows], with_text=True)
+
+
+def _question(row: Row, path: Path) -> list[dict]:
+    """A chat up to where the assistant's turn is; an answer that is there is not shown."""
+    chat = row.values.get("messages")
+    whole = isinstance(chat, list) and all(
+        isinstance(message, dict) and all(isinstance(message.get(key), str) for key in KEYS)
+        for message in chat
+    )
+    if not whole or not chat:
+        raise TableError(
+            f'{path.name}, {row.place}: "messages" is no list of messages with "role" and '
+            '"content". Write it as in the file that the model was trained on.'
+        )
+    return chat[:-1] if chat[-1]["role"] == "assistant" else chat
+
+
+def _check_inputs(inputs: list) -> None:
+    for i, item in enumerate(inputs):
+        if not item or (isinstance(item, str) and not item.strip()):
+            raise ValueError(f"Text {i + 1} is empty; give it words, or take it out.")
+
+
+def _in_parts(model, card: dict, inputs: list, max_new_tokens: int) -> Iterator[list[dict]]:
+    """Answers some at a time, as they are found."""
+    size = AT_ONCE[card["task"]]
+    for start in range(0, len(inputs), size):
+        yield _answers(model, card, inputs[start : start + size], max_new_tokens)
+
+
+def _answers(model, card: dict, inputs: list, max_new_tokens: int) -> list[dict]:
+    if card["task"] == "classification":
+        table = model.probabilities(inputs)
+        best = [(card["label_names"][row.argmax()], round(float(row.max()), 6)) for row in table]
+        return [
+            {"text": text, "label": label, "probability": probability}
+            for text, (label, probability) in zip(inputs, best, strict=True)
+        ]
+    if card["task"] == "ner":
+        places = [token_spans(text) for text in inputs]
+        words = [[text[a:b] for a, b in row] for text, row in zip(inputs, places, strict=True)]
+        return [
+            {"text": text, "entities": _entities(text, row, tags)}
+            for text, row, tags in zip(inputs, places, model.tags(words), strict=True)
+        ]
+    shown = [item if isinstance(item, str) else item[-1]["content"] for item in inputs]
+    written = model.write(inputs, max_new_tokens)
+    return [{"text": t, "generated": w} for t, w in zip(shown, written, strict=True)]
+
+
+def _entities(text: str, places: list[tuple[int, int]], tags: list[str]) -> list[dict]:
+    found = []
+    for kind, first, end in spans(tags):
+        start, stop = places[first][0], places[end - 1][1]
+        found.append({"text": text[start:stop], "type": kind, "start": start, "end": stop})
+    return found
 
 
 def _in_words(found: dict, alone: bool) -> str:
@@ -212,13 +281,17 @@ def _in_words(found: dict, alone: bool) -> str:
 
 def _as_table(rows: list[dict], suffix: str) -> str:
     if suffix == ".jsonl":
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return _json_lines(rows)
     out = io.StringIO()
     names = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(out, list(names), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        flat = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v
-                for k, v in row.items()}  # fmt: skip
-        writer.writerow(flat)
+        nested = {k: v for k, v in row.items() if isinstance(v, list | dict)}
+        flat = {k: json.dumps(v, ensure_ascii=False) for k, v in nested.items()}
+        writer.writerow(row | flat)
     return out.getvalue()
+
+
+def _json_lines(rows: list[dict]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

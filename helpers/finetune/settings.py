@@ -1,18 +1,17 @@
-"""How long and how fast to train, by method and by how much data there is."""
+"""How long and how fast to train, by method and data, and what that would cost."""
 
 import math
+from dataclasses import dataclass
 
+import torch
+
+from helpers import pretrained
 from helpers.finetune.data import Data
-from helpers.runtime import Profile
+from helpers.finetune.splitting import Parts
+from helpers.runtime import PROFILES, Profile
+from helpers.speed import matmul_gflops
 
-__all__ = [
-    "LANGUAGE_TASKS",
-    "METHODS",
-    "check_method",
-    "default_settings",
-    "num_epochs_for",
-    "settings_for",
-]
+__all__ = ["LANGUAGE_TASKS", "METHODS", "Estimate", "estimate", "num_epochs_for", "settings_for"]
 
 METHODS = {
     "classification": ("linear", "encoder", "lora"),
@@ -24,12 +23,13 @@ METHODS = {
 
 LANGUAGE_TASKS = ("text", "chat")
 
-# Rates and steps are those that the course's comparisons chose on film reviews. Small batches of
-# the decoder are of texts of one length, so that little of them is padding.
-ENCODER = {"learning_rate": 2e-4, "batch_size": 32, "num_epochs": 4, "min_steps": 30}
-TAGGER = {"learning_rate": 2e-4, "batch_size": 16, "num_epochs": 6, "min_steps": 100}
-ADAPTER = {"learning_rate": 1e-3, "batch_size": 8, "num_epochs": 2, "min_steps": 80, "rank": 8,
-           "alpha": 16.0}  # fmt: skip
+# Rates and steps are those that the course's comparisons chose on film reviews; the rate of an
+# encoder falls with its size (`pretrained.learning_rate_for`). Small batches of the decoder are of
+# texts of one length, so that little of them is padding.
+ENCODER = {"learning_rate": None, "batch_size": 32, "num_epochs": 4, "min_steps": 30}
+TAGGER = {"learning_rate": None, "batch_size": 16, "num_epochs": 6, "min_steps": 100}
+ADAPTER = {"learning_rate": 1e-3, "batch_size": 8, "num_epochs": 2, "min_steps": 80}
+ADAPTER |= {"rank": 8, "alpha": 16.0}
 LANGUAGE = {**ADAPTER, "learning_rate": 5e-4, "min_steps": 20}
 MANY = ((5_000, 3), (20_000, 2), (100_000, 1))  # from so many examples, at most so many epochs
 LENGTHS = (64, 128, 256, 512)  # tokens read of a text
@@ -37,62 +37,56 @@ LONGEST = {"smoke": 64, "cpu": 256, "gpu": 512}
 WINDOW = 128  # tokens in a row of running text
 LEAST = {"num_epochs": 1, "min_steps": 1, "batch_size": 1, "max_length": 8, "rank": 1}
 
-
-def check_method(task: str, method: str) -> None:
-    """Refuse a method that a task cannot be done with.
-
-    Raises:
-        ValueError: with the methods that can do it.
-    """
-    if method not in METHODS[task]:
-        raise ValueError(
-            f"The method {method!r} is not for {task!r}; use --method {' or '.join(METHODS[task])}."
-        )
+# Of the speed of a large matrix product, what training and reading reach with short texts.
+USED = {"encoder": 0.2, "lora": 0.5}  # the encoder's matrices are small
+WEIGHT_BYTES = 4
+TRAINING_BYTES = 12  # for each weight that trains: its gradient, and AdamW's two means
+PROGRAM = 700e6  # bytes of Python with torch and transformers loaded
+LINEAR_CHARACTERS = 12_000  # a second, over all fits of the cross-validation
+SAMPLE = 500
 
 
-def default_settings(task: str, method: str, train: Data, profile: Profile) -> dict:
-    """Settings for a method and as much data as this; any of them can be given otherwise.
+def settings_for(method: str, train: Data, profile: Profile, overrides: dict | None = None) -> dict:
+    """Settings for a method and as much data as this, and what is wanted otherwise.
 
     Returns:
-        `learning_rate`, `batch_size`, `num_epochs`, `min_steps`, `max_length` (tokens read of an
-        example), and for an adapter `rank` and `alpha`; nothing for a linear model, which chooses
-        for itself.
+        `learning_rate` (None where the size of the encoder decides), `batch_size`, `num_epochs`,
+        `min_steps`, `max_length` (tokens read of an example), and for an adapter `rank` and
+        `alpha`; nothing for a linear model, which chooses for itself.
+
+    Raises:
+        ValueError: for a method that is not for the task, a setting that the method does not have,
+            or a number that makes no sense.
     """
-    if method == "linear":
-        return {}
-    encoder = TAGGER if task == "ner" else ENCODER
-    chosen = dict(
-        encoder if method == "encoder" else LANGUAGE if task in LANGUAGE_TASKS else ADAPTER
-    )
+    methods = METHODS[train.task]
+    if method not in methods:
+        raise ValueError(
+            f"The method {method!r} is not for {train.task!r}; use --method {' or '.join(methods)}."
+        )
+    settings = {} if method == "linear" else _defaults(method, train, profile)
+    wanted = {key: value for key, value in (overrides or {}).items() if value is not None}
+    for key, value in wanted.items():
+        if key not in settings:
+            known = ", ".join(settings) or "none: it chooses for itself"
+            raise ValueError(f"{method!r} has no setting {key!r}; it has {known}.")
+        least = LEAST.get(key, 0)
+        if value < least or value == 0:
+            enough = f"at least {least}" if least else "more than 0"
+            raise ValueError(f"{key} is {value}; give {enough}.")
+    return settings | wanted
+
+
+def _defaults(method: str, train: Data, profile: Profile) -> dict:
+    if method == "encoder":
+        chosen = dict(TAGGER if train.task == "ner" else ENCODER)
+    else:
+        chosen = dict(LANGUAGE if train.task in LANGUAGE_TASKS else ADAPTER)
     for many, most in MANY:
         if len(train) > many:
             chosen["num_epochs"] = min(chosen["num_epochs"], most)
     if profile.name == "smoke":
         chosen |= {"num_epochs": 1, "min_steps": 4}
-    return chosen | {"max_length": _length(task, train, profile)}
-
-
-def settings_for(
-    task: str, method: str, train: Data, profile: Profile, overrides: dict | None = None
-) -> dict:
-    """The settings of a run: the defaults, and what is wanted otherwise.
-
-    Raises:
-        ValueError: for a setting that the method does not have, or a number that makes no sense.
-    """
-    settings = default_settings(task, method, train, profile)
-    wanted = {key: value for key, value in (overrides or {}).items() if value is not None}
-    unknown = [key for key in wanted if key not in settings]
-    if unknown:
-        known = ", ".join(settings) or "none: it chooses for itself"
-        raise ValueError(f"{method!r} has no setting {unknown[0]!r}; it has {known}.")
-    for key, value in wanted.items():
-        least = LEAST.get(key, 0)
-        if value < least or (value == 0 and least == 0):
-            raise ValueError(
-                f"{key} is {value}; give {f'at least {least}' if least else 'more than 0'}."
-            )
-    return settings | wanted
+    return chosen | {"max_length": _length(train, profile)}
 
 
 def num_epochs_for(rows: int, settings: dict) -> int:
@@ -101,11 +95,91 @@ def num_epochs_for(rows: int, settings: dict) -> int:
     return max(settings["num_epochs"], math.ceil(settings["min_steps"] / steps))
 
 
-def _length(task: str, train: Data, profile: Profile) -> int:
+@dataclass(frozen=True)
+class Estimate:
+    """What training, validation and test are expected to take, and what that rests on."""
+
+    method: str
+    minutes: float
+    memory_bytes: float  # at the peak, the program included
+    basis: str
+
+    def report(self) -> str:
+        """The estimate in words."""
+        return (
+            f"{self.method}: about {max(0.1, self.minutes):.1f} minutes and "
+            f"{self.memory_bytes / 1e9:.1f} GB ({self.basis}). Nothing was trained."
+        )
+
+
+def estimate(
+    parts: Parts,
+    method: str,
+    profile: Profile | None = None,
+    base: str | None = None,
+    settings: dict | None = None,
+) -> Estimate:
+    """Estimate minutes and memory of `train` and `test_once`, in some seconds and without training.
+
+    Args:
+        parts: what `split` gave.
+        method, profile, base, settings: as for `train`.
+    """
+    profile, data = profile or PROFILES["cpu"], parts.train
+    letters = sum(len(data.text_of(i)) for i in range(len(data)))
+    if method == "linear":
+        basis = f"{letters:,} characters, at a rate measured on two cores"
+        minutes = letters / LINEAR_CHARACTERS / 60
+        return Estimate(method, minutes, PROGRAM + 150 * letters, basis)
+    settings = settings or settings_for(method, data, profile)
+    adapter, language = method == "lora", data.task in LANGUAGE_TASKS
+    if adapter:
+        loaded = pretrained.load_decoder(profile=profile, source=base, pretrained=False, echo=None)
+    else:
+        loaded = pretrained.load_encoder(
+            "features", profile=profile, source=base, pretrained=False, echo=None
+        )
+    config, weights = loaded.model.config, dict(loaded.model.named_parameters())
+    inside = tuple(f"{name}." for name in pretrained.blocks(loaded.model))
+    body = sum(p.numel() for name, p in weights.items() if name.startswith(inside))
+    total = sum(p.numel() for p in weights.values())
+
+    tokens = _tokens(loaded.tokenizer, data, settings["max_length"])
+    held_out = tokens / len(data) * (len(parts.validation) + parts.test_size)
+    rows = math.ceil(tokens / settings["max_length"]) if data.task == "text" else len(data)
+    # Two operations a weight forward, two for the gradient of inputs, two for that of weights.
+    used = body + (config.hidden_size * config.vocab_size if language else 0)
+    flops = (4 if adapter else 6) * used * tokens * num_epochs_for(rows, settings)
+    flops += 2 * used * held_out * (2 if language else 1)
+    gflops = _gflops(profile)
+
+    a_position = 80 * config.num_hidden_layers * config.hidden_size
+    a_position += 12 * config.vocab_size if language else 0
+    memory = PROGRAM + WEIGHT_BYTES * total + (0 if adapter else TRAINING_BYTES * body)
+    memory += settings["batch_size"] * settings["max_length"] * a_position
+    basis = f"{tokens:,.0f} tokens an epoch, {gflops:.0f} GFLOP/s measured in a product"
+    return Estimate(method, flops / (gflops * 1e9 * USED[method]) / 60, memory, basis)
+
+
+def _length(train: Data, profile: Profile) -> int:
     """Tokens that hold nineteen of twenty examples, guessed from their letters, within limits."""
-    if task == "text":
+    if train.task == "text":
         return WINDOW
     letters = sorted(len(train.text_of(i)) for i in range(len(train)))
     wanted = letters[int(0.95 * (len(letters) - 1))] / 4 + 8  # a token is some four letters
-    longest = LONGEST[profile.name] * (2 if task == "chat" else 1)
+    longest = LONGEST[profile.name] * (2 if train.task == "chat" else 1)
     return next((n for n in LENGTHS if n >= min(wanted, longest)), longest)
+
+
+def _tokens(tokenizer, data: Data, max_length: int) -> float:
+    """Tokens of train, cut as in training, from a sample."""
+    texts = [data.text_of(i) for i in range(0, len(data), max(1, len(data) // SAMPLE))]
+    lengths = [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
+    cut = lengths if data.task == "text" else [min(n, max_length) for n in lengths]
+    return sum(cut) / len(texts) * len(data)
+
+
+def _gflops(profile: Profile) -> float:
+    if profile.name == "gpu" and torch.cuda.is_available():
+        return matmul_gflops(4096, device="cuda")
+    return matmul_gflops()

@@ -1,15 +1,17 @@
-"""Cheapest first: try methods on validation, draw the learning curve, and say what would pay."""
+"""Cheapest first: compare methods on validation, draw the learning curve, say what would pay."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from helpers import evaluation
-from helpers.data import text_hash
+from helpers.data import ranked_by_hash
+from helpers.finetune.pipeline import train
+from helpers.finetune.results import Trained
 from helpers.finetune.settings import METHODS
 from helpers.finetune.splitting import Parts
-from helpers.finetune.trained import Trained, train
 from helpers.runtime import Profile
 
 __all__ = ["Curve", "advise", "best", "learning_curve", "subset", "try_methods"]
@@ -17,17 +19,15 @@ __all__ = ["Curve", "advise", "best", "learning_curve", "subset", "try_methods"]
 
 @dataclass
 class Curve:
-    """Scores on validation against the number of examples trained on.
+    """Answers on validation against the number of examples trained on.
 
     Attributes:
         method: of all points.
-        outcomes: examples -> what the answers were, (seeds, validation examples).
-        metric: as in `Score`.
+        outcomes: examples -> right or wrong, (seeds, validation examples).
     """
 
     method: str
     outcomes: dict[int, np.ndarray]
-    metric: str = "accuracy"
 
     def values(self) -> dict[int, np.ndarray]:
         """Examples -> accuracy of each seed."""
@@ -35,9 +35,14 @@ class Curve:
 
 
 def try_methods(
-    parts: Parts, methods: Iterable[str] | None = None, *, seed: int = 0,
-    profile: Profile | None = None, echo: Callable[[str], object] | None = print, **settings,
-) -> list[Trained]:  # fmt: skip
+    parts: Parts,
+    methods: Iterable[str] | None = None,
+    *,
+    seed: int = 0,
+    profile: Profile | None = None,
+    echo: Callable[[str], object] | None = print,
+    **settings,
+) -> list[Trained]:
     """Train methods on the same texts, the cheapest first, and compare them on validation.
 
     Args:
@@ -82,20 +87,26 @@ def best(tried: Sequence[Trained]) -> Trained:
 
 def subset(parts: Parts, n: int, seed: int) -> Parts:
     """Parts with only `n` examples in train: nested by size, every class in its proportion."""
-    data = parts.train
-    groups: dict = {}
-    labels = data.labels if data.task == "classification" else [0] * len(data)
-    for i in sorted(range(len(data)), key=lambda i: text_hash(f"{seed}:{data.key(i)}")):
-        groups.setdefault(labels[i], []).append(i)
-    share = n / len(data)
-    rows = [i for group in groups.values() for i in group[: max(2, round(share * len(group)))]]
+    data, share = parts.train, n / len(parts.train)
+    most = {g: max(2, round(share * size)) for g, size in Counter(data.groups).items()}
+    chosen: dict[int, list[int]] = {}
+    for i, rank in ranked_by_hash([data.key(i) for i in range(len(data))], data.groups, seed):
+        if rank < most[data.groups[i]]:
+            chosen.setdefault(data.groups[i], []).append(i)
+    rows = [i for group in chosen.values() for i in group]
     return Parts(data.take(rows), parts.validation, parts.test_size, parts.test_share)
 
 
 def learning_curve(
-    parts: Parts, method: str, sizes: Sequence[int] | None = None, *, seeds: Iterable[int] = (0,),
-    profile: Profile | None = None, whole: Trained | None = None, **settings,
-) -> Curve:  # fmt: skip
+    parts: Parts,
+    method: str,
+    sizes: Sequence[int] | None = None,
+    *,
+    seeds: Iterable[int] = (0,),
+    profile: Profile | None = None,
+    whole: Trained | None = None,
+    **settings,
+) -> Curve:
     """Train one method on more and more of train, always judged on the same validation.
 
     Args:
@@ -109,15 +120,17 @@ def learning_curve(
     """
     everything = len(parts.train)
     seeds = list(seeds)
-    sizes = sizes or [round(everything * share) for share in (0.125, 0.25, 0.5, 1)]
-    outcomes: dict[int, list] = {n: [] for n in sorted(set(sizes))}
-    for n in outcomes:
-        for k, seed in enumerate(seeds):
-            part = subset(parts, n, seed) if n < everything else parts
-            known = whole if k == 0 and n == everything else None
-            run = known or train(part, method, seed=seed, profile=profile, **settings)
-            outcomes[n].append(run.validation.outcomes)
-    outcomes = {n: np.array(rows, float) for n, rows in outcomes.items()}
+    outcomes: dict[int, np.ndarray] = {}
+    for n in sorted(set(sizes or [round(everything * s) for s in (0.125, 0.25, 0.5, 1)])):
+        rows = []
+        for seed in seeds:
+            if whole and seed == seeds[0] and n == everything:
+                trained = whole
+            else:
+                part = subset(parts, n, seed) if n < everything else parts
+                trained = train(part, method, seed=seed, profile=profile, **settings)
+            rows.append(trained.validation.outcomes)
+        outcomes[n] = np.array(rows, float)
     return Curve(method, outcomes)
 
 
@@ -144,10 +157,9 @@ def advise(curves: Sequence[Curve]) -> str:
         lines.append(f"{curve.method}, from {half:,} to {whole:,} examples: {gain}; {verdict}.")
     if len(curves) > 1:
         cheap, dear = (curve.outcomes[max(curve.outcomes)] for curve in (curves[0], curves[-1]))
-        common = min(len(cheap), len(dear))  # seeds; a cheap method may have more
-        gain = evaluation.paired_difference(dear[:common], cheap[:common])
-        sure = (
-            "a larger model pays" if gain.low > 0 else "a larger model has not shown that it pays"
-        )
-        lines.append(f"{curves[-1].method} over {curves[0].method}, all examples: {gain}; {sure}.")
+        seeds = min(len(cheap), len(dear))  # a cheap method may have more
+        gain = evaluation.paired_difference(dear[:seeds], cheap[:seeds])
+        sure = "pays" if gain.low > 0 else "has not shown that it pays"
+        methods = f"{curves[-1].method} over {curves[0].method}, all examples"
+        lines.append(f"{methods}: {gain}; a larger model {sure}.")
     return "\n".join(lines)

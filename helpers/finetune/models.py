@@ -1,0 +1,299 @@
+"""Pre-trained models for each task, which offer the same to the pipeline.
+
+`start` loads the base, `fit` trains it on items and labels, `probabilities`, `tags` or `losses`
+and `write` answer, `save` and `load` keep it in a folder.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from datasets import Dataset
+from scipy.special import softmax
+
+from helpers import decoding, evaluation, instructing, pretrained, training
+from helpers.adapters import add_adapter, load_adapter, save_adapter
+from helpers.finetune.baselines import LinearModel
+from helpers.finetune.settings import num_epochs_for
+from helpers.networks import IGNORED
+from helpers.runtime import Profile, usable_precision
+
+__all__ = ["MODELS", "ChatModel", "NeuralModel", "ProseModel", "in_shares"]
+
+FEW_STEPS, SAVE_STEPS = 20, 200  # between checkpoints: at least, for they are large; at most
+BATCH = 64  # rows at once in an evaluation
+LANGUAGE_BATCH = 4  # of these fewer: logits over all words are large
+QUESTION = "\nLabel:"  # stands after each text, so that the last token is always the same
+TEMPLATE = "chat_template.jinja"  # where tokenizers save it
+# Of a decoder that was never taught to chat:
+PLAIN = """{% for message in messages %}{{ message.role }}: {{ message.content }}{{ eos_token }}
+{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"""
+
+
+def in_shares(answer: Callable[[list], list], items: list) -> list:
+    """Answer items, each in one of the processes that run; all of them get all answers."""
+    if training.place()[1] == 1:
+        return answer(items)
+    with PartialState().split_between_processes(items) as share:
+        return gather_object(answer(share) if share else [])
+
+
+@dataclass
+class NeuralModel:
+    """What pre-trained models of this tool share.
+
+    Attributes:
+        loaded: tokenizer and model.
+        max_length: tokens read of an item.
+        notes: what the last call of `rows` left out.
+    """
+
+    loaded: pretrained.Pretrained
+    max_length: int
+    notes: list[str] = field(default_factory=list)
+
+    def sizes(self) -> tuple[int, int]:
+        """Trained parameters, and all."""
+        return evaluation.count_parameters(self.loaded.model)
+
+    def frozen(self) -> list[str]:
+        """Parameters that stay as they are: without an adapter, those below the blocks."""
+        model = self.loaded.model
+        return pretrained.freeze_below(model, len(pretrained.blocks(model)))
+
+    def fit(self, items, labels, settings: dict, **options) -> training.FitResult:
+        """Train what is free with settings of `settings_for`; options as for `training.fit`."""
+        rows, batch_size = self.rows(items, labels), settings["batch_size"]
+        return training.fit(
+            self.loaded.model,
+            rows,
+            num_epochs=num_epochs_for(len(rows), settings),
+            learning_rate=settings["learning_rate"],
+            batch_size=batch_size,
+            seed=settings["seed"],
+            freeze=self.frozen(),
+            warmup_steps=0.1,
+            pad_id=self.loaded.pad_id,
+            precision=usable_precision(training.device_of(self.loaded.model)),
+            # An epoch, but a long one must not be lost as a whole.
+            save_steps=min(SAVE_STEPS, max(FEW_STEPS, math.ceil(len(rows) / batch_size))),
+            **options,
+        )
+
+    def logits(self, rows: Dataset) -> np.ndarray:
+        """What the model answers to rows."""
+        return training.predict(self.loaded.model, rows, BATCH, pad_id=self.loaded.pad_id)
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer."""
+        self.loaded.tokenizer.save_pretrained(folder)
+        self.loaded.model.save_pretrained(folder)
+
+
+class EncoderModel(NeuralModel):
+    """An encoder with a fresh head, all of its blocks tuned."""
+
+    task, cased = "classification", False
+
+    @classmethod
+    def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
+        """Load the base with a fresh head."""
+        loaded = pretrained.load_encoder(
+            cls.task, label_names=names, profile=profile, source=base, cased=cls.cased,
+            seed=settings["seed"], echo=None,
+        )  # fmt: skip
+        return cls(loaded, settings["max_length"])
+
+    @classmethod
+    def load(cls, folder: Path, card: dict, base=None):
+        """Read what `save` wrote; it needs no base."""
+        loaded = pretrained.load_encoder(
+            cls.task, label_names=card["label_names"], source=folder.resolve(), device=_device(),
+            echo=None,
+        )  # fmt: skip
+        return cls(loaded, card["settings"]["max_length"])
+
+
+class EncoderClassifier(EncoderModel):
+    """An encoder with a head over the mean of a text's tokens."""
+
+    def rows(self, texts: list[str], labels=None) -> Dataset:
+        """Texts as rows of tokens."""
+        return pretrained.encode_texts(
+            self.loaded.tokenizer, texts, labels, self.max_length, echo=None
+        )
+
+    def probabilities(self, texts: list[str]) -> np.ndarray:
+        """Probability of each class, (texts, classes)."""
+        logits = in_shares(lambda share: list(self.logits(self.rows(share))), texts)
+        return softmax(np.array(logits, np.float64), axis=1)
+
+
+class Tagger(EncoderModel):
+    """An encoder with a head on the first token of each word."""
+
+    task, cased = "tokens", True
+
+    def rows(self, sentences: list[list[str]], tags=None) -> Dataset:
+        """Sentences of words as rows of tokens."""
+        return pretrained.encode_words(
+            self.loaded.tokenizer, sentences, tags, self.max_length, echo=None,
+            label_names=None if tags is None else self._names(),
+        )  # fmt: skip
+
+    def tags(self, sentences: list[list[str]]) -> list[list[str]]:
+        """IOB2 tags, one a word."""
+        return in_shares(self._tags, sentences)
+
+    def _tags(self, sentences: list[list[str]]) -> list[list[str]]:
+        rows = self.rows(sentences)
+        names, predicted = self._names(), pretrained.word_predictions(self.logits(rows), rows)
+        return [[names[i] for i in row] for row in predicted]
+
+    def _names(self) -> list[str]:
+        return list(self.loaded.model.config.id2label.values())
+
+
+class AdaptedModel(NeuralModel):
+    """A decoder with a LoRA adapter; the base stays as it is, and is not saved."""
+
+    task = "lm"
+
+    @classmethod
+    def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
+        """Load the base with an adapter that does nothing yet; a classifier gets a fresh head."""
+        loaded = pretrained.load_decoder(
+            cls.task, label_names=names or None, profile=profile, source=base,
+            seed=settings["seed"], echo=None,
+        )  # fmt: skip
+        if hasattr(loaded.model, "dropout"):
+            # Few parameters train: there is little to hold back by hiding parts of a state.
+            loaded.model.dropout.p = 0.0
+        options = {name: settings[name] for name in ("rank", "alpha", "seed")}
+        return cls(add_adapter(loaded, **options), settings["max_length"])
+
+    @classmethod
+    def load(cls, folder: Path, card: dict, base=None):
+        """Put the adapter on its base, or refuse another."""
+        loaded = pretrained.load_decoder(
+            cls.task, label_names=card["label_names"] or None, echo=None, device=_device(),
+            source=base or card["base"]["source"],
+        )  # fmt: skip
+        return cls(load_adapter(loaded, folder), card["settings"]["max_length"])
+
+    def frozen(self) -> list[str]:
+        """Nothing more than what `add_adapter` has frozen."""
+        return []
+
+    def save(self, folder: Path) -> None:
+        """Write adapter, head and tokenizer, without the base."""
+        self.loaded.tokenizer.save_pretrained(folder)
+        save_adapter(self.loaded, folder)
+
+
+class AdaptedClassifier(AdaptedModel, EncoderClassifier):
+    """A decoder with a LoRA adapter, and a head on its last token."""
+
+    task = "classification"
+
+    def rows(self, texts: list[str], labels=None) -> Dataset:
+        """Texts as rows of tokens: a long text is cut, the question after it is not."""
+        tokenizer = self.loaded.tokenizer
+        end = tokenizer(QUESTION, add_special_tokens=False)["input_ids"]
+        room = self.max_length - len(end)
+        ids = [row[:room] + end for row in tokenizer(texts, verbose=False)["input_ids"]]
+        return Dataset.from_dict({"input_ids": ids} | ({"labels": labels} if labels else {}))
+
+
+class ProseModel(AdaptedModel):
+    """A language model with an adapter, which goes on reading running text."""
+
+    def rows(self, items: list[str], labels=None) -> Dataset:
+        """Passages, joined with an end token after each, cut into windows."""
+        tokenizer = self.loaded.tokenizer
+        encoded = tokenizer(items, add_special_tokens=False, verbose=False)["input_ids"]
+        ids = np.concatenate([np.array([*row, tokenizer.eos_token_id]) for row in encoded])
+        return training.cut_windows(ids, max(2, min(self.max_length, len(ids) - 1)))
+
+    def losses(self, items: list, adapted: bool = True) -> np.ndarray:
+        """[summed loss in nats, predicted tokens] of each item, (items, 2); or by the base."""
+        with contextlib.nullcontext() if adapted else self.loaded.model.disable_adapter():
+            return np.array(in_shares(lambda share: list(self._losses(share)), items))
+
+    def _losses(self, items: list[str]) -> np.ndarray:
+        most = min(512, self.loaded.tokenizer.model_max_length - 1)
+        return decoding.document_losses(self.loaded, items, most)
+
+    def write(self, prompts: list, max_new_tokens: int = 60) -> list[str]:
+        """Go on from each prompt with the likeliest words."""
+        return decoding.generate(self.loaded, prompts, max_new_tokens=max_new_tokens)
+
+
+class ChatModel(ProseModel):
+    """A language model with an adapter, to be taught answers; questions are read, not learned."""
+
+    @classmethod
+    def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
+        """Load the base; one without a chat template gets a plain one."""
+        model = super().start(names, settings, profile, base)
+        if not model.loaded.tokenizer.chat_template:
+            model.loaded.tokenizer.chat_template = PLAIN
+        return model
+
+    @classmethod
+    def load(cls, folder: Path, card: dict, base=None):
+        """Put the adapter on its base, with the chat template it was taught with."""
+        model = super().load(folder, card, base)
+        model.loaded.tokenizer.chat_template = (folder / TEMPLATE).read_text(encoding="utf-8")
+        return model
+
+    def rows(self, items: list[list[dict]], labels=None) -> Dataset:
+        """Chats as rows of tokens; the label of what the assistant does not say is -100."""
+        rows = self._chat_rows(items)
+        learned = [i for i, row in enumerate(rows["labels"]) if set(row) != {IGNORED}]
+        if not learned:
+            raise ValueError(
+                f"No answer begins within {self.max_length} tokens; shorten the questions, or give "
+                "a larger --max-length."
+            )
+        self.notes = []
+        if len(learned) < len(rows):
+            self.notes.append(
+                f"{len(rows) - len(learned):,} of {len(rows):,} chats taught nothing: no answer "
+                f"begins within {self.max_length} tokens. A larger --max-length keeps them."
+            )
+        return rows.select(learned)
+
+    def _chat_rows(self, chats: list) -> Dataset:
+        return instructing.chat_rows(self.loaded.tokenizer, chats, max_length=self.max_length)
+
+    def _losses(self, items: list[list[dict]]) -> np.ndarray:
+        return decoding.answer_losses(self.loaded, self._chat_rows(items), LANGUAGE_BATCH)
+
+    def write(self, prompts: list, max_new_tokens: int = 60) -> list[str]:
+        """Answer each chat, or each text as a user's only message."""
+        chats = [[{"role": "user", "content": p}] if isinstance(p, str) else p for p in prompts]
+        template = self.loaded.tokenizer.apply_chat_template
+        texts = [template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+        return [text.strip() for text in super().write(texts, max_new_tokens)]
+
+
+MODELS = {
+    ("classification", "linear"): LinearModel,
+    ("classification", "encoder"): EncoderClassifier,
+    ("classification", "lora"): AdaptedClassifier,
+    ("ner", "encoder"): Tagger,
+    ("text", "lora"): ProseModel,
+    ("chat", "lora"): ChatModel,
+}
+"""(task, method) -> the class that trains and loads its models."""
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
