@@ -1,10 +1,5 @@
 """Word vectors, against hand calculation, autograd, and the published GloVe file."""
 
-import functools
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -12,7 +7,6 @@ import pytest
 
 from helpers import assets, data, embeddings
 from helpers.embeddings import Embeddings
-from helpers.runtime import ROOT
 
 TOPICS = (["cat", "dog", "horse", "cow", "sheep"], ["red", "green", "blue", "white", "black"])
 
@@ -250,60 +244,29 @@ def test_too_few_words_are_refused_with_what_to_change():
 
 
 @pytest.fixture
-def small_imdb(monkeypatch, tmp_path, two_topics):
-    """A cache folder of its own and a corpus of seconds; counts how often vectors are trained."""
-    from helpers.embeddings import skipgram
-
-    corpus = [" ".join(tokens) for tokens in two_topics[:100]]
+def cached(monkeypatch, tmp_path, two_topics):
+    """Vectors of a corpus of seconds, with a cache folder of its own."""
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
-    monkeypatch.setattr(data, "load_imdb", lambda profile: {"train": {"text": corpus}})
-    trained = []
-    original = skipgram.train_skipgram
+    texts = [" ".join(tokens) for tokens in two_topics[:100]]
 
-    @functools.wraps(original)
-    def counting(*args, **settings):
-        trained.append(settings)
-        return original(*args, **settings)
+    def make(texts=texts, **settings):
+        return embeddings.cached_skipgram(texts, **({"dimensions": 8} | settings))
 
-    monkeypatch.setattr(skipgram, "train_skipgram", counting)
-    return trained, tmp_path / "derived", corpus
+    return make, tmp_path / "derived", texts
 
 
-def test_imdb_vectors_are_trained_once_and_then_read(small_imdb):
-    trained, folder, _ = small_imdb
-    first = embeddings.imdb_skipgram(dimensions=8, workers=1)
-    second = embeddings.imdb_skipgram(dimensions=8, workers=1, window=5)  # 5 is the default
-    assert len(trained) == 1
+def test_vectors_of_a_corpus_are_trained_once_and_then_read(cached):
+    make, folder, _ = cached
+    first = make(workers=2)
+    [file] = folder.iterdir()
+    written = file.stat().st_mtime_ns
+    second = make(workers=2, window=5)  # 5 is the default
+    assert file.suffix == ".npz" and file.stat().st_mtime_ns == written
     assert first.words == second.words and np.array_equal(first.matrix, second.matrix)
-    assert [path.suffix for path in folder.iterdir()] == [".npz"]
 
 
-def test_another_seed_setting_or_corpus_is_trained_anew(small_imdb):
-    trained, folder, corpus = small_imdb
-    embeddings.imdb_skipgram(dimensions=8, workers=1)
-    embeddings.imdb_skipgram(dimensions=8, workers=1, seed=1)
-    embeddings.imdb_skipgram(dimensions=9, workers=1)
-    corpus.append("a cat and a dog")
-    embeddings.imdb_skipgram(dimensions=8, workers=1)
-    assert len(trained) == len(list(folder.iterdir())) == 4
-
-
-def test_a_failed_write_leaves_nothing_behind(small_imdb, monkeypatch):
-    _, folder, _ = small_imdb
-
-    def full_disk(source, target):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        embeddings.imdb_skipgram(dimensions=8, workers=1)
-    assert list(folder.iterdir()) == []
-
-
-def test_importing_loads_no_heavy_library():
-    heavy = ["torch", "transformers", "datasets", "pandas", "sklearn", "matplotlib", "gensim"]
-    code = "import json, sys, helpers.embeddings; print(json.dumps(sorted(sys.modules)))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert not set(heavy) & set(json.loads(loaded.stdout))
+def test_another_seed_setting_or_corpus_is_trained_anew(cached):
+    make, folder, texts = cached
+    for changed in ({}, {"seed": 1}, {"dimensions": 9}, {"texts": [*texts, "a cat and a dog"]}):
+        make(**changed)
+    assert len(list(folder.iterdir())) == 4

@@ -7,21 +7,24 @@ differ by the vectors and not by what counts as a word.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from helpers.embeddings.skipgram import (
+    cached_skipgram,
     cooccurrence,
-    imdb_skipgram,
     skipgram_loss_and_gradients,
     train_skipgram,
 )
-from helpers.embeddings.vectors import Embeddings, load_glove, tokenize
+from helpers.embeddings.vectors import Embeddings, load_glove
+from helpers.words import tokenize
 
 __all__ = [
     "Embeddings",
     "average",
+    "cached_skipgram",
     "cooccurrence",
     "embedding_matrix",
-    "imdb_skipgram",
     "inverse_frequencies",
     "load_glove",
     "skipgram_loss_and_gradients",
@@ -62,8 +65,6 @@ def embedding_matrix(
 
 def inverse_frequencies(texts: Sequence[str]) -> dict[str, float]:
     """Weigh each word by the rarity of texts that have it: 1 + ln((1 + texts) / (1 + with it))."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     counts = TfidfVectorizer(tokenizer=tokenize, lowercase=False, token_pattern=None).fit(texts)
     return dict(zip(counts.get_feature_names_out().tolist(), counts.idf_.tolist(), strict=True))
 
@@ -82,8 +83,6 @@ def average(
     Returns:
         float32, shape (texts, dimensions); zeros for a text without any known word.
     """
-    from scipy import sparse
-
     columns, starts = [], [0]
     for text in texts:
         columns += [row for row in map(embeddings.index.get, tokenize(text)) if row is not None]

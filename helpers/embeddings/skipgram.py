@@ -6,46 +6,44 @@ import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
+from gensim.models import Word2Vec
+from scipy import sparse
+from tqdm.auto import tqdm
 
-from helpers import assets, data
-from helpers.embeddings.vectors import BREAKS, MARKS, TOKENS, Embeddings, tokenize
+from helpers import assets
+from helpers.embeddings.vectors import Embeddings
 from helpers.files import write_bytes
-from helpers.runtime import Profile, shows_progress
+from helpers.runtime import shows_progress
+from helpers.words import recipe, tokenize
 
-__all__ = ["cooccurrence", "imdb_skipgram", "skipgram_loss_and_gradients", "train_skipgram"]
+__all__ = ["cached_skipgram", "cooccurrence", "skipgram_loss_and_gradients", "train_skipgram"]
 
 
 def train_skipgram(
-    token_lists: Sequence[Sequence[str]],
-    dimensions: int = 100,
-    window: int = 5,
-    num_epochs: int = 3,
-    min_count: int = 5,
-    negative: int = 5,
-    seed: int = 0,
+    token_lists: Sequence[Sequence[str]], dimensions: int = 100, window: int = 5,
+    num_epochs: int = 3, min_count: int = 5, negative: int = 5, seed: int = 0,
     workers: int | None = None,
-) -> Embeddings:
+) -> Embeddings:  # fmt: skip
     """Learn word vectors from unlabelled text: skip-gram with negative sampling, by gensim.
 
     Several workers update the vectors in whatever order they get to run, so that a seed repeats
     the result with `workers=1` only.
 
     Args:
-        token_lists: one list of tokens for each text.
-        dimensions, num_epochs, seed: numbers in each vector; passes over the texts; of all draws.
+        token_lists: the tokens of each text.
+        dimensions: numbers in each vector.
         window: furthest context word to either side, in words.
+        num_epochs: passes over the texts.
         min_count: words seen less often get no vector.
         negative: random words that each true pair is set against.
+        seed: of all draws.
         workers: threads; None for one a processor, at most four.
 
     Raises:
         ValueError: if no word occurs `min_count` times.
     """
-    from gensim.models import Word2Vec
-
     options = {"window": window, "min_count": min_count, "negative": negative, "seed": seed}
     options["workers"] = workers or min(os.cpu_count() or 1, 4)
     model = Word2Vec(sg=1, vector_size=dimensions, epochs=num_epochs, **options)
@@ -60,30 +58,33 @@ def train_skipgram(
     return Embeddings(tuple(model.wv.index_to_key), model.wv.vectors.astype(np.float32))
 
 
-def imdb_skipgram(seed: int = 0, profile: Profile | None = None, **settings) -> Embeddings:
-    """Give skip-gram vectors of IMDB's training reviews, labels unread; trained on first use.
+def cached_skipgram(
+    texts: Sequence[str], name: str = "imdb", seed: int = 0, **settings
+) -> Embeddings:
+    """Give skip-gram vectors of unlabelled texts, trained on first use and then kept.
 
     They are kept in the cache folder under `derived/`. The file's name covers the texts, the way
     they are cut and all settings, so that a change of any of them trains again.
 
     Args:
+        texts: as read.
+        name: with which the file's name begins.
         seed: of `train_skipgram`.
-        profile: cuts the reviews for tests; None for all.
         settings: further arguments of `train_skipgram`.
     """
     asked = inspect.signature(train_skipgram).bind([], seed=seed, **settings)
     asked.apply_defaults()
-    texts = data.load_imdb(profile)["train"]["text"][:]
     digest = hashlib.sha256("\0".join(texts).encode("utf-8"))
-    recipe = [asked.arguments, TOKENS.pattern, BREAKS.pattern, MARKS]
-    digest.update(json.dumps(recipe, sort_keys=True).encode("utf-8"))
-    name = f"imdb-skipgram-{len(texts)}-{digest.hexdigest()[:16]}.npz"
-    path = assets.cache_dir() / "derived" / name
+    digest.update(json.dumps([asked.arguments, *recipe()], sort_keys=True).encode("utf-8"))
+    file = f"{name}-skipgram-{len(texts)}-{digest.hexdigest()[:16]}.npz"
+    path = assets.cache_dir() / "derived" / file
     if path.exists():
         with np.load(path, allow_pickle=False) as kept:
             return Embeddings(tuple(kept["words"].tolist()), kept["matrix"])
     trained = train_skipgram([tokenize(text) for text in texts], seed=seed, **settings)
-    _save(trained, path)
+    content = io.BytesIO()
+    np.savez(content, words=np.array(trained.words), matrix=trained.matrix)
+    write_bytes(path, content.getvalue())
     return trained
 
 
@@ -96,12 +97,12 @@ def skipgram_loss_and_gradients(
     function (Mikolov et al. 2013, equation 4).
 
     Args:
-        centre: the word's vector, shape (d,).
-        context: output vector of a true neighbour, shape (d,).
-        negatives: output vectors of random words, shape (k, d).
+        centre: the word's vector (d,).
+        context: output vector of a true neighbour (d,).
+        negatives: output vectors of random words (k, d).
 
     Returns:
-        (loss, gradient of centre (d,), of context (d,), of negatives (k, d)).
+        The loss, and its gradients, shaped like the arguments.
     """
     outputs = np.vstack([context, negatives])  # (1 + k, d)
     true = np.zeros(len(outputs))
@@ -126,8 +127,6 @@ def cooccurrence(token_lists: Iterable[Sequence[str]], vocabulary: Sequence[str]
     Returns:
         A symmetric scipy CSR matrix, shape (len(vocabulary), len(vocabulary)).
     """
-    from scipy import sparse
-
     row_of = {word: row for row, word in enumerate(vocabulary)}
     texts = [[row_of[word] for word in tokens if word in row_of] for tokens in token_lists]
     words = np.array([row for text in texts for row in text], dtype=int)
@@ -145,8 +144,6 @@ class _Counted:
     """Texts that gensim may read many times, with one progress bar over all passes."""
 
     def __init__(self, token_lists, total: int):
-        from tqdm.auto import tqdm
-
         self.token_lists = token_lists
         self.bar = tqdm(total=total, desc="skip-gram", unit=" texts", disable=not shows_progress())
 
@@ -154,9 +151,3 @@ class _Counted:
         for tokens in self.token_lists:
             self.bar.update()
             yield tokens
-
-
-def _save(embeddings: Embeddings, path: Path) -> None:
-    content = io.BytesIO()
-    np.savez(content, words=np.array(embeddings.words), matrix=embeddings.matrix)
-    write_bytes(path, content.getvalue())

@@ -1,43 +1,16 @@
-"""What a word is in this course, and a table of words and their vectors that answers questions."""
+"""A table of words and their vectors that answers questions."""
 
 import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from helpers import assets
 
-__all__ = ["Embeddings", "load_glove", "tokenize"]
-
-# Windows code page 1252 sits undecoded in both corpora: \x91-\x97 are quotes and dashes there.
-MARKS = {"\x85": "...", "\x91": "'", "\x92": "'", "\x93": '"', "\x94": '"', "\x96": "--"}
-MARKS |= {"\x97": "--", "‘": "'", "’": "'", "´": "'", "`": "'", "“": '"', "”": '"'}
-MARKS |= {"–": "--", "—": "--", "…": "..."}
-BREAKS = re.compile(r"<br\s*/?>|(?<=[^\W_])-(?=[^\W_])")
-# In order: "is" of "isn't", "n't", the ends 's 're 'll ..., other words ("o'brien" is one), "...",
-# "--", and any other mark by itself.
-ENDS = r"(?:s|m|re|ve|ll|d)\b"
-WORD = r"[^\W_]+"
-TOKENS = re.compile(rf"{WORD}(?=n't\b)|n't\b|'{ENDS}|{WORD}(?:'(?!{ENDS}){WORD})*|\.\.\.|--|\S")
-
-
-def tokenize(text: str) -> list[str]:
-    """Cut a text into the lower-case tokens that GloVe 6B was counted on, as far as possible.
-
-    Endings stand alone as in the Penn Treebank ("isn't" -> "is", "n't"; "film's" -> "film", "'s"),
-    compounds fall apart ("well-acted" -> "well", "acted"), marks are tokens, HTML breaks go.
-
-    Args:
-        text: any text, raw or with spaces around its marks.
-
-    Returns:
-        The tokens in order.
-    """
-    text = BREAKS.sub(" ", text.lower()).translate(str.maketrans(MARKS))
-    return TOKENS.findall(re.sub(r"-{2,}", "--", re.sub(r"\.{2,}", "...", text)))
+__all__ = ["Embeddings", "load_glove"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +136,6 @@ def load_glove(limit: int | None = None) -> Embeddings:
     Raises:
         assets.AssetError: if the file is not cached and cannot be fetched.
     """
-    import pandas as pd
-
     folder = assets.path("glove")
     words = pd.read_parquet(folder / "glove_6B_index.parquet")["index"][:limit]
     matrix = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")[:limit]

@@ -28,7 +28,8 @@ def glove(corpus: Corpus) -> embeddings.Embeddings:
 
 def skipgram(corpus: Corpus) -> embeddings.Embeddings:
     """Skip-gram vectors of IMDB's training reviews, labels unread."""
-    return corpus.once("skipgram", lambda: embeddings.imdb_skipgram(profile=corpus.profile))
+    make = embeddings.cached_skipgram
+    return corpus.once("skipgram", lambda: make(corpus.imdb["train"]["text"][:]))
 
 
 def word_weights(corpus: Corpus) -> dict[str, float]:

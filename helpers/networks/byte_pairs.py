@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from helpers.embeddings.vectors import MARKS
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
+
 from helpers.files import write_text
+from helpers.words import MARKS
 
 __all__ = ["END", "read_byte_pairs", "save_byte_pairs", "train_byte_pairs"]
 
@@ -28,13 +32,11 @@ def train_byte_pairs(texts: Iterable[str], size: int = 4_096):
         A `transformers.PreTrainedTokenizerFast`. Called on a text it puts `END` before and after
         it; `decode` gives the text back as it was read.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = _normalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
+    trainer = BpeTrainer(
         vocab_size=size, special_tokens=list(SPECIAL), show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )  # fmt: skip
@@ -49,8 +51,6 @@ def save_byte_pairs(tokenizer, path: Path) -> None:
 
 def read_byte_pairs(path: Path):
     """Read what `save_byte_pairs` wrote; a ValueError says if the file is something else."""
-    from tokenizers import Tokenizer
-
     text = Path(path).read_text(encoding="utf-8")
     try:
         tokenizer = Tokenizer.from_str(text)
@@ -63,8 +63,6 @@ def read_byte_pairs(path: Path):
 
 
 def _normalizer():
-    from tokenizers import Regex, normalizers
-
     plain = [normalizers.Replace(mark, written) for mark, written in MARKS.items()]
     return normalizers.Sequence(
         [
@@ -79,9 +77,6 @@ def _normalizer():
 
 
 def _wrapped(tokenizer):
-    from tokenizers import processors
-    from transformers import PreTrainedTokenizerFast
-
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{END} $A {END}", special_tokens=[(END, SPECIAL.index(END))]
     )
