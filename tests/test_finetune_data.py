@@ -95,6 +95,14 @@ def test_the_file_tells_what_it_is_for(name, content, task, tmp_path):
     assert finetune.guess_task(tmp_path / name) == task
 
 
+def test_the_encoding_and_named_columns_are_heeded_by_the_guess(tmp_path):
+    (tmp_path / "prose.txt").write_bytes("Ein schöner Film.\n".encode("cp1252") * 30)
+    assert finetune.guess_task(tmp_path / "prose.txt", encoding="cp1252") == "text"
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "kind": "y"}\n', encoding="utf-8")
+    assert finetune.guess_task(tmp_path / "a.jsonl") == "chat"
+    assert finetune.guess_task(tmp_path / "a.jsonl", "prompt", "kind") == "classification"
+
+
 def test_looking_finds_planted_copies_leaks_and_wrong_labels():
     rows = texts_and_labels(200)
     wrong = {10: "bad", 31: "good"}
@@ -215,17 +223,6 @@ def test_the_better_perplexity_is_the_lower_one():
     cheap, dear = tried("cheap", 30.0), tried("dear", 20.0)
     assert finetune.best([cheap, dear]) is dear
     assert finetune.best([tried("cheap", 20.0), tried("dear", 30.0)]).method == "cheap"
-
-
-def test_a_file_in_another_encoding_is_guessed_as_it_is_read(tmp_path):
-    (tmp_path / "prose.txt").write_bytes("Ein schöner Film.\n".encode("cp1252") * 30)
-    assert finetune.guess_task(tmp_path / "prose.txt", encoding="cp1252") == "text"
-
-
-def test_columns_that_are_named_make_a_table_of_a_file_of_prompts(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "kind": "y"}\n', encoding="utf-8")
-    assert finetune.guess_task(tmp_path / "a.jsonl") == "chat"
-    assert finetune.guess_task(tmp_path / "a.jsonl", "prompt", "kind") == "classification"
 
 
 def test_the_page_shows_what_training_takes():

@@ -22,6 +22,7 @@ def torchrun(folder, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_model_of_one(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_PROFILE", "smoke")
     file, options = FILES["lora"]

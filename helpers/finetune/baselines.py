@@ -21,14 +21,8 @@ from sklearn.preprocessing import normalize
 from helpers.files import write_bytes, write_text
 from helpers.tables import to_iob2
 
-__all__ = [
-    "Choice",
-    "CommonTags",
-    "LinearModel",
-    "cross_validate",
-    "fit_linear",
-    "held_out_probabilities",
-]
+__all__ = ["Choice", "CommonTags", "LinearModel"]
+__all__ += ["cross_validate", "fit_linear", "held_out_probabilities"]
 
 TERMS, WEIGHTS = "linear.json", "linear.safetensors"
 COUNTED = {
@@ -51,7 +45,7 @@ class Choice:
         features: kinds of terms, as in `COUNTED`.
         C: inverse strength of the L2 penalty.
         accuracy: of this choice in cross-validation.
-        rows: numbers of the texts that were used, in the order of the folds.
+        rows: numbers of the texts that were used, shuffled.
     """
 
     features: tuple[str, ...]
@@ -110,15 +104,10 @@ class LinearModel:
 
 
 def cross_validate(texts: list[str], labels: list[int], seed: int = 0) -> Choice:
-    """Choose features and strength by cross-validation on training texts alone.
+    """Choose features and strength by cross-validation on training texts, two or more of a class.
 
     Terms and their rarity are counted anew in every fold: counted on all texts, they would have
     seen the fold that judges. Of equal choices the one with the stronger penalty is taken.
-
-    Args:
-        texts: of train.
-        labels: their classes, each with two texts or more.
-        seed: of the folds.
     """
     rows = _sample(np.array(labels), seed)
     texts, y = [texts[i] for i in rows], np.array(labels)[rows]
@@ -139,9 +128,7 @@ def held_out_probabilities(
 ) -> np.ndarray:
     """Probability of each class by a model that did not see the text: (choice.rows, classes).
 
-    Args:
-        texts, labels, seed: as they were given to `cross_validate`.
-        choice: what it gave.
+    Texts, labels and seed are those of `cross_validate`.
     """
     y = np.array(labels)[choice.rows]
     return cross_val_predict(

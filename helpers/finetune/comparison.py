@@ -19,15 +19,10 @@ __all__ = ["Curve", "advise", "best", "learning_curve", "subset", "try_methods"]
 
 @dataclass
 class Curve:
-    """Answers on validation against the number of examples trained on.
-
-    Attributes:
-        method: of all points.
-        outcomes: examples -> right or wrong, (seeds, validation examples).
-    """
+    """Answers on validation against the number of examples trained on."""
 
     method: str
-    outcomes: dict[int, np.ndarray]
+    outcomes: dict[int, np.ndarray]  # examples -> right or wrong, (seeds, validation examples)
 
     def values(self) -> dict[int, np.ndarray]:
         """Examples -> accuracy of each seed."""
@@ -46,11 +41,10 @@ def try_methods(
     """Train methods on the same texts, the cheapest first, and compare them on validation.
 
     Args:
-        parts: what `split` gave.
+        parts, seed, profile: as for `train`.
         methods: some of those of the task; all without.
-        seed, profile: as for `train`.
         echo: told a line a method as soon as it is trained; None for silence.
-        settings: for every method but the linear one, as for `train`.
+        settings: for every method but the linear one.
     """
     order = METHODS[parts.train.task]
     tried: list[Trained] = []
@@ -110,13 +104,10 @@ def learning_curve(
     """Train one method on more and more of train, always judged on the same validation.
 
     Args:
-        parts: what `split` gave, of a classification.
-        method: as for `train`.
+        parts, method, profile, settings: as for `train`, of a classification.
         sizes: examples to train on; without it an eighth, a quarter, a half and all.
         seeds: of the drawing and of the training.
-        profile: as for `train`.
         whole: a model trained on all of train already; it stands for the first seed there.
-        settings: as for `train`.
     """
     everything = len(parts.train)
     seeds = list(seeds)
@@ -139,10 +130,7 @@ def advise(curves: Sequence[Curve]) -> str:
 
     More labels: what the last doubling brought, paired over seeds and examples. It is a guess
     that the next one brings about as much or less. A larger model: what the dearest method has
-    over the cheapest, both on all examples.
-
-    Args:
-        curves: of one method or more, the cheapest first.
+    over the cheapest, both on all examples. Curves are given with the cheapest method first.
     """
     lines = []
     for curve in curves:

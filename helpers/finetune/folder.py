@@ -16,20 +16,8 @@ from helpers.finetune.splitting import Parts
 from helpers.pretrained.loading import quiet
 from helpers.runtime import versions
 
-__all__ = [
-    "CARD",
-    "CHECKPOINTS",
-    "FolderError",
-    "check_output",
-    "figures",
-    "is_complete",
-    "load",
-    "load_model",
-    "may_resume",
-    "open_folder",
-    "save",
-    "start_run",
-]
+__all__ = ["CARD", "CHECKPOINTS", "FolderError", "check_output", "figures", "is_complete"]
+__all__ += ["load", "load_model", "may_resume", "open_folder", "save", "start_run"]
 
 CARD, METRICS, README = "course.json", "metrics.json", "README.md"
 CHECKPOINTS = "checkpoints"
@@ -49,11 +37,7 @@ def is_complete(folder: Path | str) -> bool:
 
 
 def may_resume(record: Path, run: dict) -> bool:
-    """Whether an unfinished run left a record, and it is the same run.
-
-    Args:
-        record: a file whose first line is the run as JSON.
-        run: what has to be the same, by name.
+    """Whether an unfinished run left a record, whose first line says in JSON that it is this one.
 
     Raises:
         ValueError: if the run was another one; the message names what differs.
@@ -74,11 +58,7 @@ def may_resume(record: Path, run: dict) -> bool:
 
 
 def check_output(folder: Path, run: dict, resume: bool) -> None:
-    """Refuse to write over something, or to resume a run that was ordered otherwise.
-
-    Raises:
-        ValueError: with what is in the way.
-    """
+    """Refuse to write over something, or to resume a run that was ordered otherwise."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; give a folder as --output.")
     if is_complete(folder):
@@ -111,11 +91,9 @@ def save(
     """Write a model, its figures and its card; the folder is complete when `course.json` is there.
 
     Args:
-        trained: the model.
-        parts: what it was trained and tested on.
-        tested: what `test_once` gave.
+        trained, parts, tested: a model, what it was trained on, and what `test_once` gave.
         folder: made if needed; nothing else may be in it than an earlier model, which is replaced.
-        data: the whole data set, for the card.
+        data: the whole data set.
         name: of the model on its card; the folder's without it.
 
     Returns:

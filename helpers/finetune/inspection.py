@@ -17,18 +17,12 @@ WIDTH = 88
 
 
 class Doubt(NamedTuple):
-    """A label that cross-validation contradicts.
+    """A label that cross-validation contradicts."""
 
-    Attributes:
-        row: of the file, counted from 0.
-        given, other: the label it has, and the one that the model gives.
-        probability: of the other.
-    """
-
-    row: int
+    row: int  # of the file, counted from 0
     given: str
     other: str
-    probability: float
+    probability: float  # of the other
 
 
 @dataclass
@@ -122,7 +116,7 @@ def doubtful_labels(data: Data, rows: list[int], probabilities: np.ndarray) -> l
         probabilities: of each class for these, (rows, classes).
 
     Returns:
-        The surest first.
+        Doubts, the surest first.
     """
     given, p = np.array([data.labels[i] for i in rows]), probabilities
     own = p[np.arange(len(given)), given]

@@ -36,21 +36,16 @@ class Order:
     """What was asked for on the command line.
 
     Attributes:
-        data: the file.
-        output: the folder to fill.
-        method, task: as in `settings.METHODS`; None to be chosen, the cheapest of the task.
         text, label, encoding: of the file.
-        seed, test_size: of the run.
         resume, dry_run: resume an unfinished run; say what it would cost, and stop.
         base: another pre-trained model.
-        profile: which sizes.
         settings: that differ from the defaults.
     """
 
     data: Path
     output: Path
-    method: str | None = None
-    task: str | None = None
+    method: str | None = None  # as in `settings.METHODS`; the cheapest of the task without it
+    task: str | None = None  # guessed without it
     text: str = "text"
     label: str = "label"
     encoding: str = "utf-8"
@@ -256,14 +251,12 @@ def _train_linear(parts: Parts, seed: int, profile: Profile) -> Trained:
 def test_once(
     trained: Trained, parts: Parts, against: Trained | None = None, profile: Profile | None = None
 ) -> Tested:
-    """Open the test for one model, and for the baseline beside it; nobody else gets to see it.
+    """Open the test for the model that validation chose, and for the baseline beside it.
 
     Args:
-        trained: the model that validation chose.
-        parts: of the data set.
+        trained, parts, profile: the model, and what it was trained with.
         against: its baseline; without it one is trained, and a language model is compared with
             its own base.
-        profile: of the run.
 
     Raises:
         ValueError: if another model was tested on these parts before.

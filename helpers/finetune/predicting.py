@@ -159,17 +159,11 @@ def _begin(journal: Path, run: dict) -> list[dict]:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a file asks.
+    """What a file asks."""
 
-    Attributes:
-        items: texts, or chats.
-        rows: the columns of each, as they are in the file.
-        with_text: whether the text is one of those columns.
-    """
-
-    items: list
-    rows: list[dict]
-    with_text: bool = False
+    items: list  # texts, or chats
+    rows: list[dict]  # the columns of each, as they are in the file
+    with_text: bool = False  # whether the text is one of those columns
 
     def beside(self, answers: list[dict]) -> list[dict]:
         """The rows with their answers; a column of the file is never written over."""
