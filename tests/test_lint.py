@@ -1,7 +1,8 @@
 """The house rules: a notebook that keeps them passes, and each rule refuses what breaks it."""
 
+import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_factory import ALT, good_notebook, place_of, stamp, write_course
 
 from helpers.commands import template
@@ -223,6 +224,8 @@ def test_a_damaged_notebook_is_a_problem_and_not_a_crash(tmp_path):
     path.write_text("{", encoding="utf-8")
     assert [problem.rule for problem in problems_of(path, root)] == ["unreadable"]
     assert [p.rule for p in problems_of(path.with_name("04_gone.ipynb"), root)] == ["unreadable"]
+    nbformat.write(new_notebook(), path)
+    assert "title" in {problem.rule for problem in problems_of(path, root)}
 
 
 def test_the_report_is_a_line_for_each_problem_and_warnings_alone_do_not_fail(tmp_path):

@@ -60,6 +60,11 @@ class Page:
         return int(found[1]) if found else None
 
     @property
+    def head(self) -> str:
+        """Source of the first cell."""
+        return self.notebook.cells[0].source if self.notebook.cells else ""
+
+    @property
     def text(self) -> list[tuple[int, str]]:
         """Markdown cells without code and formulas."""
         cells = enumerate(self.notebook.cells)

@@ -49,7 +49,7 @@ def title(page: Page) -> Findings:
         return
     start = "# Bonus · " if of_bonus else f"# {number} · "
     end = ": solutions" if page.kind == "solution" else ""
-    first = page.notebook.cells[0].source.partition("\n")[0].rstrip() if page.notebook.cells else ""
+    first = page.head.partition("\n")[0].rstrip()
     if not (first.startswith(start) and first.endswith(end) and first != start + end):
         yield 0, f"the first line is {first!r}; write `{start}Title{end}`"
 
@@ -57,7 +57,7 @@ def title(page: Page) -> Findings:
 @RULES.add(LESSONS)
 def head(page: Page) -> Findings:
     """The head asks a question and says what a learner will do, need and wait for."""
-    text = page.notebook.cells[0].source.partition("\n")[2]
+    text = page.head.partition("\n")[2]
     for mark, meaning in HEAD.items():
         if mark not in text.lower():
             yield 0, f"the head does not say {meaning}; add it"
@@ -70,7 +70,7 @@ def head(page: Page) -> Findings:
 def badge(page: Page) -> Findings:
     """The badge opens this notebook on Colab."""
     wanted = template.badge(f"notebooks/{page.label}.ipynb", page.root)
-    if wanted not in page.notebook.cells[0].source:
+    if wanted not in page.head:
         yield 0, "the Colab badge is missing or leads elsewhere; `course sync` writes it"
 
 
