@@ -9,20 +9,12 @@ together.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
-__all__ = [
-    "LoRALinear",
-    "adapter_state",
-    "add_lora",
-    "load_adapter",
-    "lora_layers",
-    "merge",
-    "unmerge",
-]
+__all__ = ["LoRALinear", "add_lora", "lora_layers", "merge", "unmerge"]
 
 
 class LoRALinear(nn.Module):
@@ -41,8 +33,6 @@ class LoRALinear(nn.Module):
         rank_stabilized: bool = False,
     ):  # fmt: skip
         super().__init__()
-        if rank < 1 or int(rank) != rank:
-            raise ValueError(f"The rank is {rank}; give a whole number of at least 1.")
         self.base = base.requires_grad_(False)
         self.transposed = not isinstance(base, nn.Linear)  # Conv1D: weight (in, out)
         out_size, in_size = base.weight.T.shape if self.transposed else base.weight.shape
@@ -84,10 +74,9 @@ def add_lora(
         Full names of the layers that were adapted.
 
     Raises:
-        ValueError: if a target fits no linear layer, or the rank is below 1. The model is as it
-            was.
+        ValueError: if a target fits no linear layer, or the rank is below 1.
     """
-    if rank < 1 or int(rank) != rank:
+    if rank < 1:
         raise ValueError(f"The rank is {rank}; give a whole number of at least 1.")
     if isinstance(targets, str):
         raise ValueError(f"targets={targets!r} is one text; give a list, such as [{targets!r}].")
@@ -116,38 +105,6 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
     return {name: m for name, m in model.named_modules() if isinstance(m, LoRALinear)}
 
 
-def adapter_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """What training changed, and all that has to be kept: A and B of each adapted layer."""
-    return {name: matrix.detach().clone() for name, matrix in _matrices(model).items()}
-
-
-@torch.no_grad()
-def load_adapter(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Put another adapter's A and B into the adapted layers; the base is not touched.
-
-    Raises:
-        ValueError: if the adapter belongs to other layers, or to layers of another size; nothing
-            is changed then.
-    """
-    mine = _matrices(model)
-    odd = sorted(mine.keys() ^ state.keys())
-    if odd:
-        raise ValueError(
-            f"The adapter and the model differ in {len(odd)} matrices, such as {odd[0]}. It was "
-            "made for another base or other targets: load the base that its card names."
-        )
-    for name, parameter in mine.items():
-        if state[name].shape != parameter.shape:
-            raise ValueError(
-                f"{name} has shape {tuple(state[name].shape)} in the adapter and "
-                f"{tuple(parameter.shape)} in the model: another base, or another rank."
-            )
-    if any(m.merged for m in lora_layers(model).values()):
-        raise ValueError("An adapter is merged into the weights; unmerge(model) first.")
-    for name, parameter in mine.items():
-        parameter.copy_(state[name])
-
-
 @torch.no_grad()
 def merge(model: nn.Module) -> None:
     """Add each change to its weight, so that predicting costs nothing more; twice is once."""
@@ -164,11 +121,6 @@ def unmerge(model: nn.Module) -> None:
         if layer.merged:
             layer.base.weight -= layer.delta().to(layer.base.weight.dtype)
             layer.merged = False
-
-
-def _matrices(model: nn.Module) -> dict[str, nn.Parameter]:
-    layers = lora_layers(model).items()
-    return {f"{name}.{part}": getattr(layer, part) for name, layer in layers for part in "AB"}
 
 
 def _is_linear(layer: nn.Module) -> bool:

@@ -187,32 +187,6 @@ def test_no_known_word_still_gives_random_rows(royals):
     assert not known.any() and np.isfinite(matrix).all() and matrix[1].any()
 
 
-def test_skipgram_gradients_are_those_of_autograd():
-    import torch
-
-    rng = np.random.default_rng(0)
-    centre, context, negatives = rng.normal(size=8), rng.normal(size=8), rng.normal(size=(5, 8))
-    tensors = [torch.tensor(part, requires_grad=True) for part in (centre, context, negatives)]
-    positive, negative = tensors[1] @ tensors[0], tensors[2] @ tensors[0]
-    logsigmoid = torch.nn.functional.logsigmoid
-    expected = -logsigmoid(positive) - logsigmoid(-negative).sum()
-    expected.backward()
-    loss, *gradients = embeddings.skipgram_loss_and_gradients(centre, context, negatives)
-    assert loss == pytest.approx(expected.item())
-    for gradient, tensor in zip(gradients, tensors, strict=True):
-        assert gradient == pytest.approx(tensor.grad.numpy())
-
-
-def test_skipgram_loss_by_hand_and_for_scores_that_would_overflow():
-    loss, *_ = embeddings.skipgram_loss_and_gradients(np.zeros(2), np.ones(2), np.ones((3, 2)))
-    assert loss == pytest.approx(4 * np.log(2))
-    huge = np.array([1_000.0])
-    with np.errstate(over="raise"):
-        loss, centre, *_ = embeddings.skipgram_loss_and_gradients(huge, -huge, huge[None])
-    assert loss == pytest.approx(2e6)
-    assert centre == pytest.approx(2_000)
-
-
 def test_cooccurrences_by_hand():
     texts = [["a", "b", "zzz", "a"], ["b"], ["c", "a"]]
     counts = embeddings.cooccurrence(texts, ["a", "b", "c"], window=2).toarray()

@@ -64,19 +64,16 @@ def test_the_ratio_is_learned_from_training_labels_only_inside_a_pipeline():
     assert pipe[0].ratio_[2] == pipe[0].ratio_[3] == 0
 
 
-def test_one_class_or_foreign_labels_are_refused():
-    with pytest.raises(ValueError, match=r"these are \[1\]"):
-        features.log_count_ratio(np.eye(2), [1, 1])
+@pytest.mark.parametrize("labels", [[1, 1], [1, 2]])
+def test_one_class_or_foreign_labels_are_refused(labels):
     with pytest.raises(ValueError, match="0 and 1"):
-        features.PriorLogisticRegression().fit(np.eye(2), [1, 2])
+        features.log_count_ratio(np.eye(2), labels)
 
 
 def test_augmented_texts_share_one_copy_and_own_another():
     X = np.array([[1.0, 2.0]])
     assert features.augment(X, "source").toarray().tolist() == [[1, 2, 1, 2, 0, 0]]
     assert features.augment(X, "target").toarray().tolist() == [[1, 2, 0, 0, 1, 2]]
-    with pytest.raises(ValueError, match="'source' or 'target'"):
-        features.augment(X, "both")
 
 
 def test_two_domains_that_disagree_are_both_right_after_augmentation():
@@ -98,18 +95,8 @@ def test_the_fit_towards_a_prior_agrees_with_a_generic_optimiser(problem, streng
         loss = -np.sum(y * np.log(p) + (1 - y) * np.log(1 - p))
         return loss + strength / 2 * np.sum((w - prior) ** 2)
 
-    generic = optimize.minimize(
-        objective,
-        np.zeros(6),
-        method="Nelder-Mead",
-        options={
-            "xatol": 1e-9,
-            "fatol": 1e-12,
-            "maxiter": 20_000,
-            "maxfev": 20_000,
-            "adaptive": True,
-        },
-    ).x
+    exact = {"xatol": 1e-9, "fatol": 1e-12, "maxiter": 20_000, "maxfev": 20_000, "adaptive": True}
+    generic = optimize.minimize(objective, np.zeros(6), method="Nelder-Mead", options=exact).x
     ours = features.PriorLogisticRegression(prior, strength, tol=1e-9).fit(X, y).coef_
     assert np.abs(ours - generic).max() < 1e-5
 
@@ -128,11 +115,3 @@ def test_the_pull_goes_from_forgetting_the_prior_to_ignoring_the_labels(problem)
         for s in (1e-2, 1e-1, 1, 10, 1e3, 1e6)
     ]
     assert distances == sorted(distances, reverse=True) and distances[-1] < 1e-3
-
-
-def test_bad_priors_and_strengths_are_named(problem):
-    X, y, _ = problem
-    with pytest.raises(ValueError, match=r"shape \(3,\), X has 6"):
-        features.PriorLogisticRegression(np.zeros(3)).fit(X, y)
-    with pytest.raises(ValueError, match="strength is 0"):
-        features.PriorLogisticRegression(strength=0).fit(X, y)

@@ -10,12 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from helpers.embeddings.skipgram import (
-    cached_skipgram,
-    cooccurrence,
-    skipgram_loss_and_gradients,
-    train_skipgram,
-)
+from helpers.embeddings.skipgram import cached_skipgram, cooccurrence, train_skipgram
 from helpers.embeddings.vectors import Embeddings, load_glove
 from helpers.words import tokenize
 
@@ -27,7 +22,6 @@ __all__ = [
     "embedding_matrix",
     "inverse_frequencies",
     "load_glove",
-    "skipgram_loss_and_gradients",
     "tokenize",
     "train_skipgram",
 ]
@@ -42,13 +36,13 @@ def embedding_matrix(
     (after Kim 2014).
 
     Args:
-        vocabulary: the word of each row.
+        vocabulary: the word of each row (V).
         embeddings: where vectors come from.
         seed: of the random ones.
         pad: the row of the padding, which stays zero; None if there is none.
 
     Returns:
-        (matrix, known): float32 (len(vocabulary), dimensions), and booleans (len(vocabulary),).
+        The matrix (V, dimensions), and which words are known (V,).
     """
     rows = np.array([embeddings.index.get(word, -1) for word in vocabulary], dtype=int)
     known = rows >= 0
@@ -77,11 +71,10 @@ def average(
     Args:
         texts: as read; they are cut with `tokenize`.
         embeddings: words without a vector are passed over.
-        weights: such as `inverse_frequencies`; a word without one counts as the rarest. None for
-            equal weights.
+        weights: such as `inverse_frequencies`; a word without one counts as the rarest.
 
     Returns:
-        float32, shape (texts, dimensions); zeros for a text without any known word.
+        (texts, dimensions); zeros for a text without any known word.
     """
     columns, starts = [], [0]
     for text in texts:

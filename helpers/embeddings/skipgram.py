@@ -18,7 +18,7 @@ from helpers.files import write_bytes
 from helpers.runtime import shows_progress
 from helpers.words import recipe, tokenize
 
-__all__ = ["cached_skipgram", "cooccurrence", "skipgram_loss_and_gradients", "train_skipgram"]
+__all__ = ["cached_skipgram", "cooccurrence", "train_skipgram"]
 
 
 def train_skipgram(
@@ -64,13 +64,7 @@ def cached_skipgram(
     """Give skip-gram vectors of unlabelled texts, trained on first use and then kept.
 
     They are kept in the cache folder under `derived/`. The file's name covers the texts, the way
-    they are cut and all settings, so that a change of any of them trains again.
-
-    Args:
-        texts: as read.
-        name: with which the file's name begins.
-        seed: of `train_skipgram`.
-        settings: further arguments of `train_skipgram`.
+    they are cut and all settings of `train_skipgram`: a change of any of them trains again.
     """
     asked = inspect.signature(train_skipgram).bind([], seed=seed, **settings)
     asked.apply_defaults()
@@ -88,44 +82,18 @@ def cached_skipgram(
     return trained
 
 
-def skipgram_loss_and_gradients(
-    centre: np.ndarray, context: np.ndarray, negatives: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """Loss of one pair against its negative samples, and the slope for every vector.
-
-    -log s(context . centre) - sum over negatives of log s(-negative . centre), with s the logistic
-    function (Mikolov et al. 2013, equation 4).
-
-    Args:
-        centre: the word's vector (d,).
-        context: output vector of a true neighbour (d,).
-        negatives: output vectors of random words (k, d).
-
-    Returns:
-        The loss, and its gradients, shaped like the arguments.
-    """
-    outputs = np.vstack([context, negatives])  # (1 + k, d)
-    true = np.zeros(len(outputs))
-    true[0] = 1
-    scores = outputs @ centre  # (1 + k,)
-    loss = float(np.logaddexp(0, np.where(true == 1, -scores, scores)).sum())
-    errors = np.exp(-np.logaddexp(0, -scores)) - true  # predicted minus true, (1 + k,)
-    slopes = np.outer(errors, centre)
-    return loss, errors @ outputs, slopes[0], slopes[1:]
-
-
 def cooccurrence(token_lists: Iterable[Sequence[str]], vocabulary: Sequence[str], window: int = 10):
     """Count which words stand near which; a pair d words apart counts 1/d (GloVe, section 3.1).
 
     Words outside the vocabulary are taken out first, as in GloVe's own program.
 
     Args:
-        token_lists: one list of tokens for each text; no pair reaches over a text's end.
-        vocabulary: the words of rows and columns.
+        token_lists: the tokens of each text; no pair reaches over a text's end.
+        vocabulary: the words (V) of rows and columns.
         window: furthest neighbour counted, in words.
 
     Returns:
-        A symmetric scipy CSR matrix, shape (len(vocabulary), len(vocabulary)).
+        A symmetric sparse matrix (V, V).
     """
     row_of = {word: row for row, word in enumerate(vocabulary)}
     texts = [[row_of[word] for word in tokens if word in row_of] for tokens in token_lists]

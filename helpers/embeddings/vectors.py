@@ -83,11 +83,7 @@ class Embeddings:
             exclude: further words to leave out.
 
         Returns:
-            (word, cosine), the nearest first; fewer than n if there are no more words.
-
-        Raises:
-            KeyError: if the word has no vector.
-            ValueError: if the vector has another length.
+            (word, cosine), the nearest first.
         """
         left_out = set(exclude)
         if isinstance(word_or_vector, str):
@@ -111,12 +107,6 @@ class Embeddings:
 
         Vectors are brought to length one first (3CosAdd; Mikolov, Yih & Zweig 2013). The usual
         practice leaves the three given words out; without that, the answer is often b or c.
-
-        Returns:
-            (word, cosine), the best first.
-
-        Raises:
-            KeyError: if one of the words has no vector.
         """
         first, second, third = _unit_rows(np.stack([self.vector(word) for word in (a, b, c)]))
         return self.neighbours(second - first + third, n, (a, b, c) if exclude_inputs else ())
@@ -130,11 +120,7 @@ class Embeddings:
 def load_glove(limit: int | None = None) -> Embeddings:
     """Load GloVe 6B (Pennington et al. 2014): 400,000 words, 50 numbers each.
 
-    Args:
-        limit: keep only this many of the most frequent words; None for all.
-
-    Raises:
-        assets.AssetError: if the file is not cached and cannot be fetched.
+    `limit` keeps the most frequent words only.
     """
     folder = assets.path("glove")
     words = pd.read_parquet(folder / "glove_6B_index.parquet")["index"][:limit]
