@@ -8,7 +8,6 @@ import torch
 from datasets import Dataset
 from interrupted import Stop
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from helpers import training
 from helpers.networks import (
@@ -130,24 +129,15 @@ def test_the_seed_decides_order_and_dropout():
 
 
 def test_frozen_parameters_stay_as_they_are_to_the_bit():
-    model = network()
+    model = network(widths=(1,) * 11)
     before = weights(model)
-    frozen = ["embedding", r"convolutions\.[01]\..*"]
+    frozen = ["embedding", "convolutions.1", r"convolutions\.[56]\..*"]  # .1 is not .10
     training.fit(model, toy(), freeze=frozen, weight_decay=0.1, **RATE)
     still = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
     assert still == {
         "embedding.weight",
-        *(f"convolutions.{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias")),
+        *(f"convolutions.{i}.{kind}" for i in (1, 5, 6) for kind in ("weight", "bias")),
     }
-
-
-def test_a_layers_name_does_not_reach_a_layer_whose_name_goes_on():
-    model = network(widths=(1,) * 11)
-    before = weights(model)
-    training.fit(model, toy(), freeze=["convolutions.1"], **RATE)
-    after = model.state_dict()
-    assert torch.equal(after["convolutions.1.weight"], before["convolutions.1.weight"])
-    assert not torch.equal(after["convolutions.10.weight"], before["convolutions.10.weight"])
 
 
 def test_learning_rate_groups_move_weights_in_proportion():
@@ -213,32 +203,36 @@ def test_warm_up_starts_from_a_rate_of_zero():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("killed_at", [9, 10, 13])
-def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, killed_at):
+@pytest.mark.parametrize(
+    ("killed_at", "precision"),
+    [(9, "float32"), (10, "float32"), (13, "float32"), (13, "bfloat16"), (13, "float16")],
+)
+def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, killed_at, precision):
     settings = {
-        "num_epochs": 4,
-        "learning_rate": 0.01,
-        "batch_size": 8,
-        "save_steps": 3,
-        "validation": toy(20, seed=1),
+        "num_epochs": 4, "learning_rate": 0.01, "batch_size": 8, "save_steps": 3,
+        "validation": toy(20, seed=1), "precision": precision,
         "unfreeze_schedule": [["head", "convolutions"], ["embedding"]],
-    }
+    }  # fmt: skip
     whole = training.fit(network(dropout=0.5), toy(), **settings)
+    settings["output_dir"] = tmp_path
     with pytest.raises(KeyboardInterrupt):
-        training.fit(
-            network(dropout=0.5),
-            toy(),
-            output_dir=tmp_path,
-            on_step=Stop(killed_at),
-            **settings,
-        )
-    resumed = training.fit(network(seed=9), toy(), output_dir=tmp_path, resume=True, **settings)
-    assert resumed.steps == 20 - 3 * (killed_at // 3)
-    assert resumed.seconds_before > 0
+        training.fit(network(dropout=0.5), toy(), on_step=Stop(killed_at), **settings)
+    resumed = training.fit(network(seed=9), toy(), resume=True, **settings)
+    assert resumed.steps == 20 - 3 * (killed_at // 3) and resumed.seconds_before > 0
     assert resumed.losses == whole.losses
     assert resumed.validation == whole.validation
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_a_checkpoint_leaves_out_what_is_frozen(tmp_path):
+    settings = {"freeze": ["embedding"], "output_dir": tmp_path, **RATE}
+    whole = training.fit(network(), toy(), **settings)
+    [file] = tmp_path.glob("checkpoint-*/state.pt")
+    assert "embedding.weight" not in torch.load(file)["weights"]
+    again = training.fit(network(), toy(), resume=True, **settings)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
 
 
 def test_resuming_passes_over_a_checkpoint_that_was_cut_off(tmp_path):
@@ -267,14 +261,6 @@ def test_checkpoints_are_neither_overwritten_nor_mixed(tmp_path):
         )
 
 
-def test_nothing_is_left_behind_or_printed(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    training.fit(network(), toy(), validation=toy(20, seed=1), progress=False, **RATE)
-    assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr() == ("", "")
-
-
 def test_a_language_model_learns_a_sentence_that_repeats():
     vocabulary = Vocabulary.build([list("abcde")])
     windows = training.language_model_windows(["abcde" * 60], vocabulary, list, window=9)
@@ -286,22 +272,6 @@ def test_a_language_model_learns_a_sentence_that_repeats():
     assert result.losses[0] > 1.5  # at most log 7 before anything is learned
     assert result.validation[-1]["loss"] < 0.3
     assert "accuracy" not in result.validation[-1]
-
-
-def test_a_transformers_language_model_reports_its_own_loss_and_draws_nothing(tmp_path, capfd):
-    config = GPT2Config(
-        vocab_size=WORDS, n_embd=8, n_layer=1, n_head=2, n_positions=16, bos_token_id=0,
-        eos_token_id=0, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model, texts = GPT2LMHeadModel(config), toy(8)["input_ids"][:]
-    dataset = Dataset.from_dict({"input_ids": texts, "labels": texts})
-    batch = training.pad_batch([dataset[i] for i in range(8)])
-    expected = model(**batch).loss.item()
-    capfd.readouterr()
-    result = training.fit(model, dataset, batch_size=8, output_dir=tmp_path, progress=False, **RATE)
-    assert result.losses == [pytest.approx(expected, rel=1e-5)]
-    assert "Writing" not in capfd.readouterr().err
 
 
 def test_windows_predict_every_word_once():
@@ -330,15 +300,13 @@ def test_a_tagger_trains_and_answers_token_by_token():
 
 
 def test_images_train_too():
-    rng = np.random.default_rng(0)
-    images = rng.random((40, 8, 8)).astype(np.float32)
-    labels = [i % 2 for i in range(40)]
+    images = np.random.default_rng(0).random((40, 8, 8)).astype(np.float32)
     images[1::2, 2:6, 2:6] += 2.0
-    dataset = Dataset.from_dict({"pixel_values": images, "labels": labels})
+    dataset = Dataset.from_dict({"pixel_values": images, "labels": [0, 1] * 20})
     torch.manual_seed(0)
     model = DigitsCNN(num_labels=2, filters=4)
     training.fit(model, dataset, num_epochs=10, learning_rate=0.01, batch_size=10)
-    assert (training.predict(model, dataset).argmax(1) == labels).all()
+    assert (training.predict(model, dataset).argmax(1) == dataset["labels"][:]).all()
 
 
 def test_other_columns_and_selected_rows_are_no_trouble():
@@ -392,13 +360,10 @@ def test_a_loss_that_is_no_number_stops_with_the_step_and_a_remedy():
     ("dataset", "message"),
     [
         (toy().select([]), "train dataset is empty"),
-        (toy().rename_column("labels", "label"), "no column labels; it has input_ids, label"),
-        (toy().remove_columns("input_ids"), "no column input_ids or pixel_values"),
-        (
-            Dataset.from_dict({"input_ids": [[2], [3]], "labels": [1, 2]}),
-            "run from 1 to 2; the model has 2 classes",
-        ),
-        (Dataset.from_dict({"input_ids": [[2], []], "labels": [1, 0]}), "Row 1 .* has no token"),
+        (toy().rename_column("labels", "label"), "labels; it has input_ids, label"),
+        (toy().remove_columns("input_ids"), "input_ids or pixel_values"),
+        (Dataset.from_dict({"input_ids": [[2], [3]], "labels": [1, 2]}), "1 to 2.* 2 classes"),
+        (Dataset.from_dict({"input_ids": [[2], []], "labels": [1, 0]}), "Row 1 .* no token"),
     ],
 )
 def test_data_that_cannot_be_trained_on_is_explained(dataset, message):
@@ -409,14 +374,15 @@ def test_data_that_cannot_be_trained_on_is_explained(dataset, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"freeze": ["emb"]}, "No parameter is named 'emb'; there are embedding.weight, conv"),
-        ({"freeze": "embedding"}, "give a list"),
+        ({"freeze": ["emb"]}, "'emb'; there are embedding.weight, conv"),
+        ({"freeze": "embedding"}, r"\['embedding'\]"),
         ({"freeze": ["embedding", "convolutions", "head"]}, "every parameter is frozen"),
-        ({"learning_rate_groups": {"body": 0.1}}, "No parameter is named 'body'"),
-        ({"unfreeze_schedule": [["head"], ["embedding"]]}, "2 stages .* num_epochs is 1"),
-        ({"optimizer": "adam"}, "Unknown optimizer 'adam'"),
-        ({"precision": "int8"}, "Unknown precision 'int8'"),
-        ({"resume": True}, "resume=True needs the output_dir"),
+        ({"learning_rate_groups": {"body": 0.1}}, "'body'"),
+        ({"unfreeze_schedule": [["head"], ["embedding"]]}, "num_epochs is 1"),
+        ({"optimizer": "adam"}, "'adam'"),
+        ({"schedule": "cosine"}, "'cosine'"),
+        ({"precision": "int8"}, "'int8'"),
+        ({"resume": True}, "output_dir"),
     ],
 )
 def test_settings_that_do_not_fit_are_explained(settings, message):
@@ -431,9 +397,8 @@ def test_batches_by_length_are_read_in_evaluation_mode_which_is_then_restored(as
     seen = []
     for indices, batch in training.batches_by_length(model, list(rows) if as_list else rows, 2):
         assert not model.training and not torch.is_grad_enabled()
-        assert batch["attention_mask"].sum(dim=1).tolist() == [
-            len(rows[i]["input_ids"]) for i in indices
-        ]
+        lengths = [len(rows[i]["input_ids"]) for i in indices]
+        assert batch["attention_mask"].sum(dim=1).tolist() == lengths
         seen += indices
     assert seen == [1, 3, 2, 0]
     assert model.training and torch.is_grad_enabled()
