@@ -168,6 +168,7 @@ def test_an_unknown_network_lists_those_there_are():
         pretrain("lstm")
 
 
+@pytest.mark.slow
 def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_path):
     monkeypatch.undo()  # the real cache
     networks.save_byte_pairs(tiny_gpt.learn_tokenizer(), tmp_path / "again.json")
@@ -177,6 +178,7 @@ def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_p
     assert again == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", stored.NETWORKS.values(), ids=lambda what: what.name)
 def test_the_weights_in_the_repository_are_those_the_code_asks_for(what, monkeypatch):
     monkeypatch.undo()  # the real cache

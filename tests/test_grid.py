@@ -357,6 +357,7 @@ def test_the_grid_fills_what_is_missing_and_skips_what_is_there(tmp_path):
     assert cells(rows) == [(32, 0), (100, 0), (100, 1), (32, 1)]
 
 
+@pytest.mark.slow
 def test_the_grid_of_names_is_filled_resumed_and_left_alone_by_the_other(tmp_path):
     names = {"part": "named_entities"}
     _, reviews = run_grid(tmp_path, "naive Bayes")
@@ -427,6 +428,7 @@ run_missing("classical", ["naive Bayes", "TF-IDF + LR"], profile="smoke",
 """
 
 
+@pytest.mark.slow
 def test_a_killed_grid_continues_and_loses_nothing(tmp_path):
     command = [sys.executable, "-c", GRID, str(tmp_path)]
     options = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True}

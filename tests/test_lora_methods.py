@@ -96,6 +96,7 @@ def test_the_probe_reads_what_the_head_would_read(corpus):
 # --- what it still knows --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_tuned_body_predicts_words_and_the_base_is_put_back(corpus, adapted):
     base = decoders.decoder(corpus)
     before = lora.news_losses(corpus, base)
