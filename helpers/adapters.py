@@ -19,20 +19,15 @@ from safetensors import safe_open
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from helpers.assets import ModelError, hub_id
 from helpers.files import write_bytes
-from helpers.pretrained import ModelError, Pretrained
-from helpers.pretrained.loading import seeded
-from helpers.pretrained.parts import blocks, body_of
+from helpers.pretrained import Pretrained, blocks, body_of, seeded, unwrapped
 
 __all__ = ["add_adapter", "linear_layers", "load_adapter", "save_adapter", "target_layers"]
 
 CONFIG, WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"
 ATTENTION = {"llama": ("q_proj", "k_proj", "v_proj", "o_proj"), "gpt2": ("c_attn", "attn.c_proj")}
 ATTENTION |= dict.fromkeys(("qwen2", "qwen3", "mistral", "gemma", "smollm3"), ATTENTION["llama"])
-UPSTREAM = {  # assets by the names that a stranger's loader knows
-    "minilm": "sentence-transformers/all-MiniLM-L6-v2",
-    "smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct",
-}
 EVERY = 997  # of a weight matrix, one number in so many tells two bases apart
 
 
@@ -64,10 +59,10 @@ def add_adapter(
     """
     model = loaded.model
     head = hasattr(model, "head")
-    where, _, revision = UPSTREAM.get(loaded.source, loaded.source).partition("@")
+    where, _, revision = hub_id(loaded.source).partition("@")
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, bias="none",
-        target_modules=target_layers(_base(model), targets), use_rslora=rank_stabilized,
+        target_modules=target_layers(unwrapped(model), targets), use_rslora=rank_stabilized,
         use_dora=dora, modules_to_save=["head"] if head else None,
         # Without a task, only a loader that is told of our classifiers can read the folder.
         task_type="CAUSAL_LM" if not head and model.can_generate() else None,
@@ -91,7 +86,7 @@ def save_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") 
     Raises:
         ValueError: if there is no such adapter.
     """
-    folder, base = Path(folder), _base(loaded.model)
+    folder, base = Path(folder), unwrapped(loaded.model)
     adapted = [n for n in linear_layers(base) if hasattr(base.get_submodule(n), "lora_A")]
     if name in loaded.model.peft_config:
         # peft shortens a long list to endings, which may fit other layers of another model.
@@ -173,16 +168,12 @@ def target_layers(model, targets: Iterable[str] | None = None) -> list[str]:
     return [layer for layer in layers if layer in chosen]
 
 
-def _base(model):
-    return model.get_base_model() if isinstance(model, PeftModel) else model
-
-
 def _identity(loaded: Pretrained) -> dict:
     """What tells one base from another: two digests, of what NF4 packs and of what it leaves.
 
     Numbers are compared as bfloat16, so that a base kept in fewer bits is still the same base.
     """
-    body = body_of(_base(loaded.model))
+    body = body_of(unwrapped(loaded.model))
     linear = {f"{layer}.weight" for layer in linear_layers(body)}
     digests = {"matrices": hashlib.sha256(), "vectors": hashlib.sha256()}
     packed = False
@@ -218,7 +209,7 @@ def _check(loaded: Pretrained, folder: Path) -> None:
             f"{folder} is damaged: {BASE}, {CONFIG} and {WEIGHTS} are not those of one adapter. "
             "Save it again."
         )
-    given, model = _identity(loaded), _base(loaded.model)
+    given, model = _identity(loaded), unwrapped(loaded.model)
     for part in ("vectors", "matrices"):  # of four bits a weight the latter cannot be told
         if wanted[part] != given[part] and None not in (wanted[part], given[part]):
             raise ModelError(

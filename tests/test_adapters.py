@@ -282,12 +282,10 @@ needs_bitsandbytes = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def four_bit_source(tmp_path_factory):
     """A small random Llama whose layers are wide enough for blocks of 64 weights."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from helpers.pretrained import smollm2
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("llama")
-    tokenizer = AutoTokenizer.from_pretrained(smollm2.tokenizer_folder())
+    tokenizer = load("lm").tokenizer
     shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2}
     torch.manual_seed(0)
     config = LlamaConfig(vocab_size=len(tokenizer), num_attention_heads=2, **shape)

@@ -113,7 +113,7 @@ def test_a_recorder_counts_real_tokens_after_the_first_steps():
 
 
 def test_operations_are_those_that_torch_counts():
-    model = MeanPooledClassifier(BertModel(TINY_CONFIG), num_labels=3).train()
+    model = MeanPooledClassifier.from_body(BertModel(TINY_CONFIG), num_labels=3).train()
     model.requires_grad_(True)
     batch = {"input_ids": torch.ones(4, 7, dtype=torch.long), "labels": torch.tensor([0, 1, 2, 0])}
     with FlopCounterMode(display=False) as counter:

@@ -10,6 +10,7 @@ from tiny_encoders import write_tiny_bert
 
 from helpers import grid, training
 from helpers.methods import Corpus, bert
+from helpers.pretrained import learning_rate_for
 from helpers.runtime import PROFILES
 
 DEPTH = 6
@@ -138,7 +139,7 @@ def test_tuning_takes_the_least_number_of_steps(corpus, labelled):
 )
 def test_a_larger_encoder_takes_a_smaller_rate_and_a_tiny_one_no_larger(width, depth, expected):
     config = transformers.BertConfig(hidden_size=width, num_hidden_layers=depth)
-    assert bert.rate_for(config, 2e-4) == pytest.approx(expected)
+    assert learning_rate_for(config, 2e-4) == pytest.approx(expected)
 
 
 # --- the code of the `gpu` profile, on a tiny encoder --------------------------------------------
@@ -232,5 +233,5 @@ def test_rows_that_cannot_be_tuned_on_are_named(corpus, rows, message, blocks):
 def test_texts_that_are_too_long_are_cut_and_counted_once(corpus, blocks, capsys):
     rows = examples(("a film " * 200, 1), ("a film", 0), ("a bad film " * 80, 0))
     bert.tune(corpus, rows, 0, blocks, num_epochs=2, learning_rate=1e-3, progress=False)
-    said = "2 of 3 texts were longer than 128 pieces and were cut.\n"
+    said = "2 of 3 texts were longer than 128 tokens and were cut.\n"
     assert capsys.readouterr().out == said

@@ -10,7 +10,8 @@ import transformers
 from tiny_decoders import CONTEXT, END, byte_level, put_gguf_in_cache, save_gpt2, save_llama
 
 from helpers import assets, pretrained, training
-from helpers.pretrained import LastTokenClassifier, ModelError, load_decoder, smollm2
+from helpers.assets import derived, smollm2
+from helpers.pretrained import LastTokenClassifier, ModelError, load_decoder
 from helpers.runtime import PROFILES
 
 
@@ -85,7 +86,7 @@ def test_the_second_load_needs_neither_the_gguf_file_nor_a_writable_cache(packed
     def refuse(*arguments, **settings):
         raise OSError("read-only")
 
-    monkeypatch.setattr(smollm2, "_locked", refuse)
+    monkeypatch.setattr(derived, "locked", refuse)
     second = weights(quiet().model)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -255,7 +256,7 @@ def test_the_end_token_still_learns_although_it_pads(llama):
 def test_neither_padding_nor_end_is_refused(gpt2):
     config = {"tokenizer_class": "PreTrainedTokenizerFast"}
     (gpt2 / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(ModelError, match="neither a padding nor an end token.*pad_token"):
+    with pytest.raises(ModelError, match="no padding token.*pad_token"):
         quiet(source=gpt2)
 
 
@@ -417,7 +418,7 @@ def body_only(folder):
         (without_tokenizer, r"no tokenizer \(tokenizer.json\).*tokenizer.save_pretrained"),
         (without_weights, r"no weights \(model.safetensors\).*save_pretrained"),
         (broken_weights, "could not be loaded .*or choose another decoder"),
-        (smaller_vocabulary, "pieces, its model 200; they do not belong together"),
+        (smaller_vocabulary, "tokens, its model 200"),
         (more_layers, "parameters of the decoder, such as transformer.h.3"),
         (other_shape, "do not fit: transformer.h.0.mlp"),
         (encoder, "'bert', which is no decoder; give one such as GPT-2"),
@@ -449,5 +450,5 @@ def test_texts_are_read_up_to_the_models_context(folders, kind):
     rows = pretrained.encode_texts(loaded.tokenizer, [text], max_length=CONTEXT, echo=None)
     assert len(rows["input_ids"][0]) == CONTEXT
     loaded.model(**training.pad_batch(list(rows), loaded.pad_id))
-    with pytest.raises(ValueError, match="this model reads 3 to 130 pieces"):
+    with pytest.raises(ValueError, match="this model reads 3 to 130 tokens"):
         pretrained.encode_texts(loaded.tokenizer, [text], max_length=CONTEXT + 1)

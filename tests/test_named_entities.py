@@ -12,7 +12,7 @@ from tiny_encoders import write_tiny_bert
 from helpers import data, embeddings, evaluation, grid, pretrained, training
 from helpers.methods import FILM_NER, Corpus, named_entities
 from helpers.methods.crf import train_crf, word_features, word_shape
-from helpers.pretrained.capitals import TaggerWithCapitals
+from helpers.pretrained.casing import CaseAwareTagger
 from helpers.runtime import PROFILES
 
 METHODS = grid.methods_of("named_entities")
@@ -187,18 +187,16 @@ def test_capitals_change_nothing_until_they_are_trained_and_then_reach_the_answe
     loaded = pretrained.load_encoder(
         "tokens", label_names=data.NER_TAGS, profile=corpus.profile, echo=None
     )
-    tagger = TaggerWithCapitals(loaded.model, named_entities.NUM_SHAPES).eval()
+    tagger = CaseAwareTagger(loaded.model, named_entities.NUM_SHAPES).eval()
     rows = named_entities.piece_rows(loaded.tokenizer, [["Rose", "left"], ["rose", "left"]])
     plain = training.predict(loaded.model, rows)
     assert np.allclose(training.predict(tagger, rows), plain, atol=1e-6)
     assert np.allclose(plain[0], plain[1], atol=1e-6)  # the tokenizer cannot tell them apart
     with torch.no_grad():
-        tagger.capitals.weight[3] = 0.1 * torch.randn(tagger.capitals.embedding_dim)
+        tagger.casing.weight[3] = 0.1 * torch.randn(tagger.casing.embedding_dim)
     first, second = training.predict(tagger, rows)
     assert not np.allclose(first[1], second[1], atol=1e-4)
     assert not np.allclose(first[2], second[2], atol=1e-6)  # and the neighbour hears of it
-    with pytest.raises(ValueError, match="pass shape_ids"):
-        tagger(torch.tensor([[1, 2]]))
 
 
 @pytest.mark.parametrize("capitals", [False, True])
@@ -210,9 +208,7 @@ def test_piece_vectors_stay_and_all_else_trains(corpus, capitals):
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     assert frozen and all("bert.embeddings" in name for name in frozen)
     if capitals:
-        assert (
-            model.capitals.weight[1:].abs().max() > 0 and model.capitals.weight[0].abs().max() == 0
-        )
+        assert model.casing.weight[1:].abs().max() > 0 and model.casing.weight[0].abs().max() == 0
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name.startswith("encoder")])

@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -133,6 +135,31 @@ def test_minilm_is_the_published_model_in_float32():
     assert torch.equal(found, expected)
     assert {p.dtype for p in ours.model.parameters()} == {torch.float32}
     assert (ours.name, ours.new_parameters, ours.pad_id) == ("MiniLM-L6", (), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "factory"), [("minilm", "AutoModel"), ("smollm2", "AutoModelForCausalLM")]
+)
+def test_a_folder_is_read_by_plain_transformers(name, factory):
+    code = (
+        "import sys, transformers\n"
+        "tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[1])\n"
+        f"model = transformers.{factory}.from_pretrained(sys.argv[1])\n"
+        "output = model(**tokenizer('A fine film.', return_tensors='pt'))\n"
+        "print(model.config.num_hidden_layers, 'helpers' in sys.modules)"
+    )
+    folder = assets.folder(name, PROFILES["smoke"])
+    command = [sys.executable, "-c", code, str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    depth = {"minilm": 6, "smollm2": 30}[name]
+    assert done.stdout.split() == [str(depth), "False"], done.stderr
+
+
+def test_a_folder_follows_the_environment_and_knows_its_names(bert, monkeypatch):
+    monkeypatch.setenv("COURSE_ENCODER", str(bert))
+    assert assets.folder("minilm") == bert
+    with pytest.raises(assets.AssetError, match="minilm, smollm2"):
+        assets.folder("glove")
 
 
 def test_smoke_is_a_tiny_bert_behind_minilms_tokenizer():
@@ -288,7 +315,7 @@ def test_the_classifiers_loss_is_cross_entropy(bert):
 
 
 def test_no_unused_pooler_is_counted(bert):
-    by_hand = pretrained.MeanPooledClassifier(transformers.BertModel(bert_config()))
+    by_hand = pretrained.MeanPooledClassifier.from_body(transformers.BertModel(bert_config()))
     for model in (quiet(source=bert).model, quiet("features", source=bert).model, by_hand):
         assert not [name for name in weights(model) if "pooler" in name]
 
@@ -360,7 +387,7 @@ def test_cut_texts_are_counted_once_and_keep_their_end_mark(bert, capsys):
     tokenizer = quiet(source=bert).tokenizer
     texts = ["a film", "a good film of a man", "the bad story of the man", "a man he"]
     rows = pretrained.encode_texts(tokenizer, texts, max_length=5)
-    assert capsys.readouterr().out == "2 of 4 texts were longer than 5 pieces and were cut.\n"
+    assert capsys.readouterr().out == "2 of 4 texts were longer than 5 tokens and were cut.\n"
     assert list(map(len, rows["input_ids"])) == [4, 5, 5, 5]
     assert tokenizer.convert_ids_to_tokens(rows["input_ids"][1])[-2:] == ["film", "[SEP]"]
     pretrained.encode_texts(tokenizer, texts)
@@ -377,7 +404,7 @@ def test_cut_texts_are_counted_once_and_keep_their_end_mark(bert, capsys):
         (["a"], [0, 1], None, "1 texts and 2 labels"),
         (["a"], ["fine"], ["bad", "good"], "label of text 0 is 'fine'; known: bad, good"),
         (["a"], ["good"], None, "pass label_names"),
-        (["a"], [2], ["bad", "good"], "text 0 is 2; there are 2 label names"),
+        (["a"], [2], ["bad", "good"], "text 0 is 2; labels go from 0 to 1"),
         (["a"], [-1], None, "numbers from 0"),
     ],
 )
@@ -392,7 +419,7 @@ def test_the_longest_text_an_encoder_takes_can_be_read(folders, kind, limit):
     loaded = quiet("features", source=folders[kind])
     rows = pretrained.encode_texts(loaded.tokenizer, ["a man " * 80], max_length=limit, echo=None)
     loaded.model(**training.pad_batch(list(rows), loaded.pad_id))  # one more would be an error
-    with pytest.raises(ValueError, match=f"reads 3 to {limit} pieces"):
+    with pytest.raises(ValueError, match=f"reads 3 to {limit} tokens"):
         pretrained.encode_texts(loaded.tokenizer, ["a man"], max_length=limit + 1)
 
 
@@ -426,7 +453,7 @@ def test_words_that_were_cut_off_or_left_no_piece_are_o(bert, capsys):
     sentences = [["a", "unlikely", "man", "he"], ["a", "man"]]
     rows = pretrained.encode_words(tokenizer, sentences, [[1, 1, 1, 1], [1, 1]], max_length=5)
     assert capsys.readouterr().out == (
-        "1 of 2 sentences was longer than 5 pieces and was cut. Words not read, each an O: 2.\n"
+        "1 of 2 sentences was longer than 5 tokens and was cut. Words not read, each an O: 2.\n"
     )
     assert rows["labels"][0] == [-100, 1, 1, -100, -100]
     logits = np.zeros((2, 5, 2), np.float32)
@@ -561,7 +588,7 @@ def decoder(folder):
         (adapter, "LoRA adapter: load the model it belongs to"),
         (broken_weights, "could not be loaded .*Download or save it again"),
         (broken_config, "could not be loaded .*Download or save it again"),
-        (other_vocabulary, "has 18 pieces, its model 9; they do not belong together"),
+        (other_vocabulary, "18 tokens, its model 9"),
         (other_shape, r"intermediate.* has shape \(16,\) instead of \(24,\)"),
         (more_layers, "lack 16 parameters of the encoder, such as encoder.layer.3"),
         (decoder, "'gpt2', which is no encoder"),

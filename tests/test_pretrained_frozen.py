@@ -35,7 +35,7 @@ def model(request):
     torch.manual_seed(0)
     body = transformers.AutoModel.from_config(CONFIGS[request.param]())
     classifier = LastTokenClassifier if request.param in DECODERS else MeanPooledClassifier
-    return classifier(body, 2).eval()
+    return classifier.from_body(body, 2).eval()
 
 
 @pytest.fixture
@@ -120,6 +120,6 @@ def test_a_body_that_cannot_be_cut_in_two_is_refused():
         vocab_size=20, hidden_size=8, num_hidden_layers=3, ffn_dim=16, num_attention_heads=2,
         max_position_embeddings=40, word_embed_proj_dim=8, pad_token_id=0,
     )  # fmt: skip
-    model = LastTokenClassifier(transformers.OPTModel(config), 2)
+    model = LastTokenClassifier.from_body(transformers.OPTModel(config), 2)
     with pytest.raises(ValueError, match="OPTModel does more between .*freeze_below"):
         FrozenBelow(model, 1)

@@ -9,6 +9,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
 __all__ = [
     "CONTEXT",
     "END",
@@ -90,8 +92,6 @@ def put_gguf_in_cache(root: Path, monkeypatch) -> transformers.LlamaForCausalLM:
 
     Matrices have 4 bits a weight (Q4_1), as in the real file.
     """
-    from helpers.pretrained.smollm2 import FILE
-
     model = tiny_llama()
     path = root / "cache" / "smollm2" / FILE
     path.parent.mkdir(parents=True)

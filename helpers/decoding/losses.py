@@ -13,8 +13,7 @@ from torch.nn import functional as F
 
 from helpers.decoding.reading import answer_rows
 from helpers.networks import IGNORED
-from helpers.pretrained import Pretrained
-from helpers.pretrained.parts import body_and_output, check_body_and_output
+from helpers.pretrained import Pretrained, body_and_output, check_body_and_output
 
 __all__ = ["LossAtLabels", "answer_losses", "document_losses", "document_rows"]
 __all__ += ["prefers_good", "token_losses"]

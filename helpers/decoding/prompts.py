@@ -179,7 +179,7 @@ def head_from_words(loaded: Pretrained, prompt: Prompt) -> None:
             differs, or a word is more than one token.
     """
     model = loaded.model
-    if not model.config.tie_word_embeddings:
+    if not body_of(model).config.tie_word_embeddings:
         raise ValueError(
             f"{loaded.name} predicts words with other vectors than it reads them with, and a "
             "classifier has only the latter. Leave its head as it is."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from helpers.adapters import UPSTREAM
+from helpers.assets import hub_id
 
 __all__ = ["model_card"]
 
@@ -105,5 +105,5 @@ def _hub_id(base: dict | None) -> str | None:
     """The name that the Hub knows the base by; none for a linear model and for a local folder."""
     if base is None:
         return None
-    name = UPSTREAM.get(base["source"], base["source"]).partition("@")[0]
+    name = hub_id(base["source"]).partition("@")[0]
     return name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists() else None

@@ -13,7 +13,7 @@ from helpers.finetune.data import Data
 from helpers.finetune.models import MODELS
 from helpers.finetune.results import Score, Tested, Trained
 from helpers.finetune.splitting import Parts
-from helpers.pretrained.loading import quiet
+from helpers.pretrained import quiet
 from helpers.runtime import versions
 
 __all__ = ["CARD", "CHECKPOINTS", "FolderError", "check_output", "figures", "is_complete"]

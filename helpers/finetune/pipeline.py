@@ -22,8 +22,7 @@ from helpers.finetune.models import MODELS
 from helpers.finetune.results import Tested, Trained, judge
 from helpers.finetune.settings import LANGUAGE_TASKS, METHODS, estimate, settings_for
 from helpers.finetune.splitting import Parts, split
-from helpers.methods.bert import rate_for
-from helpers.pretrained.loading import quiet
+from helpers.pretrained import learning_rate_for, quiet
 from helpers.runtime import PROFILES, Profile, measure
 
 __all__ = ["Order", "baseline", "finetune", "test_once", "train"]
@@ -202,7 +201,7 @@ def _train_neural(
     model = start()
     network = model.loaded.model
     if settings["learning_rate"] is None:
-        settings["learning_rate"] = rate_for(network.config, ENCODER_RATE)
+        settings["learning_rate"] = learning_rate_for(network.config, ENCODER_RATE)
     result = model.fit(data.items, data.labels, settings, **options)
     notes = model.notes
     if any(isinstance(parameter, DTensor) for parameter in network.parameters()):

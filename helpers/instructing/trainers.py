@@ -17,8 +17,7 @@ from tqdm.auto import tqdm
 from transformers import PrinterCallback, TrainerCallback
 
 from helpers.decoding import token_losses
-from helpers.pretrained import Pretrained, unwrapped
-from helpers.pretrained.loading import quiet
+from helpers.pretrained import Pretrained, quiet, unwrapped
 from helpers.runtime import measure, shows_progress
 from helpers.training import FitResult, device_of
 

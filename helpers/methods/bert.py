@@ -21,9 +21,7 @@ from helpers.methods.common import (
     probe,
 )
 
-__all__ = ["METHODS", "embed", "encoder", "rate_for", "rows_of", "tune"]
-
-MINILM_SIZE = 384 * 6  # width times blocks
+__all__ = ["METHODS", "embed", "encoder", "rows_of", "tune"]
 
 
 def encoder(corpus: Corpus, seed: int = 0, weights: bool = True) -> pretrained.Pretrained:
@@ -55,16 +53,6 @@ def linear_probe(corpus, labelled, seed, C) -> Fitted:
     return probe(partial(embed, corpus), labelled, regression, whole - head)
 
 
-def rate_for(config, learning_rate: float) -> float:
-    """The rate for an encoder's size: rates here are MiniLM's, and larger encoders take less.
-
-    It falls with width and depth, so that 2e-4 becomes 5e-5 for BERT-base, the highest rate that
-    its authors tried (Devlin et al. 2019). A rule of thumb, not measured here.
-    """
-    size = config.hidden_size * config.num_hidden_layers
-    return learning_rate * min(1.0, MINILM_SIZE / size)
-
-
 def tune(
     corpus: Corpus,
     labelled: Dataset,
@@ -82,7 +70,8 @@ def tune(
         settings: further arguments of `common.fine_tune`; the learning rate is that of MiniLM.
     """
     loaded = encoder(corpus, seed, weights)
-    settings["learning_rate"] = rate_for(loaded.model.config, settings["learning_rate"])
+    rate = settings["learning_rate"]
+    settings["learning_rate"] = pretrained.learning_rate_for(loaded.model.config, rate)
     return loaded, fine_tune(loaded, rows_of(loaded, labelled), blocks, seed=seed, **settings)
 
 

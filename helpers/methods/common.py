@@ -13,7 +13,6 @@ from sklearn.pipeline import Pipeline
 from helpers import evaluation, networks, pretrained, training
 from helpers.embeddings import tokenize
 from helpers.methods.base import Corpus, Fitted
-from helpers.pretrained.frozen import FrozenBelow
 
 __all__ = [
     "CNN",
@@ -202,7 +201,7 @@ def fine_tune(
         blocks = depth if blocks == "blocks" else min(blocks, depth)
     trained, freeze = model, ()
     if isinstance(blocks, int) and blocks < depth:
-        trained = FrozenBelow(model, blocks)
+        trained = pretrained.FrozenBelow(model, blocks)
         rows, freeze = trained.remember(rows), trained.freeze
     elif blocks is not None:
         freeze = pretrained.freeze_below(model, blocks)

@@ -12,7 +12,6 @@ from datasets import Dataset
 
 from helpers import data, embeddings, networks, pretrained, training
 from helpers.methods.base import FILM_NER, Corpus, Fitted, Method
-from helpers.methods.bert import rate_for
 from helpers.methods.common import (
     MAX_PIECES,
     as_fitted,
@@ -23,7 +22,7 @@ from helpers.methods.common import (
     training_texts,
 )
 from helpers.methods.crf import train_crf
-from helpers.pretrained.capitals import TaggerWithCapitals
+from helpers.pretrained.casing import CaseAwareTagger
 
 __all__ = ["METHODS", "NUM_SHAPES", "new_tagger", "spelling", "tune", "vocabulary"]
 
@@ -170,11 +169,13 @@ def tune(
         echo=None,
     )
     model, rows = loaded.model, piece_rows(loaded.tokenizer, labelled["tokens"], labelled["tags"])
-    settings["learning_rate"] = rate_for(model.config, settings["learning_rate"])
+    settings["learning_rate"] = pretrained.learning_rate_for(
+        model.config, settings["learning_rate"]
+    )
     freeze, groups = pretrained.freeze_below(model, len(pretrained.blocks(model))), None
     if capitals:
-        model = TaggerWithCapitals(model, NUM_SHAPES).to(model.device)
-        freeze, groups = [f"model.{name}" for name in freeze], {"capitals": CAPITALS_RATE}
+        model = CaseAwareTagger(model, NUM_SHAPES).to(model.device)
+        freeze, groups = [f"model.{name}" for name in freeze], {"casing": CAPITALS_RATE}
     training.fit(
         model,
         rows,

@@ -6,12 +6,22 @@ parameters are random. `encode_texts` and `encode_words` make the rows that `tra
 `freeze_below` names what it should leave as it is, and `FrozenBelow` runs what is frozen only once.
 """
 
-from helpers.pretrained.decoders import load_decoder
-from helpers.pretrained.encoders import load_encoder
-from helpers.pretrained.loading import Pretrained
-from helpers.pretrained.parts import blocks, body_and_head, body_of, freeze_below, unwrapped
-from helpers.pretrained.pieces import encode_texts, encode_words, word_predictions
-from helpers.pretrained.sources import ModelError
+from helpers.assets import ModelError
+from helpers.pretrained.base import Pretrained, quiet, seeded
+from helpers.pretrained.frozen import FrozenBelow
+from helpers.pretrained.heads import LastTokenClassifier, MeanPooledClassifier
+from helpers.pretrained.load import load_decoder, load_encoder
+from helpers.pretrained.parts import (
+    blocks,
+    body_and_head,
+    body_and_output,
+    body_of,
+    check_body_and_output,
+    freeze_below,
+    learning_rate_for,
+    unwrapped,
+)
+from helpers.pretrained.rows import encode_texts, encode_words, word_predictions
 
 __all__ = [
     "FrozenBelow",
@@ -21,25 +31,17 @@ __all__ = [
     "Pretrained",
     "blocks",
     "body_and_head",
+    "body_and_output",
     "body_of",
+    "check_body_and_output",
     "encode_texts",
     "encode_words",
     "freeze_below",
+    "learning_rate_for",
     "load_decoder",
     "load_encoder",
+    "quiet",
+    "seeded",
     "unwrapped",
     "word_predictions",
 ]
-
-
-def __getattr__(name: str):
-    """Load the classes that need torch only when they are asked for."""
-    if name in ("LastTokenClassifier", "MeanPooledClassifier"):
-        from helpers.pretrained import pooling
-
-        return getattr(pooling, name)
-    if name == "FrozenBelow":
-        from helpers.pretrained.frozen import FrozenBelow
-
-        return FrozenBelow
-    raise AttributeError(f"module 'helpers.pretrained' has no attribute {name!r}")

@@ -1,12 +1,13 @@
 """Run what is frozen once: the states below the trained blocks of a model, remembered."""
 
 import copy
+from functools import partial
 
 import torch
 from torch import nn
 
-from helpers.networks.layers import outputs
-from helpers.pretrained.parts import blocks, body_and_head, freeze_below, unwrapped
+from helpers.pretrained.parts import blocks, body_and_head, body_of, freeze_below, unwrapped
+from helpers.training import batches_by_length, pad_batch
 
 __all__ = ["FrozenBelow"]
 
@@ -19,7 +20,7 @@ class FrozenBelow(nn.Module):
     this model trains that one. Dropout is off below, since the states are those of evaluation.
 
     Args:
-        model: a `MeanPooledClassifier` or a `LastTokenClassifier`.
+        model: a `MeanPooledClassifier` or a `LastTokenClassifier`, with adapters or without.
         trained_blocks: how many blocks train, from the top, as for `freeze_below`; with 0 the
             head alone is trained, on the last states.
 
@@ -29,23 +30,22 @@ class FrozenBelow(nn.Module):
 
     def __init__(self, model, trained_blocks: int):
         super().__init__()
-        model = unwrapped(model)  # adapters sit on its layers
-        freeze_below(model, trained_blocks)  # refuses a number that cannot be
+        model = unwrapped(model)
+        self.freeze = [f"model.{name}" for name in freeze_below(model, trained_blocks)]
         self.num_labels, self.model, self.states = model.num_labels, model, []
-        body, names = getattr(model, model.base_model_prefix), blocks(model)
-        path = names[0].split(".")[1:-1]  # from the body to its list of blocks
+        body, names = body_of(model), blocks(body_of(model))
+        path = names[0].split(".")[:-1]  # from the body to its list of blocks
         stack = list(body.get_submodule(".".join(path)))
         cut = len(stack) - trained_blocks
-        # A decoder cannot leave its cache of past tokens out by itself.
-        self._plain = {"use_cache": False} if model.base_model_prefix == "decoder" else {}
-        # Plain tuples keep these views of one network out of the list of parameters.
-        lower, upper = (_with_blocks(body, path, part) for part in (stack[:cut], stack[cut:]))
-        layers = body_and_head(model)[0]
+        config = copy.deepcopy(body.config)
+        lower, upper = (_half(body, config, path, part) for part in (stack[:cut], stack[cut:]))
+        layers = body_and_head(body)[0]
         for name in layers[layers.index(names[-1]) + 1 :]:
-            setattr(lower, name.rpartition(".")[2], nn.Identity())  # the norm after the last block
-        self._lower, self._upper = (lower,), (_without_embeddings(upper),)
+            setattr(lower, name, nn.Identity())  # the norm after the last block
+        _take_states(upper)
+        # In a tuple they are no submodules, whose parameters would be counted twice.
+        self.halves = (lower, upper)
         self._check(body)
-        self.freeze = [f"model.{name}" for name in freeze_below(model, trained_blocks)]
 
     def remember(self, dataset, batch_size: int = 64):
         """Run the frozen blocks over a dataset.
@@ -57,17 +57,17 @@ class FrozenBelow(nn.Module):
         Returns:
             The dataset with a column `state`, for `training.fit(freeze=self.freeze)`.
         """
-        rows, first = dataset["input_ids"][:], len(self.states)
+        rows = [{"input_ids": ids} for ids in dataset["input_ids"][:]]
+        first = len(self.states)
         self.states += [None] * len(rows)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            ids, mask = self._padded([torch.tensor(rows[i]) for i in chosen])
-            for i, states, real in zip(chosen, self._below(ids, mask), mask, strict=True):
+        collate = partial(pad_batch, pad_id=self.model.config.pad_token_id or 0)
+        for indices, batch in batches_by_length(self, rows, batch_size, collate):
+            mask = batch["attention_mask"]
+            for i, states, real in zip(indices, self._below(**batch), mask, strict=True):
                 self.states[first + i] = states[real.bool()].clone()
         return dataset.add_column("state", list(range(first, first + len(rows))))
 
-    def forward(self, input_ids, attention_mask=None, labels=None, state=None) -> dict:
+    def forward(self, input_ids, attention_mask=None, labels=None, state=None):
         """Classify texts: logits (B, C); without `state` (B,) the frozen blocks run as well."""
         if attention_mask is None:
             attention_mask = self.model.default_mask(input_ids)
@@ -77,76 +77,75 @@ class FrozenBelow(nn.Module):
             kept = [self.states[i] for i in state.tolist()]
             states = nn.utils.rnn.pad_sequence(kept, batch_first=True)  # (B, T, H)
             attention_mask = attention_mask[:, : states.shape[1]]
-        upper = self._upper[0].train(self.training)
-        states = self._above(upper, states, attention_mask)
-        pooled = self.model.dropout(self.model.pool(states, attention_mask))
-        return outputs(self.model.head(pooled), labels)
+        states = self._above(states, attention_mask)
+        return self.model.judge(self.model.pool(states, attention_mask), labels)
 
     @torch.no_grad()
     def _below(self, input_ids, attention_mask):
-        lower = self._lower[0].eval()
+        lower, reading = self.halves[0].eval(), self.model.reading
         return lower(
-            input_ids=input_ids, attention_mask=attention_mask, **self._plain
+            input_ids=input_ids, attention_mask=attention_mask, **reading
         ).last_hidden_state
 
-    def _above(self, upper, states, attention_mask):
+    def _above(self, states, attention_mask):
+        upper, reading = self.halves[1].train(self.training), self.model.reading
         return upper(
-            inputs_embeds=states, attention_mask=attention_mask, **self._plain
+            inputs_embeds=states, attention_mask=attention_mask, **reading
         ).last_hidden_state
 
     @torch.no_grad()
     def _check(self, body) -> None:
         """Refuse a body whose halves give other states than the whole on three tokens."""
-        training, device = body.training, next(body.parameters()).device
+        was_training, device = body.training, next(body.parameters()).device
         ids = torch.tensor([[1, 2, 3]], device=device)
         mask = torch.ones_like(ids)
-        whole = body.eval()(input_ids=ids, attention_mask=mask, **self._plain).last_hidden_state
-        halves = self._above(self._upper[0].eval(), self._below(ids, mask), mask)
-        body.train(training)
+        self.eval()
+        reading = self.model.reading
+        whole = body(input_ids=ids, attention_mask=mask, **reading).last_hidden_state
+        halves = self._above(self._below(ids, mask), mask)
+        self.train(was_training)
         if not torch.allclose(whole, halves, rtol=1e-3, atol=1e-4):
             raise ValueError(
                 f"A {type(body).__name__} does more between its embeddings and its blocks than can "
                 "be remembered. Train it as a whole, with training.fit(freeze=freeze_below(...))."
             )
 
-    def _padded(self, rows):
-        device = next(self.model.parameters()).device
-        ids = nn.utils.rnn.pad_sequence(
-            rows, batch_first=True, padding_value=self.model.config.pad_token_id
-        )
-        lengths = torch.tensor([len(row) for row in rows])
-        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-        return ids.to(device), mask.to(device)
 
-
-class _Through(nn.Module):
+class _StatesAsTheyAre(nn.Module):
     """In the place of the embeddings: what comes in is what the blocks below gave."""
 
     def forward(self, input_ids=None, inputs_embeds=None, *_, **__):
         return inputs_embeds
 
 
-class _Nothing(nn.Module):
+class _NoPositions(nn.Module):
     """In the place of learned positions, which the remembered states hold already."""
 
     def forward(self, position_ids):
         return torch.zeros(1, device=position_ids.device)
 
 
-def _without_embeddings(view):
-    """Let a body take remembered states as they are; `view` is changed, its weights are not."""
-    if hasattr(view, "embeddings"):  # BERT's kind; a decoder takes `inputs_embeds` by itself
-        view.embeddings = _Through()
-    if hasattr(view, "wpe"):  # GPT-2 adds positions and drops out before the first block
-        view.wpe, view.drop = _Nothing(), nn.Identity()
-    return view
+def _take_states(upper) -> None:
+    """Let the upper half take remembered states as they are."""
+    if hasattr(upper, "embeddings"):  # BERT's kind; a decoder takes `inputs_embeds` by itself
+        upper.embeddings = _StatesAsTheyAre()
+    if hasattr(upper, "wpe"):  # GPT-2 adds positions and drops out before the first block
+        upper.wpe, upper.drop = _NoPositions(), nn.Identity()
 
 
-def _with_blocks(body, path: list[str], stack):
-    """Give a view of a body that shares every weight and runs only these blocks."""
-    if not path:
-        return nn.ModuleList(stack)
-    view = copy.copy(body)
-    view._modules = dict(body._modules)
-    setattr(view, path[0], _with_blocks(getattr(body, path[0]), path[1:], stack))
-    return view
+def _half(module, config, path: list[str], stack: list):
+    """Give a second network of the same class, made of the same parts, with these blocks only.
+
+    Args:
+        module: the body, or what lies on the path from it to its list of blocks.
+        path: the names on the way there, the list's own as the last.
+    """
+    with torch.device("meta"):  # its own weights are not wanted
+        half = type(module)(config)
+    for name, _ in list(half.named_children()):
+        setattr(half, name, getattr(module, name))
+    inner = nn.ModuleList(stack)
+    if len(path) > 1:
+        inner = _half(getattr(module, path[0]), config, path[1:], stack)
+    setattr(half, path[0], inner)
+    return half

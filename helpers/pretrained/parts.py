@@ -1,5 +1,8 @@
 """The parts of a model by name, bottom to top, for `training.fit(freeze=...)`."""
 
+import torch
+from torch import nn
+
 __all__ = [
     "blocks",
     "body_and_head",
@@ -7,18 +10,34 @@ __all__ = [
     "body_of",
     "check_body_and_output",
     "freeze_below",
+    "learning_rate_for",
     "unwrapped",
 ]
 
 REMEDY = 'Load a language model with load_decoder("lm"): GPT-2, Llama, Qwen.'
+MINILM_SIZE = 384 * 6  # width times depth
+
+
+def unwrapped(model):
+    """Give the model inside the wrapper that peft puts round one with adapters."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def body_of(model):
+    """Give the pre-trained body of a model, as a module: the model itself if it has no head."""
+    base = unwrapped(model)
+    return getattr(base, getattr(base, "base_model_prefix", "") or "-", base)
+
+
+def _prefix(model) -> str:
+    """What stands before the names of the body's parameters."""
+    base = unwrapped(model)
+    outer = "" if base is model else "base_model.model."  # as peft names what it wraps
+    return outer if body_of(model) is base else f"{outer}{base.base_model_prefix}."
 
 
 def blocks(model) -> list[str]:
-    """Name the transformer blocks from the bottom to the top.
-
-    Args:
-        model: BERT, RoBERTa, DistilBERT, GPT-2, Llama or one built like them, with or without a
-            head.
+    """Name the transformer blocks of BERT, GPT-2, Llama and their like, from the bottom to the top.
 
     Returns:
         Names such as `"bert.encoder.layer.0"`, `"transformer.h.0"` or `"model.layers.0"`, as
@@ -27,8 +46,6 @@ def blocks(model) -> list[str]:
     Raises:
         ValueError: if the model is not a stack of blocks.
     """
-    from torch import nn
-
     depth = getattr(getattr(body_of(model), "config", None), "num_hidden_layers", None)
     for name, module in body_of(model).named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
@@ -52,60 +69,16 @@ def body_and_head(model) -> tuple[list[str], list[str]]:
     body, head = {}, {}  # as ordered sets
     for name, _ in model.named_parameters():
         block = next((block for block in stack if name.startswith(f"{block}.")), None)
-        if block:
-            body[block] = True
-        elif name.startswith(prefix):
-            body[_branch(name, stack[0])] = True
-        else:
-            head[_branch(name, stack[0])] = True
+        layers = body if name.startswith(prefix) else head
+        layers[block or _branch(name, stack[0])] = True
     return list(body), list(head)
 
 
-def body_and_output(model):
-    """Give the body of a language model and the layer that predicts words, as modules.
-
-    Logits can be taken from the two apart, in slices or where they are wanted. Whether they are
-    the model's own is for `check_body_and_output`.
-
-    Raises:
-        ValueError: if the model predicts no words.
-    """
-    body = getattr(model, "get_decoder", lambda: None)()
-    output = getattr(model, "get_output_embeddings", lambda: None)()
-    if body is None or output is None:
-        raise ValueError(
-            f"A {type(model).__name__} predicts no words, so a text has no loss. {REMEDY}"
-        )
-    return body, output
-
-
-def check_body_and_output(model, ids=(1, 2, 3)) -> None:
-    """Refuse a language model that does more than its body and its output layer.
-
-    Some bend or scale their logits after the last layer (Gemma 2, Granite) or put something before
-    the first (prompt tuning): a few tokens are read in both ways to see it.
-
-    Args:
-        model: of `load_decoder()`.
-        ids: the tokens to read.
-
-    Raises:
-        ValueError: if the two ways differ, or the model predicts no words.
-    """
-    import torch
-
-    body, output = body_and_output(model)
-    was_training, tokens = model.training, {"use_cache": False}
-    tokens["input_ids"] = torch.tensor([list(ids)], device=output.weight.device)
-    model.eval()
-    with torch.no_grad():
-        whole = model(**tokens).logits[:, -1]
-        apart = output(body(**tokens).last_hidden_state[:, -1])
-    model.train(was_training)
-    # A training that failed gives no numbers both ways; what sums the losses will say so.
-    if not torch.allclose(whole.float(), apart.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
-        kind = type(model).__name__
-        raise ValueError(f"The logits of a {kind} are not its output layer's alone. {REMEDY}")
+def _branch(name: str, block: str) -> str:
+    """Cut a parameter's name where its path leaves the path to the blocks."""
+    parts, path = name.split("."), block.split(".")
+    shared = next(i for i, part in enumerate(parts) if i >= len(path) or part != path[i])
+    return ".".join(parts[: shared + 1])
 
 
 def freeze_below(model, trained_blocks: int | str | None) -> list[str]:
@@ -137,26 +110,52 @@ def freeze_below(model, trained_blocks: int | str | None) -> list[str]:
     return body[: body.index(stack[-trained_blocks])]
 
 
-def body_of(model):
-    """Give the pre-trained body of a model, as a module: the model itself if it has no head."""
-    base = unwrapped(model)
-    return getattr(base, getattr(base, "base_model_prefix", "") or "-", base)
+def learning_rate_for(config, learning_rate: float) -> float:
+    """Fit a learning rate to an encoder's size: ours are MiniLM's, and larger encoders take less.
+
+    It falls with width and depth, so that 2e-4 becomes 5e-5 for BERT-base, the highest rate that
+    its authors tried (Devlin et al. 2019). A rule of thumb, not measured here.
+    """
+    size = config.hidden_size * config.num_hidden_layers
+    return learning_rate * min(1.0, MINILM_SIZE / size)
 
 
-def unwrapped(model):
-    """Look inside the wrapper that peft puts round a model with adapters."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+def body_and_output(model):
+    """Give the body of a language model and the layer that predicts words, as modules.
+
+    Logits can be taken from the two apart, in slices or where they are wanted. Whether they are
+    the model's own is for `check_body_and_output`.
+
+    Raises:
+        ValueError: if the model predicts no words.
+    """
+    body = getattr(model, "get_decoder", lambda: None)()
+    output = getattr(model, "get_output_embeddings", lambda: None)()
+    if body is None or output is None:
+        raise ValueError(
+            f"A {type(model).__name__} predicts no words, so a text has no loss. {REMEDY}"
+        )
+    return body, output
 
 
-def _prefix(model) -> str:
-    """What stands before the names of the body's parameters."""
-    base = unwrapped(model)
-    outer = "" if base is model else "base_model.model."  # as peft names what it wraps
-    return outer if body_of(model) is base else f"{outer}{base.base_model_prefix}."
+@torch.no_grad()
+def check_body_and_output(model, ids=(1, 2, 3)) -> None:
+    """Refuse a language model that does more than its body and its output layer.
 
+    Some bend or scale their logits after the last layer (Gemma 2, Granite) or put something before
+    the first (prompt tuning): a few tokens are read in both ways to see it.
 
-def _branch(name: str, block: str) -> str:
-    """Cut a parameter's name where its path leaves the path to the blocks."""
-    parts, path = name.split("."), block.split(".")
-    shared = next(i for i, part in enumerate(parts) if i >= len(path) or part != path[i])
-    return ".".join(parts[: shared + 1])
+    Raises:
+        ValueError: if the two ways differ, or the model predicts no words.
+    """
+    body, output = body_and_output(model)
+    was_training, tokens = model.training, {"use_cache": False}
+    tokens["input_ids"] = torch.tensor([list(ids)], device=output.weight.device)
+    model.eval()
+    whole = model(**tokens).logits[:, -1]
+    apart = output(body(**tokens).last_hidden_state[:, -1])
+    model.train(was_training)
+    # A training that failed gives no numbers both ways; what sums the losses will say so.
+    if not torch.allclose(whole.float(), apart.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
+        kind = type(model).__name__
+        raise ValueError(f"The logits of a {kind} are not its output layer's alone. {REMEDY}")

@@ -3,7 +3,10 @@
 import importlib.util
 import logging
 
-from helpers.pretrained.sources import ModelError
+import torch
+from transformers import BitsAndBytesConfig
+
+from helpers.assets import ModelError
 
 __all__ = ["nf4_settings"]
 
@@ -26,9 +29,6 @@ def nf4_settings(device: str):
     Raises:
         ModelError: if the package bitsandbytes is missing.
     """
-    import torch
-    from transformers import BitsAndBytesConfig
-
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(
             "Four bits a weight need the package bitsandbytes, which the course installs on Linux "

@@ -1,8 +1,9 @@
-"""From texts and tagged words to the pieces that a model reads, and back to words."""
+"""From texts and tagged words to the sub-word tokens that a model reads, and back to words."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from datasets import Dataset
 
 from helpers.networks import IGNORED
 
@@ -14,26 +15,23 @@ NO_WORD = -1  # in `word_ids`: a special token
 def encode_texts(
     tokenizer, texts: Sequence[str], labels: Sequence | None = None, max_length: int = 128, *,
     label_names: Sequence[str] | None = None, echo: Callable[[str], object] | None = print,
-):  # fmt: skip
+) -> Dataset:  # fmt: skip
     """Turn texts into the rows that `training.fit` and `predict` take; padding comes later.
 
     Args:
-        tokenizer: that of the model.
-        texts: strings, none of them empty.
-        labels: one a text: numbers, or names out of `label_names`; None without labels.
-        max_length: pieces kept of a longer text, special tokens included.
+        texts: none of them empty.
+        labels: one per text: numbers, or names out of `label_names`; None without labels.
+        max_length: tokens kept of a longer text, special tokens included.
         label_names: name of each class, in the order of the model's outputs.
         echo: told once how many texts were cut, if any; None for silence.
 
     Returns:
-        A Dataset with `input_ids` and, if given, `labels`.
+        Rows with `input_ids` and, if given, `labels`.
 
     Raises:
         ValueError: for an empty text, an unknown label or a length the model cannot read; the
             message names the row and what to do.
     """
-    from datasets import Dataset
-
     texts = _listed(texts, "texts")
     _check_length(tokenizer, max_length)
     for i, text in enumerate(texts):
@@ -58,29 +56,27 @@ def encode_words(
     tokenizer, token_lists: Sequence[Sequence[str]], tags: Sequence[Sequence] | None = None,
     max_length: int = 128, *, label_names: Sequence[str] | None = None,
     echo: Callable[[str], object] | None = print,
-):  # fmt: skip
-    """Turn sentences of words into rows of pieces; the first piece of a word carries its tag.
+) -> Dataset:  # fmt: skip
+    """Turn sentences of words into rows of sub-words; the first one of a word carries its tag.
 
-    All other pieces are labelled -100, so that a long word counts once in the loss.
+    All others are labelled -100, so that a long word counts once in the loss.
 
     Args:
         tokenizer: that of the encoder, a fast one.
         token_lists: sentences as lists of words.
-        tags: one a word: numbers, or names out of `label_names`; None without tags.
-        max_length: pieces kept of a longer sentence, its two special tokens included.
+        tags: one per word: numbers, or names out of `label_names`; None without tags.
+        max_length: tokens kept of a longer sentence, its two special tokens included.
         label_names: name of each tag, in the order of the model's outputs; `O` is the first.
         echo: told once how many sentences were cut, if any; None for silence.
 
     Returns:
-        A Dataset with `input_ids`, `labels` if there are tags, `word_ids` (for each piece the
-        number of its word, -1 for special tokens) and `num_words`.
+        Rows with `input_ids`, `labels` if there are tags, `word_ids` (for each sub-word the number
+        of its word, -1 for special tokens) and `num_words`.
 
     Raises:
         ValueError: for an empty sentence or word, tags that do not fit, or a tokenizer that would
             cut words in a way the encoder has not learned; the message says what to do.
     """
-    from datasets import Dataset
-
     sentences = [_listed(words, "the words of a sentence") for words in token_lists]
     _check_words(sentences)
     _check_length(tokenizer, max_length)
@@ -101,7 +97,7 @@ def encode_words(
     if tags is not None:
         numbers = _tag_numbers(sentences, tags, label_names)
         columns["labels"] = [
-            _piece_labels(row, known) for row, known in zip(word_ids, numbers, strict=True)
+            _sub_word_labels(row, known) for row, known in zip(word_ids, numbers, strict=True)
         ]
     lost = [len(words) - 1 - max(row) for words, row in zip(sentences, word_ids, strict=True)]
     cut = [i for i, row in enumerate(word_ids) if lost[i] and len(row) >= max_length]
@@ -111,15 +107,15 @@ def encode_words(
     return Dataset.from_dict(columns)
 
 
-def word_predictions(logits: np.ndarray, rows) -> list[list[int]]:
-    """Give one tag for every word of every whole sentence, from the scores of its pieces.
+def word_predictions(logits: np.ndarray, rows: Dataset) -> list[list[int]]:
+    """Give one tag for every word of every whole sentence: that of its first sub-word.
 
-    A word's tag is that of its first piece. A word that was cut off, or of which the tokenizer
-    left nothing, gets 0 (`O`): what was not read was not found.
+    A word that was cut off, or of which the tokenizer left nothing, gets 0 (`O`): what was not
+    read was not found.
 
     Args:
-        logits: (rows, pieces, tags), as `training.predict` gives them.
-        rows: the Dataset of `encode_words` that was predicted.
+        logits: (rows, sub-words, tags), as `training.predict` gives them.
+        rows: those of `encode_words` that were predicted.
 
     Raises:
         ValueError: if the logits are not those of these rows.
@@ -129,41 +125,40 @@ def word_predictions(logits: np.ndarray, rows) -> list[list[int]]:
     if logits.ndim != 3 or len(logits) != len(sizes) or logits.shape[1] < longest:
         raise ValueError(
             f"Logits of shape {logits.shape} are not those of {len(sizes)} rows of up to {longest} "
-            "pieces; pass what training.predict gave for these rows."
+            "tokens; pass what training.predict gave for these rows."
         )
     best = logits.argmax(axis=2)
     predicted = [[0] * size for size in sizes]
     for i, row in enumerate(word_ids):
-        for piece in _first_pieces(row):
-            predicted[i][row[piece]] = int(best[i, piece])
+        for place in _word_starts(row):
+            predicted[i][row[place]] = int(best[i, place])
     return predicted
 
 
 def reads_words(tokenizer) -> bool:
-    """Tell whether words given one by one become the pieces they have inside a text.
+    """Tell whether words given one by one become the sub-words they have inside a text.
 
     Byte-level BPE (GPT-2, RoBERTa) marks a word by the space before it, which words given alone
     lack unless the tokenizer adds it.
     """
     if not tokenizer.is_fast:
         raise ValueError(
-            f"{type(tokenizer).__name__} is a slow tokenizer, which does not say which piece "
+            f"{type(tokenizer).__name__} is a slow tokenizer, which does not say which sub-word "
             "belongs to which word; take an encoder whose folder has a tokenizer.json."
         )
     split = tokenizer(["a", "b"], is_split_into_words=True)["input_ids"]
     return split == tokenizer("a b")["input_ids"]
 
 
-def _first_pieces(word_ids: list[int]) -> list[int]:
-    """Say where in a row words begin."""
+def _word_starts(word_ids: list[int]) -> list[int]:
     before = [NO_WORD, *word_ids]
     return [i for i, word in enumerate(word_ids) if word not in (NO_WORD, before[i])]
 
 
-def _piece_labels(word_ids: list[int], tags: list[int]) -> list[int]:
+def _sub_word_labels(word_ids: list[int], tags: list[int]) -> list[int]:
     labels = [IGNORED] * len(word_ids)
-    for piece in _first_pieces(word_ids):
-        labels[piece] = tags[word_ids[piece]]
+    for place in _word_starts(word_ids):
+        labels[place] = tags[word_ids[place]]
     return labels
 
 
@@ -191,13 +186,10 @@ def _number(label, names, where: str) -> int:
             return list(names).index(label)
         known = "pass label_names to number it" if names is None else f"known: {', '.join(names)}"
         raise ValueError(f"The label of {where} is {label!r}; {known}.")
-    if not isinstance(label, int | np.integer) or label < 0:
-        raise ValueError(f"The label of {where} is {label!r}; labels are numbers from 0 upwards.")
-    if names is not None and label >= len(names):
-        raise ValueError(
-            f"The label of {where} is {label}; there are {len(names)} label names, 0 to "
-            f"{len(names) - 1}."
-        )
+    highest = float("inf") if names is None else len(names) - 1
+    if not isinstance(label, int | np.integer) or not 0 <= label <= highest:
+        known = "are numbers from 0 upwards" if names is None else f"go from 0 to {highest}"
+        raise ValueError(f"The label of {where} is {label!r}; labels {known}.")
     return int(label)
 
 
@@ -223,13 +215,13 @@ def _check_length(tokenizer, max_length: int) -> None:
     if not 3 <= max_length <= tokenizer.model_max_length:
         raise ValueError(
             f"max_length is {max_length}; this model reads 3 to {tokenizer.model_max_length} "
-            "pieces at once."
+            "tokens at once."
         )
 
 
 def _cut(longer, items, kind: str, max_length: int) -> str:
     verb = "was" if len(longer) == 1 else "were"
     return (
-        f"{len(longer)} of {len(items)} {kind}s {verb} longer than {max_length} pieces and "
+        f"{len(longer)} of {len(items)} {kind}s {verb} longer than {max_length} tokens and "
         f"{verb} cut."
     )

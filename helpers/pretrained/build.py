@@ -1,0 +1,148 @@
+"""The model of a checkpoint, for a task: its body and head, and what of them is random."""
+
+import copy
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from helpers.assets import ModelError
+from helpers.pretrained.base import Wanted, seeded
+from helpers.pretrained.heads import HeadConfig, LastTokenClassifier, MeanPooledClassifier
+from helpers.pretrained.quantized import nf4_settings
+
+__all__ = ["FACTORIES", "HEADS", "SAVED", "build", "has_head"]
+
+FACTORIES = {  # of each kind's tasks; a classification without a saved head starts from a body
+    "encoder": {
+        "classification": AutoModel,
+        "tokens": AutoModelForTokenClassification,
+        "features": AutoModel,
+        "mlm": AutoModelForMaskedLM,
+    },
+    "decoder": {"lm": AutoModelForCausalLM, "classification": AutoModel},
+}
+HEADS = {"encoder": MeanPooledClassifier, "decoder": LastTokenClassifier}
+SAVED = {"classification": "ForSequenceClassification", "tokens": "ForTokenClassification"}
+
+
+def has_head(config, wanted: Wanted) -> bool:
+    """Tell whether a checkpoint was saved with a head for the labels that are wanted."""
+    if isinstance(config, HeadConfig):
+        return wanted.task == "classification"
+    saved = SAVED.get(wanted.task)
+    return saved is not None and any(n.endswith(saved) for n in config.architectures or [])
+
+
+def build(wanted: Wanted, folder: Path, config):
+    """Give the model, and the names of the parameters that its checkpoint lacks."""
+    kind, saved_here = wanted.choice.kind, isinstance(config, HeadConfig)
+    if wanted.nf4 and (saved_here or not wanted.pretrained):
+        raise ModelError(
+            f"{wanted.choice.source} cannot be kept in four bits: only the weights of a "
+            "pre-trained body are packed. Load it without nf4=True."
+        )
+    config = copy.deepcopy(config)
+    if kind == "decoder":
+        # Known while the model is built, the padding id would freeze that token's vector, and many
+        # decoders pad with their end token.
+        config.pad_token_id = None
+    with seeded(wanted.seed):
+        if saved_here and not has_head(config, wanted):
+            model, missing = _other_task(wanted, folder, config)
+        else:
+            model, missing = _read(wanted, folder, config)
+        if wanted.task == "lm" and missing:
+            raise ModelError(
+                f"The weights of {wanted.choice.source} lack the layer that predicts words "
+                f"({missing[0]}). Save the whole language model, or load it with "
+                'task="classification".'
+            )
+        if wanted.task != "classification" or saved_here:
+            return model, missing
+        if not has_head(config, wanted):
+            classifier = HEADS[kind].from_body(model, config.num_labels)
+            return classifier, ["head.weight", "head.bias"]
+        if kind == "encoder":
+            return model, missing
+        classifier = LastTokenClassifier.from_body(model.base_model, config.num_labels, bias=False)
+        classifier.head = model.score  # transformers' own reads the last token, too
+        return classifier, missing
+
+
+def _read(wanted: Wanted, folder: Path, config):
+    """Read a checkpoint as transformers does, or build its shape at random."""
+    factory = FACTORIES[wanted.choice.kind][wanted.task]
+    headed = has_head(config, wanted)
+    if wanted.task == "classification" and headed:
+        factory = AutoModelForSequenceClassification
+    shape = {"attn_implementation": wanted.attention, "trust_remote_code": False}
+    shape |= {"config": config, "dtype": torch.float32}
+    if wanted.nf4:
+        shape["quantization_config"] = nf4_settings(wanted.device)
+        shape["device_map"] = {"": wanted.device}
+    report = None
+    if wanted.pretrained:
+        model, report = factory.from_pretrained(
+            folder,
+            output_loading_info=True,
+            use_safetensors=True,  # older forms of weights are unpacked, which could run code
+            ignore_mismatched_sizes=True,
+            **shape,
+        )
+    else:
+        model = factory.from_config(**shape)
+    if factory is AutoModel and getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model, _missing(model, report, wanted, headed) if report else []
+
+
+def _other_task(wanted: Wanted, folder: Path, config):
+    """Take the body of a classifier that was saved here, for another task than its own."""
+    factory = FACTORIES[wanted.choice.kind][wanted.task]
+    body_config = copy.deepcopy(config.body)
+    body_config.id2label, body_config.label2id = config.id2label, config.label2id
+    model = factory.from_config(
+        body_config,
+        attn_implementation=wanted.attention,
+        dtype=torch.float32,
+        trust_remote_code=False,
+    )
+    if factory is AutoModel and getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    if not wanted.pretrained:
+        return model, []
+    body = HEADS[wanted.choice.kind].from_pretrained(folder, dtype=torch.float32).base_model
+    model.base_model.load_state_dict(body.state_dict(), strict=False)
+    loaded = {id(p) for name, p in model.base_model.named_parameters() if name in body.state_dict()}
+    return model, [name for name, p in model.named_parameters() if id(p) not in loaded]
+
+
+def _missing(model, report: dict, wanted: Wanted, headed: bool) -> list[str]:
+    """Name the parameters that the checkpoint lacks; those of body and saved head must be there."""
+    choice, sizes = wanted.choice, {}
+    for name, saved, expected in report["mismatched_keys"]:
+        sizes[name] = f"{tuple(saved)} instead of {tuple(expected)}"
+    if sizes:
+        name = min(sizes)
+        raise ModelError(
+            f"The weights of {choice.source} do not fit: {name} has shape {sizes[name]}. Pass the "
+            "num_labels it was trained with, or give a folder whose config.json is its own."
+        )
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
+    missing = [name for name, _ in model.named_parameters() if name in report["missing_keys"]]
+    fresh = [n for n in missing if n.startswith(f"{prefix}pooler.") or not n.startswith(prefix)]
+    needed = missing if headed else [name for name in missing if name not in fresh]
+    if needed:
+        raise ModelError(
+            f"The weights of {choice.source} lack {len(needed)} parameters of the {choice.kind}, "
+            f"such as {needed[0]}; they are not of this {type(model).__name__}. Give another "
+            "checkpoint."
+        )
+    return missing

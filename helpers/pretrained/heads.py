@@ -1,0 +1,190 @@
+"""Text classifiers of one linear layer over a pre-trained body, as transformers' own models.
+
+They are written by `save_pretrained` and read by `from_pretrained`, also through
+`AutoModelForSequenceClassification` once this package is imported. Without it, their `model_type`
+is unknown and loading fails; it never gives a head that was not trained.
+"""
+
+import copy
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+__all__ = ["HeadConfig", "LastTokenClassifier", "MeanPooledClassifier"]
+
+
+class HeadConfig(PreTrainedConfig):
+    """A body's config, and what the head over it needs."""
+
+    sub_configs: ClassVar[dict] = {"body": AutoConfig}
+    body: Any = None
+    dropout: float = 0.1
+    head_bias: bool = True
+    initializer_range: float = 0.02  # of the head
+    pad_token_id: int | None = None
+
+    def __post_init__(self, **kwargs):
+        if isinstance(self.body, dict):  # read from a file
+            self.body = AutoConfig.for_model(**self.body)
+        super().__post_init__(**kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the vectors that the head reads."""
+        return self.body.hidden_size
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Blocks of the body."""
+        return self.body.num_hidden_layers
+
+    @property
+    def vocab_size(self) -> int:
+        """Sub-word tokens that the body knows."""
+        return self.body.vocab_size
+
+
+class MeanPooledConfig(HeadConfig):
+    """Config of a `MeanPooledClassifier`."""
+
+    model_type = "mean_pooled_classifier"
+
+
+class LastTokenConfig(HeadConfig):
+    """Config of a `LastTokenClassifier`."""
+
+    model_type = "last_token_classifier"
+
+
+class _Classifier(PreTrainedModel):
+    """What both classifiers share: a body under the name `base_model_prefix`, and a head."""
+
+    _supports_sdpa = True
+
+    def __init__(self, config: HeadConfig, body: nn.Module | None = None):
+        super().__init__(config)
+        body = AutoModel.from_config(config.body) if body is None else body
+        if getattr(body, "pooler", None) is not None:
+            body.pooler = None  # no unused parameter is counted
+        setattr(self, self.base_model_prefix, body)
+        self.num_labels = config.num_labels
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.hidden_size, config.num_labels, bias=config.head_bias)
+        self.post_init()
+
+    @classmethod
+    def from_body(cls, body: nn.Module, num_labels: int = 2, dropout: float = 0.1, bias=True):
+        """Put a fresh head over a body that is already loaded, with the body's label names.
+
+        Args:
+            body: gives `last_hidden_state`, such as `transformers.BertModel` or `LlamaModel`; a
+                pooler is taken off.
+            num_labels: classes (C).
+            dropout: share of the vector that is hidden from the head in training.
+        """
+        names = body.config.id2label
+        if len(names) != num_labels:
+            names = {i: f"LABEL_{i}" for i in range(num_labels)}
+        config = cls.config_class(
+            body=copy.deepcopy(body.config),  # a config that is taken in forgets its attention
+            dropout=dropout,
+            head_bias=bias,
+            id2label=names,
+            label2id={name: i for i, name in names.items()},
+            initializer_range=getattr(body.config, "initializer_range", 0.02),
+            pad_token_id=body.config.pad_token_id,
+        )
+        return cls(config, body)
+
+    @property
+    def is_loaded_in_4bit(self) -> bool:
+        """Whether an adapter has to fit packed weights; peft asks for it."""
+        return getattr(self.base_model, "is_loaded_in_4bit", False)
+
+    def forward(self, input_ids, attention_mask=None, labels=None, **_) -> SequenceClassifierOutput:
+        """Classify texts that are padded on the right: logits (B, C)."""
+        return self.judge(self.pooled(input_ids, attention_mask), labels)
+
+    def pooled(self, input_ids, attention_mask=None) -> torch.Tensor:
+        """Give what the head reads of each text: (B, H)."""
+        if attention_mask is None:
+            attention_mask = self.default_mask(input_ids)
+        states = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **self.reading)
+        return self.pool(states.last_hidden_state, attention_mask)
+
+    def judge(self, pooled, labels=None) -> SequenceClassifierOutput:
+        """Score the classes of what `pooled` gave, with the loss if there are labels."""
+        logits = self.head(self.dropout(pooled))
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+class MeanPooledClassifier(_Classifier):
+    """Judge a text by the mean of its tokens' last vectors, with one linear layer.
+
+    BERT's own classifier reads the first token through a "pooler" layer. That serves where the
+    pooler was trained (BERT's was, on pairs of sentences; Devlin et al. 2018). MiniLM was tuned on
+    means (Reimers & Gurevych 2019) and its pooler was not trained at all, so a frozen MiniLM says
+    little through it. A mean works with every encoder, and a linear probe is then linear.
+
+    Parameter names: `bert.embeddings`, `bert.encoder.layer.0` (as the encoder names them), `head`.
+    """
+
+    config_class = MeanPooledConfig
+    base_model_prefix = "bert"
+    reading: ClassVar[dict] = {}
+
+    def default_mask(self, input_ids) -> torch.Tensor:
+        """Mark the tokens that are not padding: (B, T)."""
+        return (input_ids != self.config.pad_token_id).long()
+
+    @staticmethod
+    def pool(states, attention_mask) -> torch.Tensor:
+        """Average the vectors of real tokens: (B, T, H) -> (B, H)."""
+        real = attention_mask[:, :, None].to(states.dtype)
+        return (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+
+
+class LastTokenClassifier(_Classifier):
+    """Judge a text by the last vector of its last token, with one linear layer.
+
+    In a decoder a token sees only what stands before it, so the last one alone has read the whole
+    text (Radford et al. 2018 classify there too). Which token is the last is read from the
+    attention mask, never from the padding id: many decoders pad with their end token, and a text
+    may truly end in one.
+
+    Parameter names: `decoder.layers.0` (as the decoder names them), `head`.
+    """
+
+    config_class = LastTokenConfig
+    base_model_prefix = "decoder"
+    reading: ClassVar[dict] = {"use_cache": False}
+
+    def __init__(self, config: LastTokenConfig, body: nn.Module | None = None):
+        # A body that knew its padding id would keep that token's vector from training.
+        config.body.pad_token_id = None
+        super().__init__(config, body)
+
+    def default_mask(self, input_ids) -> torch.Tensor:
+        """Take every token for real, as in texts of one length: padding has no id of its own."""
+        return torch.ones_like(input_ids)
+
+    @staticmethod
+    def pool(states, attention_mask) -> torch.Tensor:
+        """Take the vector of the last real token: (B, T, H) -> (B, H)."""
+        last = attention_mask.sum(dim=1).clamp(min=1) - 1
+        return states[torch.arange(len(states), device=states.device), last]
+
+
+for _kind in (MeanPooledClassifier, LastTokenClassifier):
+    AutoConfig.register(_kind.config_class.model_type, _kind.config_class)
+    AutoModelForSequenceClassification.register(_kind.config_class, _kind)
