@@ -205,11 +205,11 @@ def test_skipgram_puts_words_of_one_topic_together(two_topics):
 
 
 def test_one_worker_repeats_the_vectors_of_a_seed(two_topics):
-    def train(seed):
-        return embeddings.train_skipgram(two_topics, dimensions=8, seed=seed, workers=1).matrix
-
-    assert np.array_equal(train(1), train(1))
-    assert not np.array_equal(train(1), train(2))
+    first, again, other = (
+        embeddings.train_skipgram(two_topics, dimensions=8, seed=seed, workers=1).matrix
+        for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_too_few_words_are_refused_with_what_to_change():

@@ -14,7 +14,7 @@ from helpers.networks import (
     LSTMLanguageModel,
     TextCNN,
     Vocabulary,
-)
+)  # fmt: skip
 
 WORDS = 12
 
@@ -39,34 +39,25 @@ def reader(request):
     return made[request.param]().eval()
 
 
-def test_vocabulary_ranks_words_by_count_then_alphabet():
-    vocabulary = Vocabulary.build([["b", "a", "c"], ["c", "<pad>", "d", "d"], ["c"]], min_count=1)
+def test_a_vocabulary_ranks_words_by_count_then_alphabet_and_keeps_to_its_limits():
+    texts = [["b", "a", "c"], ["c", "<pad>", "d", "d"], ["c"]]
+    vocabulary = Vocabulary.build(texts)
     assert vocabulary.words == ["<pad>", "<unk>", "c", "d", "a", "b"]
     assert vocabulary.encode(["d", "never", "c"]) == [3, 1, 2]
     assert "a" in vocabulary and "never" not in vocabulary
+    assert Vocabulary.build(texts, min_count=2).words[2:] == ["c", "d"]
+    assert Vocabulary.build(texts, max_size=3).words[2:] == ["c", "d", "a"]
+    with pytest.raises(ValueError, match="'b' stands twice"):
+        Vocabulary(["a", "b", "b"])
 
 
-def test_vocabulary_drops_rare_words_and_keeps_to_its_size():
-    texts = [["a"] * 3 + ["b"] * 2 + ["c"] * 2 + ["d"]]
-    assert Vocabulary.build(texts, min_count=2).words[2:] == ["a", "b", "c"]
-    assert len(Vocabulary.build(texts, max_size=2)) == 4
-
-
-def test_vocabulary_survives_a_file(tmp_path):
+def test_a_vocabulary_survives_a_file_and_another_file_is_named(tmp_path):
     vocabulary = Vocabulary.build([["naïve", '"', "film"]])
     vocabulary.save(tmp_path / "words.json")
     assert Vocabulary.load(tmp_path / "words.json").ids == vocabulary.ids
-
-
-def test_a_file_that_is_no_vocabulary_is_named(tmp_path):
     (tmp_path / "other.json").write_text("[1, 2]", encoding="utf-8")
     with pytest.raises(ValueError, match=r"other\.json is not a saved vocabulary"):
         Vocabulary.load(tmp_path / "other.json")
-
-
-def test_a_word_that_stands_twice_is_refused():
-    with pytest.raises(ValueError, match="'b' stands twice"):
-        Vocabulary(["a", "b", "b"])
 
 
 @pytest.mark.parametrize("length", [1, 2, 4, 6])
@@ -249,8 +240,7 @@ def test_digits_layers_are_listed_in_order_and_name_every_parameter():
     model = DigitsCNN(num_labels=5)
     order = list(dict.fromkeys(name.split(".")[0] for name, _ in model.named_parameters()))
     assert model.layer_names() == order
-    out = model(torch.rand(2, 8, 8), labels=torch.tensor([0, 4]))
+    labels = torch.tensor([0, 4])
+    out = model(torch.rand(2, 8, 8), labels=labels)
     assert out["logits"].shape == (2, 5)
-    assert out["loss"].item() == pytest.approx(
-        F.cross_entropy(out["logits"], torch.tensor([0, 4])).item()
-    )
+    assert torch.allclose(out["loss"], F.cross_entropy(out["logits"], labels))
