@@ -75,9 +75,11 @@ def test_full_fine_tuning_leaves_the_word_vectors(corpus):
 
 
 def test_the_probe_reads_every_text_in_every_run_so_that_its_clock_is_true(corpus, monkeypatch):
-    read, original = [], lora.pooled_states
+    read, original = [], common.pooled_states
     monkeypatch.setattr(
-        lora, "pooled_states", lambda loaded, rows: read.append(len(rows)) or original(loaded, rows)
+        common,
+        "pooled_states",
+        lambda loaded, rows: read.append(len(rows)) or original(loaded, rows),
     )
     first, again = (cell_of(corpus, "decoder, linear probe", C=1e-2) for _ in range(2))
     assert np.array_equal(first.correct, again.correct)

@@ -172,7 +172,7 @@ def test_spelling_reaches_every_piece_of_its_word(corpus):
 
 
 def test_a_word_that_was_not_read_counts_as_missed(corpus, monkeypatch):
-    monkeypatch.setattr(named_entities, "MAX_PIECES", 6)
+    monkeypatch.setattr(named_entities.common, "MAX_PIECES", 6)
     labelled, _ = few(corpus)
     settings = QUICK["encoder, token head"] | {"num_epochs": 1, "min_steps": 0}
     fitted = named_entities.encoder(corpus, labelled, 0, **settings)
@@ -202,9 +202,8 @@ def test_capitals_change_nothing_until_they_are_trained_and_then_reach_the_answe
 @pytest.mark.parametrize("capitals", [False, True])
 def test_piece_vectors_stay_and_all_else_trains(corpus, capitals):
     labelled, _ = few(corpus)
-    loaded, model = named_entities.tune(
-        corpus, labelled, 0, capitals, num_epochs=1, min_steps=0, learning_rate=1e-3
-    )
+    settings = {"num_epochs": 1, "min_steps": 0, "learning_rate": 1e-3}
+    model = named_entities.tune(corpus, labelled, 0, capitals, **settings).model
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     assert frozen and all("bert.embeddings" in name for name in frozen)
     if capitals:

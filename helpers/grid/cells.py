@@ -1,31 +1,16 @@
 """One cell of the grid: a method, a budget of labels, a seed; and what is made of cells."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from helpers import ledger
-from helpers.methods.base import REVIEWS, Corpus, Fitted, Method, Task
-from helpers.runtime import ROOT, Cost, Run, measure
+from helpers.methods.base import Corpus, Fitted, Method
+from helpers.runtime import Cost, Run, measure
 
-__all__ = [
-    "CHOICES",
-    "Cell",
-    "answer",
-    "choose",
-    "learning_curve",
-    "reference_choices",
-    "reference_curve",
-    "run_cell",
-    "to_row",
-    "to_rows",
-]
-
-CHOICES = ROOT / "data" / "reference_choices.json"
+__all__ = ["Cell", "answer", "choose", "learning_curve", "run_cell", "to_row", "to_rows"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +41,7 @@ def run_cell(
     """Train a method on a budget of labels and let it answer a split.
 
     Args:
-        method: what to train.
-        corpus: the texts; what its methods share is computed once.
+        method, corpus: what to train, and the texts; what methods share is computed once.
         budget: labelled target examples, or `"all"`, or 0.
         seed: of the draw and of training.
         configuration: one of the method's.
@@ -168,26 +152,3 @@ def _facts(method: Method, corpus: Corpus, cell: Cell) -> dict:
         ),
         "train": cell.train,
     }
-
-
-def reference_choices(path: Path = CHOICES) -> dict[str, dict]:
-    """The frozen choices behind the reference ledger, by method name, as `choose` returns them."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def reference_curve(
-    name: str, path: Path = ledger.REFERENCE, profile: str = "cpu", task: Task = REVIEWS
-) -> dict[int, np.ndarray]:
-    """A method's line in the reference ledger, as `learning_curve` gives it, answered on test.
-
-    Raises:
-        ValueError: if the ledger has no row of that method; the message lists those it has.
-    """
-    rows = [row for row in ledger.latest(ledger.read(path)) if row["task"] == task.name]
-    rows = [row for row in rows if (row["profile"], row["metric"]) == (profile, task.metric)]
-    mine = [row for row in rows if row["method"] == name]
-    if not mine:
-        known = ", ".join(dict.fromkeys(row["method"] for row in rows)) or "none"
-        raise ValueError(f"The reference has no rows of {name!r} for {task.name}; it has {known}.")
-    budgets = sorted({row["labels"] for row in mine})
-    return {n: ledger.outcomes([row for row in mine if row["labels"] == n]) for n in budgets}

@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 
 from helpers import data, evaluation, ledger
-from helpers.runtime import PROFILES, Cost, Profile, Run
+from helpers.runtime import PROFILES, Cost, Profile
 
 __all__ = [
     "EVERY",
@@ -76,38 +76,19 @@ class Corpus:
 
 
 class Task:
-    """What methods are asked, and how their answers are judged.
+    """What methods are asked, and how their answers are judged; each task is a subclass.
 
-    Attributes:
-        name, metric: as rows of the ledger have them.
-        given: the column of a split that a method's `predict` is given, as a list.
-        chosen_at: the two budgets at which a configuration is chosen.
+    A task has a `name` and a `metric`, as rows of the ledger have them; `given`, the column of a
+    split that a method's `predict` is given; and `chosen_at`, the two budgets at which a
+    configuration is chosen. It defines:
+
+    - `splits(corpus)`: train, validation and test;
+    - `draw(train, budget, seed)`: labelled examples, those of small budgets among those of larger;
+    - `judge(items, predictions)`: an outcome per item, true or false (items,) or counts (items, 3);
+    - `score(outcomes)`: the metric of one seed's outcomes;
+    - `to_row(run, outcomes, **facts)`: a row of the ledger;
+    - `restore(rows)`: the outcomes of rows, one row per seed: (seeds, items, ...).
     """
-
-    name: str
-    metric: str
-    given: str
-    chosen_at: tuple[int | str, ...]
-
-    def splits(self, corpus: Corpus) -> DatasetDict:
-        """Train, validation and test."""
-        raise NotImplementedError
-
-    def draw(self, train: Dataset, budget: int | str, seed: int) -> Dataset:
-        """Draw the labelled examples of a budget above 0; small budgets are part of larger ones."""
-        raise NotImplementedError
-
-    def judge(self, items: Dataset, predictions) -> np.ndarray:
-        """One outcome per item: right or wrong (items,), or counts (items, 3)."""
-        raise NotImplementedError
-
-    def score(self, outcomes: np.ndarray) -> float:
-        """The metric of one seed's outcomes."""
-        raise NotImplementedError
-
-    def to_row(self, run: Run, outcomes: np.ndarray, **facts) -> dict:
-        """Make a row of the ledger."""
-        raise NotImplementedError
 
     def labelled(self, corpus: Corpus, budget: int | str, seed: int) -> Dataset:
         """The labelled examples of a budget; an empty Dataset for 0."""
@@ -214,13 +195,12 @@ class Method:
         configurations: at most six, each the keyword arguments of `fit` beyond the first three.
         fit: `fit(corpus, labelled, seed, **configuration) -> Fitted`; `labelled` is a Dataset of
             target examples, with all columns of the task's split.
-        plan: {budget: seeds}, in the order in which they are run. Budgets below the task's smallest
-            are examples in a prompt, or 0.
+        plan: {budget: seeds}, in the order in which they are run. Budgets below a profile's
+            smallest are examples in a prompt, or 0; every profile runs them.
         prepare: `prepare(corpus, **configuration)` computes what every cell shares (vectors of the
             corpora, source weights) before the clock starts.
         uses_source: whether IMDB's labels are used.
-        chosen_at: budgets at which its configuration is chosen, where those of the task take too
-            long.
+        chosen_at: budgets at which its configuration is chosen; those of the task without.
         afterwards: {budget: `measure(corpus, fitted) -> [Measurement, ...]`}, what else is measured
             of a model that was trained on so many labels.
         task: what it is asked.

@@ -10,16 +10,8 @@ from datasets import Dataset
 from sklearn.linear_model import LogisticRegression
 
 from helpers import evaluation, pretrained, training
+from helpers.methods import common
 from helpers.methods.base import HEAVY, SETTLED, UP_TO_1_000, Corpus, Fitted, Method
-from helpers.methods.common import (
-    MAX_PIECES,
-    as_fitted,
-    classifies,
-    combinations,
-    fine_tune,
-    pooled_states,
-    probe,
-)
 
 __all__ = ["METHODS", "embed", "encoder", "rows_of", "tune"]
 
@@ -31,14 +23,17 @@ def encoder(corpus: Corpus, seed: int = 0, weights: bool = True) -> pretrained.P
 
 def rows_of(loaded: pretrained.Pretrained, split: Dataset, labels: bool = True) -> Dataset:
     """A split as rows of sub-words, for `training.fit` and `predict`."""
-    known = split["label"][:] if labels else None
-    return pretrained.encode_texts(loaded.tokenizer, split["text"][:], known, MAX_PIECES)
+    return _read(loaded, split["text"][:], split["label"][:] if labels else None)
+
+
+def _read(loaded: pretrained.Pretrained, texts: list[str], labels=None) -> Dataset:
+    return pretrained.encode_texts(loaded.tokenizer, texts, labels, common.MAX_PIECES)
 
 
 def embed(corpus: Corpus, texts: list[str]) -> np.ndarray:
     """Mean vectors of texts from the untouched encoder: (texts, H)."""
     loaded = _untouched(corpus)
-    return pooled_states(loaded, pretrained.encode_texts(loaded.tokenizer, texts, None, MAX_PIECES))
+    return common.pooled_states(loaded, _read(loaded, texts))
 
 
 def _untouched(corpus: Corpus) -> pretrained.Pretrained:
@@ -50,7 +45,7 @@ def linear_probe(corpus, labelled, seed, C) -> Fitted:
     model = _untouched(corpus).model
     whole, head = (evaluation.count_parameters(part)[1] for part in (model, model.head))
     regression = LogisticRegression(C=C, max_iter=5_000)
-    return probe(partial(embed, corpus), labelled, regression, whole - head)
+    return common.probe(partial(embed, corpus), labelled, regression, whole - head)
 
 
 def tune(
@@ -72,30 +67,25 @@ def tune(
     loaded = encoder(corpus, seed, weights)
     rate = settings["learning_rate"]
     settings["learning_rate"] = pretrained.learning_rate_for(loaded.model.config, rate)
-    return loaded, fine_tune(loaded, rows_of(loaded, labelled), blocks, seed=seed, **settings)
+    rows = rows_of(loaded, labelled)
+    return loaded, common.fine_tune(loaded, rows, blocks, seed=seed, **settings)
 
 
 def tuned(corpus, labelled, seed, blocks, **settings) -> Fitted:
     """The head, and as many blocks as `tune` is told to train."""
     loaded, _ = tune(corpus, labelled, seed, blocks, **settings)
-    read = partial(pretrained.encode_texts, loaded.tokenizer, labels=None, max_length=MAX_PIECES)
-    predict = classifies(loaded.model, read, 64, loaded.pad_id)
-    return as_fitted(loaded.model, predict, loaded)
-
-
-def _load(corpus, **configuration) -> None:
-    _untouched(corpus)
+    return common.fitted_classifier(loaded, partial(_read, loaded))
 
 
 def _tried(*rates, min_steps=(0, 60)) -> tuple[dict, ...]:
-    return combinations(num_epochs=4, min_steps=min_steps, learning_rate=rates)
+    return common.combinations(num_epochs=4, min_steps=min_steps, learning_rate=rates)
 
 
 def _declare(name, fit, configurations, plan=HEAVY) -> Method:
-    return Method(name, "bert", configurations, fit, plan, _load)
+    return Method(name, "bert", configurations, fit, plan, common.loads(_untouched))
 
 
-PROBE = combinations(C=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0))
+PROBE = common.combinations(C=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0))
 RANDOM = partial(tuned, blocks="all", weights=False)  # with embeddings, which are random as well
 
 METHODS = (

@@ -21,8 +21,8 @@ from safetensors.torch import save
 
 from helpers import assets, training
 from helpers.files import write_bytes
+from helpers.methods import common
 from helpers.methods.base import Corpus
-from helpers.methods.common import device, vocabulary
 from helpers.runtime import ROOT, results_dir
 
 __all__ = [
@@ -39,7 +39,7 @@ CHECKPOINTS = ROOT / "data" / "checkpoints"
 
 
 def _shared_words(corpus: Corpus) -> list[str]:
-    return vocabulary(corpus).words
+    return common.vocabulary(corpus).words
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def trained(
     train, held_out = rows
     folder = scratch_folder(what, digest)
     yield training.fit(
-        model.to(device(corpus)),
+        model.to(common.device(corpus)),
         train,
         validation=held_out,
         output_dir=folder,

@@ -14,8 +14,8 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
 from helpers.features import LogCountRatio, PriorLogisticRegression, augment
+from helpers.methods import common
 from helpers.methods.base import NO_LABELS, SETTLED, Corpus, Fitted, Method
-from helpers.methods.common import combinations, training_texts
 
 __all__ = ["METHODS", "source_matrix", "source_weights", "space", "word_vectorizer"]
 
@@ -32,7 +32,7 @@ def linear(C: float) -> LogisticRegression:
 def word_vectorizer(corpus: Corpus) -> TfidfVectorizer:
     """TF-IDF of word presence, single words and pairs, over both corpora's training texts."""
     vectorizer = TfidfVectorizer(binary=True, ngram_range=(1, 2), min_df=3)
-    return corpus.once("word_vectorizer", lambda: vectorizer.fit(training_texts(corpus)))
+    return corpus.once("word_vectorizer", lambda: vectorizer.fit(common.training_texts(corpus)))
 
 
 def space(corpus: Corpus, ratios: bool) -> Pipeline:
@@ -152,11 +152,11 @@ def _share_weights(corpus, ratios, **configuration) -> None:
 
 def _own(name, fit, **axes) -> Method:
     """A method of target labels alone."""
-    return Method(name, "classical", combinations(**axes), fit, SETTLED)
+    return Method(name, "classical", common.combinations(**axes), fit, SETTLED)
 
 
 def _with_source(name, fit, prepare=_share_vectors, plan=SETTLED, **axes) -> Method:
-    tried = combinations(ratios=BOTH, **axes)
+    tried = common.combinations(ratios=BOTH, **axes)
     return Method(name, "classical", tried, fit, plan, prepare, uses_source=True)
 
 

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ __all__ = [
     "epochs_for",
     "fine_tune",
     "fit_words",
+    "fitted_classifier",
+    "loads",
     "new_textcnn",
     "perplexity",
     "pooled_states",
@@ -45,6 +48,15 @@ def combinations(**axes) -> tuple[dict, ...]:
     """Every combination of some settings, as configurations of a method; a tuple holds several."""
     values = [axis if isinstance(axis, tuple) else (axis,) for axis in axes.values()]
     return tuple(dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*values))
+
+
+def loads(make: Callable[[Corpus], Any]) -> Callable[..., None]:
+    """Make the `prepare` of a method that needs the same, whatever its configuration."""
+
+    def prepare(corpus: Corpus, **configuration) -> None:
+        make(corpus)
+
+    return prepare
 
 
 def training_texts(corpus: Corpus) -> list[str]:
@@ -119,6 +131,12 @@ def classifies(model, read: Callable, batch_size: int = 256, pad_id: int = 0) ->
         return training.predict(model, read(texts), batch_size, pad_id=pad_id).argmax(axis=1)
 
     return predict
+
+
+def fitted_classifier(loaded: pretrained.Pretrained, read: Callable) -> Fitted:
+    """Wrap a pre-trained text classifier for the grid; `read` turns texts into rows."""
+    predict = classifies(loaded.model, read, 64, loaded.pad_id)
+    return as_fitted(loaded.model, predict, loaded)
 
 
 def new_textcnn(corpus: Corpus, seed: int = 0) -> networks.TextCNN:
@@ -196,16 +214,17 @@ def fine_tune(
         batch_size: rows a step.
         settings: further arguments of `training.fit`.
     """
-    model, depth = loaded.model, len(pretrained.blocks(loaded.model))
-    if blocks not in (None, "all"):
-        blocks = depth if blocks == "blocks" else min(blocks, depth)
-    trained, freeze = model, ()
-    if isinstance(blocks, int) and blocks < depth:
-        trained = pretrained.FrozenBelow(model, blocks)
-        rows, freeze = trained.remember(rows), trained.freeze
-    elif blocks is not None:
-        freeze = pretrained.freeze_below(model, blocks)
-    settings = {"warmup_steps": 0.1, "pad_id": loaded.pad_id, "freeze": freeze, **settings}
+    model = trained = loaded.model
+    settings = {"warmup_steps": 0.1, "pad_id": loaded.pad_id, **settings}
+    if blocks is not None:
+        depth = len(pretrained.blocks(model))
+        if blocks != "all":
+            blocks = depth if blocks == "blocks" else min(blocks, depth)
+        if blocks == "all" or blocks == depth:
+            settings["freeze"] = pretrained.freeze_below(model, blocks)
+        else:
+            trained = pretrained.FrozenBelow(model, blocks)
+            rows, settings["freeze"] = trained.remember(rows), trained.freeze
     epochs = epochs_for(len(rows), num_epochs, min_steps, batch_size)
     result = training.fit(trained, rows, num_epochs=epochs, batch_size=batch_size, **settings)
     model.eval()

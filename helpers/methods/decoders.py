@@ -3,6 +3,8 @@
 It is SmolLM2-135M-Instruct in `cpu` and GPT-2 in `gpu`; the profile of a ledger's row says which.
 """
 
+from functools import partial
+
 import numpy as np
 from datasets import Dataset
 
@@ -15,8 +17,8 @@ from helpers.decoding import (
     label_scores,
     prompt_rows,
 )
+from helpers.methods import common
 from helpers.methods.base import Corpus, Fitted
-from helpers.methods.common import as_fitted, classifies, fine_tune
 
 __all__ = [
     "NEUTRAL",
@@ -26,12 +28,13 @@ __all__ = [
     "answer_with",
     "classifier",
     "decoder",
-    "fitted_classifier",
+    "fitted",
     "rows_of",
     "shots",
     "sizes",
     "train",
     "tune",
+    "tuned",
 ]
 
 TOP = 4  # blocks tuned in part; SmolLM2 has 30 and GPT-2 has 12
@@ -156,7 +159,7 @@ def train(
         settings: further arguments of `common.fine_tune`.
     """
     rows = rows_of(loaded, labelled["text"][:], labelled["label"][:])
-    return fine_tune(loaded, rows, blocks, seed=seed, **settings)
+    return common.fine_tune(loaded, rows, blocks, seed=seed, **settings)
 
 
 def tune(
@@ -172,7 +175,11 @@ def tune(
     return loaded, train(loaded, labelled, seed, blocks, **settings)
 
 
-def fitted_classifier(loaded: pretrained.Pretrained) -> Fitted:
+def fitted(loaded: pretrained.Pretrained) -> Fitted:
     """Wrap a classifier for the grid."""
-    predict = classifies(loaded.model, lambda texts: rows_of(loaded, texts), 64, loaded.pad_id)
-    return as_fitted(loaded.model, predict, loaded)
+    return common.fitted_classifier(loaded, partial(rows_of, loaded))
+
+
+def tuned(corpus, labelled, seed, blocks, **settings) -> Fitted:
+    """The head, and as many blocks as `tune` is told to train."""
+    return fitted(tune(corpus, labelled, seed, blocks, **settings)[0])

@@ -5,24 +5,15 @@ from functools import partial
 from sklearn.linear_model import LogisticRegression
 
 from helpers import embeddings, networks
+from helpers.methods import common
 from helpers.methods.base import EVERY, SETTLED, Corpus, Fitted, Method
-from helpers.methods.common import (
-    CNN,
-    cnn_from_scratch,
-    combinations,
-    fit_words,
-    probe,
-    seeded,
-    training_texts,
-    vocabulary,
-)
 
 __all__ = ["METHODS", "new_textcnn", "word_weights"]
 
 
 def glove(corpus: Corpus) -> embeddings.Embeddings:
     """GloVe 6B, the words of our own texts."""
-    words = vocabulary(corpus).words
+    words = common.vocabulary(corpus).words
     return corpus.once("glove", lambda: embeddings.load_glove().restrict(words))
 
 
@@ -35,7 +26,7 @@ def skipgram(corpus: Corpus) -> embeddings.Embeddings:
 def word_weights(corpus: Corpus) -> dict[str, float]:
     """How rare each word is in the training texts of both corpora, labels unread."""
     make = embeddings.inverse_frequencies
-    return corpus.once("word_weights", lambda: make(training_texts(corpus)))
+    return corpus.once("word_weights", lambda: make(common.training_texts(corpus)))
 
 
 def averaged(corpus, labelled, seed, idf, C, load=glove) -> Fitted:
@@ -43,21 +34,21 @@ def averaged(corpus, labelled, seed, idf, C, load=glove) -> Fitted:
     vectors, weights = load(corpus), word_weights(corpus) if idf else None
     read = partial(embeddings.average, embeddings=vectors, weights=weights)
     model = LogisticRegression(C=C, max_iter=2_000)
-    return probe(read, labelled, model, vectors.matrix.size)
+    return common.probe(read, labelled, model, vectors.matrix.size)
 
 
 def new_textcnn(corpus: Corpus, seed: int, freeze_embeddings: bool = False) -> networks.TextCNN:
     """A TextCNN whose word vectors are IMDB's skip-gram vectors (Kim 2014)."""
-    words = vocabulary(corpus).words
+    words = common.vocabulary(corpus).words
     matrix, _ = embeddings.embedding_matrix(words, skipgram(corpus), seed)
     options = {"embeddings": matrix, "freeze_embeddings": freeze_embeddings}
-    return seeded(seed, lambda: networks.TextCNN(len(words), **options))
+    return common.seeded(seed, lambda: networks.TextCNN(len(words), **options))
 
 
 def textcnn(corpus, labelled, seed, freeze_embeddings=False, **settings) -> Fitted:
     """TextCNN on skip-gram vectors that are tuned with it, or stay as they are."""
     model = new_textcnn(corpus, seed, freeze_embeddings)
-    return fit_words(corpus, model, labelled, seed, **settings)
+    return common.fit_words(corpus, model, labelled, seed, **settings)
 
 
 def _share_glove(corpus, idf, **configuration) -> None:
@@ -67,7 +58,7 @@ def _share_glove(corpus, idf, **configuration) -> None:
 
 
 def _share_skipgram(corpus, idf=False, **configuration) -> None:
-    vocabulary(corpus)
+    common.vocabulary(corpus)
     skipgram(corpus)
     if idf:
         word_weights(corpus)
@@ -78,12 +69,12 @@ def _declare(name, fit, configurations, prepare=_share_skipgram, plan=EVERY) -> 
 
 
 STATIC = partial(textcnn, freeze_embeddings=True)
-AVERAGED = combinations(idf=(False, True), C=(0.3, 1.0, 3.0))
+AVERAGED = common.combinations(idf=(False, True), C=(0.3, 1.0, 3.0))
 SKIPGRAM = partial(averaged, load=skipgram)
 METHODS = (
     _declare("averaged GloVe", averaged, AVERAGED, _share_glove, SETTLED),
     _declare("averaged skip-gram", SKIPGRAM, AVERAGED, _share_skipgram, SETTLED),
-    _declare("TextCNN, random vectors", cnn_from_scratch, CNN),
-    _declare("TextCNN, static skip-gram", STATIC, CNN),
-    _declare("TextCNN, tuned skip-gram", textcnn, CNN),
+    _declare("TextCNN, random vectors", common.cnn_from_scratch, common.CNN),
+    _declare("TextCNN, static skip-gram", STATIC, common.CNN),
+    _declare("TextCNN, tuned skip-gram", textcnn, common.CNN),
 )

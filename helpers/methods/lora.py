@@ -20,16 +20,8 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers import data, decoding, evaluation, ledger, training
 from helpers.adapters import add_adapter
+from helpers.methods import common, decoders
 from helpers.methods.base import NO_LABELS, Corpus, Fitted, Measurement, Method
-from helpers.methods.common import combinations, pooled_states, probe
-from helpers.methods.decoders import (
-    classifier,
-    decoder,
-    fitted_classifier,
-    rows_of,
-    train,
-    tune,
-)
 from helpers.pretrained import Pretrained, body_of
 from helpers.runtime import measure
 
@@ -56,34 +48,14 @@ STEPS = {"num_epochs": 2, "min_steps": 80, "batch_size": 8}
 
 
 def tune_adapter(
-    corpus: Corpus,
-    labelled: Dataset,
-    seed: int,
-    *,
-    rank: int = RANK,
-    alpha: float = ALPHA,
-    targets=None,
-    rank_stabilized: bool = False,
-    dora: bool = False,
-    **settings,
+    corpus: Corpus, labelled: Dataset, seed: int, **settings
 ) -> tuple[Pretrained, training.FitResult]:
     """Tune a LoRA adapter on the decoder; returns the `Pretrained` and what `fit` returns.
 
-    Args:
-        corpus, labelled, seed: as for every method.
-        rank, alpha, targets, rank_stabilized, dora: as for `add_adapter`.
-        settings: further arguments of `common.fine_tune`.
+    `settings` are further arguments of `common.fine_tune`.
     """
-    loaded = add_adapter(
-        classifier(corpus, seed),
-        rank=rank,
-        alpha=alpha,
-        targets=targets,
-        rank_stabilized=rank_stabilized,
-        dora=dora,
-        seed=seed,
-    )
-    return loaded, train(loaded, labelled, seed, **settings)
+    loaded = add_adapter(decoders.classifier(corpus, seed), rank=RANK, alpha=ALPHA, seed=seed)
+    return loaded, decoders.train(loaded, labelled, seed, **settings)
 
 
 def states(corpus: Corpus, texts) -> np.ndarray:
@@ -91,32 +63,27 @@ def states(corpus: Corpus, texts) -> np.ndarray:
 
     Nothing is remembered from call to call, so that the clock counts all that was read.
     """
-    loaded = corpus.once("untouched classifier", lambda: classifier(corpus))
-    return pooled_states(loaded, rows_of(loaded, texts))
+    loaded = corpus.once("untouched classifier", lambda: decoders.classifier(corpus))
+    return common.pooled_states(loaded, decoders.rows_of(loaded, texts))
 
 
 def linear_probe(corpus, labelled, seed, C) -> Fitted:
     """Logistic regression on the last state, the decoder as it came."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5_000))
-    given = evaluation.count_parameters(decoder(corpus).model)[1]
-    return probe(partial(states, corpus), labelled, model, given)
+    given = evaluation.count_parameters(decoders.decoder(corpus).model)[1]
+    return common.probe(partial(states, corpus), labelled, model, given)
 
 
 def adapter(corpus, labelled, seed, **settings) -> Fitted:
     """LoRA on the four matrices of attention in every block."""
-    return fitted_classifier(tune_adapter(corpus, labelled, seed, **settings)[0])
-
-
-def in_full(corpus, labelled, seed, **settings) -> Fitted:
-    """Every weight of every block."""
-    return fitted_classifier(tune(corpus, labelled, seed, "blocks", **settings)[0])
+    return decoders.fitted(tune_adapter(corpus, labelled, seed, **settings)[0])
 
 
 def untouched(corpus, labelled, seed) -> Fitted:
     """The classifier as it starts."""
-    loaded = classifier(corpus, seed)
+    loaded = decoders.classifier(corpus, seed)
     loaded.model.requires_grad_(False)
-    return fitted_classifier(loaded)
+    return decoders.fitted(loaded)
 
 
 # --- what it still knows --------------------------------------------------------------------------
@@ -138,7 +105,7 @@ def tuned_language_model(corpus: Corpus, tuned: Pretrained) -> Iterator[Pretrain
 
     Word vectors are shared with the base, so this is fair only where they were not trained.
     """
-    base = decoder(corpus)
+    base = decoders.decoder(corpus)
     if tuned.model is base.model:
         yield base
         return
@@ -205,32 +172,35 @@ def general_knowledge(corpus: Corpus, fitted: Fitted) -> list[Measurement]:
 # --- the methods ----------------------------------------------------------------------------------
 
 
-def _load(corpus, **configuration) -> None:
-    decoder(corpus)
-
-
 def _declare(name, fit, configurations, plan, measured_at=()) -> Method:
     afterwards = dict.fromkeys(measured_at, general_knowledge)
     return Method(
-        name, "lora", configurations, fit, plan, _load, chosen_at=(320,), afterwards=afterwards
+        name,
+        "lora",
+        configurations,
+        fit,
+        plan,
+        common.loads(decoders.decoder),
+        chosen_at=(320,),
+        afterwards=afterwards,
     )
 
 
-PROBE = combinations(C=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2))
+PROBE = common.combinations(C=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2))
 METHODS = (
     _declare("decoder, untouched", untouched, ({},), NO_LABELS, measured_at=(0,)),
     _declare("decoder, linear probe", linear_probe, PROBE, {320: 3, 100: 3, 32: 3, 1_000: 3}),
     _declare(
         "decoder + LoRA",
         adapter,
-        combinations(**STEPS, learning_rate=(3e-4, 1e-3, 3e-3)),
+        common.combinations(**STEPS, learning_rate=(3e-4, 1e-3, 3e-3)),
         {320: 3, 100: 3, 32: 3, 1_000: 3, "all": 1},
         measured_at=(320,),
     ),
     _declare(
         "decoder, full fine-tuning",
-        in_full,
-        combinations(**STEPS, learning_rate=(3e-5, 1e-4, 3e-4)),
+        partial(decoders.tuned, blocks="blocks"),
+        common.combinations(**STEPS, learning_rate=(3e-5, 1e-4, 3e-4)),
         {320: 3, 1_000: 1},
         measured_at=(320,),
     ),

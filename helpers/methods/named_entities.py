@@ -4,23 +4,15 @@ From features by hand over word vectors to the encoder: the sentences, the budge
 the same for all. Every `predict` is given lists of tokens and answers with ids of `data.NER_TAGS`.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import torch
 from datasets import Dataset
 
 from helpers import data, embeddings, networks, pretrained, training
+from helpers.methods import common
 from helpers.methods.base import FILM_NER, Corpus, Fitted, Method
-from helpers.methods.common import (
-    MAX_PIECES,
-    as_fitted,
-    combinations,
-    device,
-    epochs_for,
-    seeded,
-    training_texts,
-)
 from helpers.methods.crf import train_crf
 from helpers.pretrained.casing import CaseAwareTagger
 
@@ -74,7 +66,7 @@ def vocabulary(corpus: Corpus) -> networks.Vocabulary:
 
     def make():
         known = embeddings.load_glove()
-        words = map(embeddings.tokenize, training_texts(corpus))
+        words = map(embeddings.tokenize, common.training_texts(corpus))
         counted = networks.Vocabulary.build(words, min_count=2)
         kept = dict.fromkeys(word for word in counted.words[2:] if word in known)
         tagged = (known_form(w) for tokens in corpus.names["train"]["tokens"][:] for w in tokens)
@@ -96,7 +88,7 @@ def new_tagger(corpus: Corpus, seed: int, pretrained_vectors: bool) -> networks.
         spread = np.random.default_rng(seed).normal(0, vectors.matrix.std(), vectors.matrix.shape)
         vectors = embeddings.Embeddings(vectors.words, spread.astype(np.float32))
     matrix, _ = embeddings.embedding_matrix(words, vectors, seed)
-    return seeded(
+    return common.seeded(
         seed,
         lambda: networks.BiLSTMTagger(
             len(words), len(data.NER_TAGS), embeddings=matrix, num_shapes=NUM_SHAPES
@@ -116,12 +108,12 @@ def bilstm(
     corpus, labelled, seed, pretrained_vectors, tuned, num_epochs, min_steps, **settings
 ) -> Fitted:
     """A BiLSTM; its word vectors are GloVe's or random, and stay as they are unless `tuned`."""
-    model = new_tagger(corpus, seed, pretrained_vectors).to(device(corpus))
+    model = new_tagger(corpus, seed, pretrained_vectors).to(common.device(corpus))
     rows = word_rows(corpus, labelled["tokens"][:], labelled["tags"][:])
     training.fit(
         model,
         rows,
-        num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
+        num_epochs=common.epochs_for(len(rows), num_epochs, min_steps, BATCH),
         batch_size=BATCH,
         seed=seed,
         freeze=() if tuned else ("embedding",),
@@ -132,12 +124,12 @@ def bilstm(
         best = training.predict(model, word_rows(corpus, token_lists)).argmax(axis=2)
         return [row[: len(t)].tolist() for row, t in zip(best, token_lists, strict=True)]
 
-    return as_fitted(model, predict)
+    return common.as_fitted(model, predict)
 
 
 def piece_rows(tokenizer, token_lists, tags=None) -> Dataset:
     """Sentences as rows of word pieces, each with the spelling of its word."""
-    rows = pretrained.encode_words(tokenizer, token_lists, tags, MAX_PIECES, echo=None)
+    rows = pretrained.encode_words(tokenizer, token_lists, tags, common.MAX_PIECES, echo=None)
     shapes = [
         [0 if word < 0 else spelling(tokens[word]) for word in word_ids]
         for word_ids, tokens in zip(rows["word_ids"][:], token_lists, strict=True)
@@ -146,19 +138,14 @@ def piece_rows(tokenizer, token_lists, tags=None) -> Dataset:
 
 
 def tune(
-    corpus: Corpus, labelled: Dataset, seed: int, capitals: bool, num_epochs, min_steps, **settings
-) -> tuple[pretrained.Pretrained, torch.nn.Module]:
+    corpus: Corpus, labelled: Dataset, seed: int, capitals: bool = False, **settings
+) -> pretrained.Pretrained:
     """Tune all blocks of the encoder to tag words; its sub-word embeddings stay.
 
     Args:
         corpus, labelled, seed: as for every method.
         capitals: whether it reads each word's spelling beside its lower-cased sub-words.
-        num_epochs: passes over the sentences.
-        min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
-        settings: further arguments of `training.fit`; the learning rate is that of MiniLM.
-
-    Returns:
-        The `Pretrained` it started from, and the tuned model.
+        settings: further arguments of `common.fine_tune`; the learning rate is that of MiniLM.
     """
     loaded = pretrained.load_encoder(
         "tokens",
@@ -168,43 +155,30 @@ def tune(
         seed=seed,
         echo=None,
     )
-    model, rows = loaded.model, piece_rows(loaded.tokenizer, labelled["tokens"], labelled["tags"])
-    settings["learning_rate"] = pretrained.learning_rate_for(
-        model.config, settings["learning_rate"]
-    )
-    freeze, groups = pretrained.freeze_below(model, len(pretrained.blocks(model))), None
+    rows = piece_rows(loaded.tokenizer, labelled["tokens"], labelled["tags"])
+    rate = settings["learning_rate"]
+    settings["learning_rate"] = pretrained.learning_rate_for(loaded.model.config, rate)
+    depth = len(pretrained.blocks(loaded.model))
+    settings["freeze"] = pretrained.freeze_below(loaded.model, depth)
     if capitals:
-        model = CaseAwareTagger(model, NUM_SHAPES).to(model.device)
-        freeze, groups = [f"model.{name}" for name in freeze], {"casing": CAPITALS_RATE}
-    training.fit(
-        model,
-        rows,
-        num_epochs=epochs_for(len(rows), num_epochs, min_steps, BATCH),
-        batch_size=BATCH,
-        seed=seed,
-        warmup_steps=0.1,
-        pad_id=loaded.pad_id,
-        freeze=freeze,
-        learning_rate_groups=groups,
-        **settings,
-    )
-    return loaded, model
+        model = CaseAwareTagger(loaded.model, NUM_SHAPES).to(loaded.model.device)
+        loaded = replace(loaded, model=model)
+        settings["freeze"] = [f"model.{name}" for name in settings["freeze"]]
+        settings["learning_rate_groups"] = {"casing": CAPITALS_RATE}
+    common.fine_tune(loaded, rows, None, batch_size=BATCH, seed=seed, **settings)
+    return loaded
 
 
 def encoder(corpus, labelled, seed, capitals=False, **settings) -> Fitted:
     """The encoder with a head on each word's first sub-word; with `capitals` it sees spelling."""
-    loaded, model = tune(corpus, labelled, seed, capitals, **settings)
+    loaded = tune(corpus, labelled, seed, capitals, **settings)
 
     def predict(token_lists):
         rows = piece_rows(loaded.tokenizer, token_lists)
-        logits = training.predict(model, rows, 64, pad_id=loaded.pad_id)
+        logits = training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id)
         return pretrained.word_predictions(logits, rows)
 
-    return as_fitted(model, predict)
-
-
-def _share_vectors(corpus, **configuration) -> None:
-    glove(corpus)
+    return common.as_fitted(loaded.model, predict)
 
 
 def _declare(name, era, configurations, fit, plan, prepare=None) -> Method:
@@ -216,19 +190,19 @@ SETTLED = {**EVERY, "all": 1}
 HEAVY = {32: 3, 100: 3, 320: 3, "all": 3}
 
 BATCH = 16
-FIELD = combinations(c1=(0.1, 0.3, 1.0), c2=(0.01, 0.1))
-BILSTM = combinations(
+FIELD = common.combinations(c1=(0.1, 0.3, 1.0), c2=(0.01, 0.1))
+BILSTM = common.combinations(
     tuned=(False, True), num_epochs=20, min_steps=300, learning_rate=(3e-3, 6e-3, 1e-2)
 )
-ENCODER = combinations(num_epochs=6, min_steps=100, learning_rate=(2e-4, 5e-4, 1e-3))
+ENCODER = common.combinations(num_epochs=6, min_steps=100, learning_rate=(2e-4, 5e-4, 1e-3))
 UNTUNED = ENCODER[:1]  # the setting frozen for its twin, so that capitals alone differ
 RANDOM, GLOVE = (partial(bilstm, pretrained_vectors=known) for known in (False, True))
 CAPITALS = partial(encoder, capitals=True)
 
 METHODS = (
     _declare("CRF on features", "classical", FIELD, crf, SETTLED),
-    _declare("BiLSTM, random vectors", "embeddings", BILSTM, RANDOM, EVERY, _share_vectors),
-    _declare("BiLSTM, GloVe", "embeddings", BILSTM, GLOVE, EVERY, _share_vectors),
+    _declare("BiLSTM, random vectors", "embeddings", BILSTM, RANDOM, EVERY, common.loads(glove)),
+    _declare("BiLSTM, GloVe", "embeddings", BILSTM, GLOVE, EVERY, common.loads(glove)),
     _declare("encoder, token head", "bert", ENCODER, encoder, HEAVY),
     _declare("encoder, token head + capitals", "bert", UNTUNED, CAPITALS, HEAVY),
 )

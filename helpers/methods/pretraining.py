@@ -9,18 +9,9 @@ from datasets import Dataset
 
 from helpers import networks, training
 from helpers.embeddings import tokenize
+from helpers.methods import common
 from helpers.methods.base import EVERY, NO_LABELS, Corpus, Fitted, Method
 from helpers.methods.checkpoints import Pretraining, find
-from helpers.methods.common import (
-    CNN,
-    cnn_from_scratch,
-    combinations,
-    fit_words,
-    new_textcnn,
-    reads_words,
-    seeded,
-    vocabulary,
-)
 
 __all__ = [
     "IMDB_TEXTCNN",
@@ -41,13 +32,13 @@ PIECE = 20  # words, about as many as the median snippet has
 
 def new_language_model(corpus: Corpus, seed: int = 0) -> networks.LSTMLanguageModel:
     """An untrained LSTM language model over the shared vocabulary."""
-    size = len(vocabulary(corpus))
-    return seeded(seed, lambda: networks.LSTMLanguageModel(size, dropout=DROPOUT))
+    size = len(common.vocabulary(corpus))
+    return common.seeded(seed, lambda: networks.LSTMLanguageModel(size, dropout=DROPOUT))
 
 
 def _running_text(corpus: Corpus) -> tuple[Dataset, Dataset]:
     """IMDB's reviews in windows, labels unread: training text, and 500 reviews held out."""
-    words = vocabulary(corpus)
+    words = common.vocabulary(corpus)
 
     def windows(texts):
         return training.language_model_windows(texts, words, tokenize, WINDOW)
@@ -81,7 +72,8 @@ def _pieces(corpus: Corpus) -> tuple[Dataset, None]:
     twenty. What is left at a review's end is dropped, unless it is all there is.
     """
     split = corpus.imdb["train"]
-    whole = training.encode_texts(split["text"][:], vocabulary(corpus), tokenize)["input_ids"][:]
+    words, texts = common.vocabulary(corpus), split["text"][:]
+    whole = training.encode_texts(texts, words, tokenize)["input_ids"][:]
     ids, labels = [], []
     for review, label in zip(whole, split["label"][:], strict=True):
         starts = range(0, max(len(review) - PIECE, 0) + 1, PIECE)
@@ -92,7 +84,7 @@ def _pieces(corpus: Corpus) -> tuple[Dataset, None]:
 
 IMDB_TEXTCNN = Pretraining(
     name="textcnn-imdb",
-    build=new_textcnn,
+    build=common.new_textcnn,
     rows=_pieces,
     settings={"num_epochs": 3, "learning_rate": 1e-3, "batch_size": 64},
     details={"piece": PIECE},
@@ -108,61 +100,51 @@ def imdb_textcnn(corpus: Corpus) -> networks.TextCNN:
 def lstm_from_lm(corpus, labelled, seed, **settings) -> Fitted:
     """The language model's embedding and LSTM, a new head, everything tuned."""
     body = language_model(corpus)
-    model = seeded(seed, lambda: networks.LSTMClassifier.from_language_model(body))
-    return fit_words(corpus, model, labelled, seed, **settings)
+    model = common.seeded(seed, lambda: networks.LSTMClassifier.from_language_model(body))
+    return common.fit_words(corpus, model, labelled, seed, **settings)
 
 
 def lstm_from_scratch(corpus, labelled, seed, **settings) -> Fitted:
     """The same network from random weights."""
-    size = len(vocabulary(corpus))
-    model = seeded(seed, lambda: networks.LSTMClassifier(size))
-    return fit_words(corpus, model, labelled, seed, **settings)
+    size = len(common.vocabulary(corpus))
+    model = common.seeded(seed, lambda: networks.LSTMClassifier(size))
+    return common.fit_words(corpus, model, labelled, seed, **settings)
 
 
 def cnn_source_only(corpus, labelled, seed) -> Fitted:
     """IMDB's TextCNN as it is."""
-    return reads_words(corpus, imdb_textcnn(corpus).requires_grad_(False))
+    return common.reads_words(corpus, imdb_textcnn(corpus).requires_grad_(False))
 
 
 def cnn_frozen(corpus, labelled, seed, **settings) -> Fitted:
     """IMDB's TextCNN with its body frozen: a linear probe that starts from the source's head."""
     body = ("embedding", "convolutions")
-    return fit_words(corpus, imdb_textcnn(corpus), labelled, seed, freeze=body, **settings)
+    return common.fit_words(corpus, imdb_textcnn(corpus), labelled, seed, freeze=body, **settings)
 
 
 def cnn_tuned(corpus, labelled, seed, **settings) -> Fitted:
     """IMDB's TextCNN, everything tuned."""
-    return fit_words(corpus, imdb_textcnn(corpus), labelled, seed, **settings)
+    return common.fit_words(corpus, imdb_textcnn(corpus), labelled, seed, **settings)
 
 
-def _share_lm(corpus, **configuration) -> None:
-    language_model(corpus)
-
-
-def _share_cnn(corpus, **configuration) -> None:
-    imdb_textcnn(corpus)
-
-
-def _share_words(corpus, **configuration) -> None:
-    vocabulary(corpus)
-
-
-def _own(name, fit, configurations, prepare) -> Method:
+def _own(name, fit, configurations, needs) -> Method:
     """A method of target labels alone."""
-    return Method(name, "pretraining", configurations, fit, EVERY, prepare)
+    return Method(name, "pretraining", configurations, fit, EVERY, common.loads(needs))
 
 
 def _with_source(name, fit, configurations, plan=EVERY) -> Method:
-    return Method(name, "pretraining", configurations, fit, plan, _share_cnn, uses_source=True)
+    return Method(
+        name, "pretraining", configurations, fit, plan, common.loads(imdb_textcnn), uses_source=True
+    )
 
 
-LSTM = combinations(num_epochs=(5, 10, 20), learning_rate=(3e-3, 1e-2))
-TUNED = combinations(num_epochs=(3, 10), learning_rate=(3e-4, 1e-3, 3e-3))
+LSTM = common.combinations(num_epochs=(5, 10, 20), learning_rate=(3e-3, 1e-2))
+TUNED = common.combinations(num_epochs=(3, 10), learning_rate=(3e-4, 1e-3, 3e-3))
 
 METHODS = (
-    _own("LSTM from scratch", lstm_from_scratch, LSTM, _share_words),
-    _own("LM-pre-trained LSTM", lstm_from_lm, LSTM, _share_lm),
-    _own("TextCNN from scratch", cnn_from_scratch, CNN, _share_words),
+    _own("LSTM from scratch", lstm_from_scratch, LSTM, common.vocabulary),
+    _own("LM-pre-trained LSTM", lstm_from_lm, LSTM, language_model),
+    _own("TextCNN from scratch", common.cnn_from_scratch, common.CNN, common.vocabulary),
     _with_source("TextCNN, source only", cnn_source_only, ({},), NO_LABELS),
     _with_source("TextCNN, frozen body", cnn_frozen, TUNED),
     _with_source("TextCNN, source then target", cnn_tuned, TUNED),

@@ -9,17 +9,9 @@ from transformers import PreTrainedTokenizerFast
 
 from helpers import data, networks, pretrained, training
 from helpers.embeddings import tokenize
+from helpers.methods import common
 from helpers.methods.base import UP_TO_1_000, Corpus, Fitted, Method
 from helpers.methods.checkpoints import CHECKPOINTS, Pretraining, find
-from helpers.methods.common import (
-    as_fitted,
-    classifies,
-    combinations,
-    device,
-    epochs_for,
-    perplexity,
-    seeded,
-)
 
 __all__ = [
     "CONTEXT",
@@ -73,7 +65,7 @@ def new_tiny_gpt(corpus: Corpus, seed: int = 0) -> networks.TinyGPT:
     """An untrained GPT over the sub-words of IMDB."""
     shape = SMOKE_SHAPE if corpus.profile.name == "smoke" else SHAPE
     size = len(tokenizer(corpus))
-    return seeded(seed, lambda: networks.TinyGPT(vocabulary_size=size, **shape, dropout=0.0))
+    return common.seeded(seed, lambda: networks.TinyGPT(vocabulary_size=size, **shape, dropout=0.0))
 
 
 def _ids(corpus: Corpus, texts: list[str]) -> np.ndarray:
@@ -128,7 +120,7 @@ def held_out_figures(corpus: Corpus, model) -> dict[str, float]:
     texts = _held_out_texts(corpus)
     ids = corpus.once("gpt_held_out", lambda: _ids(corpus, texts))
     read = tokenizer(corpus).decode(ids, skip_special_tokens=True)
-    each = perplexity(model, training.cut_windows(ids, WINDOW))
+    each = common.perplexity(model, training.cut_windows(ids, WINDOW))
     nats = math.log(each) * len(ids)
     words = sum(len(tokenize(text)) for text in texts)
     return {
@@ -203,34 +195,26 @@ def tune(
     """
     body = tiny_gpt(corpus) if weights else new_tiny_gpt(corpus, seed)
     make = partial(networks.TinyGPTClassifier.from_language_model, body, lm_weight=lm_weight)
-    model = seeded(seed, make).to(device(corpus))
+    model = common.seeded(seed, make).to(common.device(corpus))
     settings = {"warmup_steps": 0.1, "seed": seed, **settings}
-    settings["num_epochs"] = epochs_for(len(labelled), settings["num_epochs"], min_steps)
+    settings["num_epochs"] = common.epochs_for(len(labelled), settings["num_epochs"], min_steps)
     return model, training.fit(model, rows_of(corpus, labelled), **settings)
 
 
 def tuned(corpus, labelled, seed, **settings) -> Fitted:
     """All of the tiny GPT, and a head on the last token."""
     model, _ = tune(corpus, labelled, seed, **settings)
-    return as_fitted(model, classifies(model, partial(_read, corpus)))
+    return common.as_fitted(model, common.classifies(model, partial(_read, corpus)))
 
 
-def _share_weights(corpus, **configuration) -> None:
-    tiny_gpt(corpus)
-
-
-def _share_tokenizer(corpus, **configuration) -> None:
-    tokenizer(corpus)
-
-
-def _declare(name, fit, prepare, *rates) -> Method:
-    tried = combinations(num_epochs=5, min_steps=200, lm_weight=0.5, learning_rate=rates)
-    return Method(name, "gpt", tried, fit, UP_TO_1_000, prepare)
+def _declare(name, fit, needs, *rates) -> Method:
+    tried = common.combinations(num_epochs=5, min_steps=200, lm_weight=0.5, learning_rate=rates)
+    return Method(name, "gpt", tried, fit, UP_TO_1_000, common.loads(needs))
 
 
 RANDOM = partial(tuned, weights=False)  # the same network and losses: the control
 
 METHODS = (
-    _declare("tiny GPT from scratch", RANDOM, _share_tokenizer, 5e-4, 1e-3, 2e-3),
-    _declare("tiny GPT, fine-tuned", tuned, _share_weights, 2e-4, 5e-4, 1e-3),
+    _declare("tiny GPT from scratch", RANDOM, tokenizer, 5e-4, 1e-3, 2e-3),
+    _declare("tiny GPT, fine-tuned", tuned, tiny_gpt, 2e-4, 5e-4, 1e-3),
 )
