@@ -227,11 +227,3 @@ def examples(*pairs):
 def test_rows_that_cannot_be_tuned_on_are_named(corpus, rows, message, blocks):
     with pytest.raises(ValueError, match=message):
         bert.tune(corpus, examples(*rows), 0, blocks, num_epochs=1, learning_rate=1e-3)
-
-
-@pytest.mark.parametrize("blocks", [1, "blocks"])
-def test_texts_that_are_too_long_are_cut_and_counted_once(corpus, blocks, capsys):
-    rows = examples(("a film " * 200, 1), ("a film", 0), ("a bad film " * 80, 0))
-    bert.tune(corpus, rows, 0, blocks, num_epochs=2, learning_rate=1e-3, progress=False)
-    said = "2 of 3 texts were longer than 128 tokens and were cut.\n"
-    assert capsys.readouterr().out == said

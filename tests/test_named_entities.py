@@ -36,11 +36,6 @@ def few(corpus, n=32):
     return labelled, [[data.NER_TAGS[tag] for tag in row] for row in labelled["tags"][:]]
 
 
-def test_the_eras_of_the_taggers_are_those_of_their_ideas():
-    assert {m.era for m in METHODS.values()} == {"classical", "embeddings", "bert"}
-    assert set(METHODS) == set(QUICK)
-
-
 def simple():
     """Two names that a word alone gives away: all that a tiny random encoder has room for."""
     tokens, tags = [["Bob", "left", "Rome"], ["in", "Rome", "Bob"]], [[7, 0, 3], [0, 3, 7]]
@@ -76,6 +71,7 @@ def test_features_say_what_stands_there_and_beside_it():
     assert {"first", "-1:outside", "-2:outside", "+2:word=jaws"} < {*rows[0]}
     assert "first" not in rows[2] and "quoted" not in rows[0] + rows[1] + rows[3] + rows[4]
     assert "prefix4=jaws" not in rows[2]  # the whole word is told already
+    assert not [row for row in word_features(["6", '"', "tall"]) if "quoted" in row]  # a lone mark
 
 
 def test_no_feature_holds_a_label(corpus):
@@ -83,10 +79,6 @@ def test_no_feature_holds_a_label(corpus):
     written = {feature for sentence in tokens for row in word_features(sentence) for feature in row}
     assert len(written) > 1_000
     assert not [f for f in written if any(tag.lower() in f.lower() for tag in data.NER_TAGS[1:])]
-
-
-def test_a_lone_quotation_mark_puts_nothing_in_quotes():
-    assert not [row for row in word_features(["6", '"', "tall", "Bob"]) if "quoted" in row]
 
 
 def test_a_field_is_the_same_each_time_and_answers_after_all_else_is_gone(corpus):
@@ -118,11 +110,6 @@ def test_a_field_says_what_it_learned():
     assert len(state) + len(pairs) == field.num_weights
     assert state["word=bond", "B-CHAR"] > 0 > state.get(("word=left", "B-CHAR"), -1)
     assert pairs["B-CHAR", "B-CHAR"] < 0 < pairs["O", "B-CHAR"]  # the one never occurs
-
-
-def test_a_field_refuses_tags_that_do_not_fit_the_words():
-    with pytest.raises(ValueError, match="Sentence 1 has 2 words and 1 tags"):
-        train_crf([["a"], ["b", "c"]], [["O"], ["O"]])
 
 
 def test_spelling_tells_what_lower_case_hides():

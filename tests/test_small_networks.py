@@ -55,12 +55,6 @@ def test_one_vocabulary_serves_both_corpora_and_reads_no_held_out_text(corpus):
     assert {w for w, n in counts.items() if n >= 5} == set(vocabulary.words[2:])
 
 
-def test_long_reviews_are_cut_and_labels_kept(corpus):
-    rows = common.encode(corpus, corpus.imdb["train"])
-    assert max(map(len, rows["input_ids"])) == 256
-    assert rows["labels"][:] == corpus.imdb["train"]["label"][:]
-
-
 def test_combinations_go_through_the_last_axis_first():
     assert common.combinations(rate=(1, 2), steps=9, idf=(True, False)) == (
         {"rate": 1, "steps": 9, "idf": True},
@@ -159,12 +153,6 @@ def test_the_classifier_starts_from_the_language_model_and_the_control_from_chan
     assert torch.equal(pre_trained.lstm.weight_hh_l0, body.lstm.weight_hh_l0)
     assert not torch.equal(random.lstm.weight_hh_l0, body.lstm.weight_hh_l0)
     assert ours.total_parameters == control.total_parameters == ours.trainable_parameters
-
-
-def test_two_language_models_differ_in_how_long_they_were_trained():
-    long, short = pretraining.LANGUAGE_MODEL.settings, pretraining.ONE_EPOCH.settings
-    assert (long["num_epochs"], short["num_epochs"]) == (15, 1)
-    assert {**long, "num_epochs": 1} == short
 
 
 def test_the_source_learns_from_pieces_as_long_as_a_snippet(corpus):

@@ -86,12 +86,6 @@ def test_padding_changes_neither_logits_nor_loss(model):
         assert together["loss"].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_labels_of_minus_100_are_left_out(model):
-    ids = torch.tensor([[5, 6, 7, 8]])
-    loss = model(ids, labels=torch.tensor([[5, -100, 7, -100]]))["loss"].item()
-    assert loss == pytest.approx(-model(ids)["logits"][0, 1].log_softmax(-1)[7].item(), rel=1e-5)
-
-
 def test_a_token_is_read_and_predicted_by_the_same_vector(model):
     D, layers = 16, 2
     matrices = (30 + 12) * D  # tokens and positions; no second matrix for the output
@@ -185,11 +179,6 @@ def test_a_seed_repeats_a_sample_and_leaves_other_random_numbers_alone(model):
     assert torch.equal(torch.get_rng_state(), state) and model.training
     assert len(first) == 30  # longer than the context, of which the last part is read
     assert 0 not in first
-
-
-def test_a_sample_needs_a_beginning(model):
-    with pytest.raises(ValueError, match="nothing to go on from"):
-        sample(model, [])
 
 
 def test_samples_follow_the_probabilities_of_the_likeliest(model):

@@ -38,7 +38,7 @@ def run_missing(
     Args:
         part: one of `PARTS`.
         names: some of its methods; all of them without.
-        profile: decides sizes, as everywhere.
+        profile: decides sizes.
         again: run the named methods anew, choices included; later rows replace earlier ones.
         dry_run: say what is missing and run nothing.
         path, choices_path: the ledger, and where choices are kept; those in `data/` without, or a

@@ -1,9 +1,7 @@
 """Networks whose weights are trained once and found again: in the repository, or in the cache.
 
-`find` looks in `data/checkpoints/`, where those lie that a laptop should not have to train, then in
-the cache folder under `derived/`, and else trains the network and keeps it there. `course pretrain`
-(see `stored`) writes what lies in the repository. A file is only taken if it records the same
-settings, words and shapes as are asked for.
+Those that a laptop should not have to train lie in `data/checkpoints/`, written by `stored`. A file
+is only taken if it records the same settings, words and shapes as are asked for.
 """
 
 import hashlib
@@ -86,10 +84,7 @@ class Pretraining:
 def find(what: Pretraining, corpus: Corpus, folder: Path = CHECKPOINTS) -> torch.nn.Module:
     """Give the trained network, in evaluation mode; each call builds another copy.
 
-    Args:
-        what: which network.
-        corpus: decides the texts, their number and the vocabulary.
-        folder: of checkpoints, looked at before the cache.
+    It is read from `folder` or from the cache, and otherwise trained and kept in the cache.
     """
     model = what.build(corpus)
     digest = what.digest(corpus, model)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pycrfsuite
+
 __all__ = ["CRF", "train_crf", "word_features", "word_shape"]
 
 QUOTES = {'"', "“", "”", "«", "»", "\x93", "\x94"}
@@ -36,13 +38,7 @@ def word_features(tokens: Sequence[str]) -> list[list[str]]:
 
     Of the word: itself in lower case, its first and last letters, its shape, whether it begins with
     a capital, stands between quotes, or opens the sentence. Of two words to each side: themselves
-    and their shapes. No tag is among them: those of neighbours are the field's own business.
-
-    Args:
-        tokens: one sentence.
-
-    Returns:
-        A list of features for each token, such as `"suffix3=ard"` or `"-1:shape=Xx"`.
+    and their shapes. No tag is among them. A feature is a text, such as `"-1:shape=Xx"`.
     """
     words, shapes = [token.lower() for token in tokens], [word_shape(token) for token in tokens]
     quoted = _between_quotes(tokens)
@@ -86,7 +82,7 @@ class CRF:
     _tagger: Any  # reads `model` in place, which must live as long
 
     def tag(self, tokens: Sequence[str]) -> list[str]:
-        """Give the most probable tags of a sentence, one a token."""
+        """Give the most probable tags of a sentence, one per token."""
         return self._tagger.tag(word_features(tokens))
 
     def weights(self) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]:
@@ -105,22 +101,15 @@ def train_crf(
 
     Args:
         token_lists: sentences as lists of words.
-        tags: one a word.
+        tags: one per word.
         c1: weight of the sum of absolute weights; above 0 it sets many of them to 0.
         c2: weight of the sum of squared weights.
-
-    Raises:
-        ValueError: if a sentence has another number of tags than of words; the message names it.
     """
-    import pycrfsuite
-
     trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
     trainer.set_params({"c1": c1, "c2": c2, "max_iterations": MOST_ITERATIONS})
     # Also weigh pairs of tags that never occur, so that they can be made improbable.
     trainer.set_params({"feature.possible_transitions": True})
-    for i, (tokens, row) in enumerate(zip(token_lists, tags, strict=True)):
-        if len(tokens) != len(row):
-            raise ValueError(f"Sentence {i} has {len(tokens)} words and {len(row)} tags.")
+    for tokens, row in zip(token_lists, tags, strict=True):
         trainer.append(word_features(tokens), row)
     with tempfile.TemporaryDirectory(prefix="crf-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "model"

@@ -40,8 +40,8 @@ def pretrain(
     """Train a network for the repository, with a record of how; a killed run continues.
 
     Args:
-        what: which network: one of `NETWORKS`, or its name.
-        profile: decides sizes, as everywhere.
+        what: one of `NETWORKS`, or its name.
+        profile: decides sizes.
         folder: where both files go; `data/checkpoints` without, under `results/` for `smoke`.
         echo: receives a line before and after.
 

@@ -189,9 +189,6 @@ def tune(
         lm_weight: of the loss of prediction beside that of the labels.
         min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
         settings: further arguments of `training.fit`.
-
-    Returns:
-        The classifier, and what `fit` returns.
     """
     body = tiny_gpt(corpus) if weights else new_tiny_gpt(corpus, seed)
     make = partial(networks.TinyGPTClassifier.from_language_model, body, lm_weight=lm_weight)
