@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from helpers import networks, training
-from helpers.embeddings import tokenize
 from helpers.methods import Corpus, checkpoints, common, stored, tiny_gpt
 from helpers.methods.checkpoints import Pretraining, find
 from helpers.methods.stored import pretrain
 from helpers.runtime import PROFILES
+from helpers.words import tokenize
 
 
 class Mortal(networks.LSTMLanguageModel):

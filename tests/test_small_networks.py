@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from helpers import grid, training
-from helpers.embeddings import tokenize
 from helpers.methods import Corpus, checkpoints, common, embeddings, pretraining
 from helpers.runtime import PROFILES
+from helpers.words import tokenize
 
 BRIEF = {"num_epochs": 1, "learning_rate": 1e-3}
 

@@ -121,10 +121,8 @@ def learning_curve(
 
 def to_row(run: Run, method: Method, corpus: Corpus, cell: Cell) -> dict:
     """Make a row of the ledger from a cell that answered the test split."""
-    return method.task.to_row(
-        run, cell.correct, task=method.task.name, evaluate=cell.evaluate,
-        **_facts(method, corpus, cell),
-    )  # fmt: skip
+    task, facts = method.task, _facts(method, corpus, cell)
+    return task.to_row(run, cell.correct, task=task.name, evaluate=cell.evaluate, **facts)
 
 
 def to_rows(run: Run, method: Method, corpus: Corpus, budget: int | str, cell: Cell) -> list[dict]:

@@ -86,8 +86,7 @@ class Task:
     - `draw(train, budget, seed)`: labelled examples, those of small budgets among those of larger;
     - `judge(items, predictions)`: an outcome per item, true or false (items,) or counts (items, 3);
     - `score(outcomes)`: the metric of one seed's outcomes;
-    - `to_row(run, outcomes, **facts)`: a row of the ledger;
-    - `restore(rows)`: the outcomes of rows, one row per seed: (seeds, items, ...).
+    - `to_row(run, outcomes, **facts)`: a row of the ledger.
     """
 
     def labelled(self, corpus: Corpus, budget: int | str, seed: int) -> Dataset:

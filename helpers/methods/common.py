@@ -12,8 +12,8 @@ from datasets import Dataset
 from sklearn.pipeline import Pipeline
 
 from helpers import evaluation, networks, pretrained, training
-from helpers.embeddings import tokenize
 from helpers.methods.base import Corpus, Fitted
+from helpers.words import tokenize
 
 __all__ = [
     "CNN",

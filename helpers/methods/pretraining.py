@@ -8,10 +8,10 @@ from dataclasses import replace
 from datasets import Dataset
 
 from helpers import networks, training
-from helpers.embeddings import tokenize
 from helpers.methods import common
 from helpers.methods.base import EVERY, NO_LABELS, Corpus, Fitted, Method
 from helpers.methods.checkpoints import Pretraining, find
+from helpers.words import tokenize
 
 __all__ = [
     "IMDB_TEXTCNN",

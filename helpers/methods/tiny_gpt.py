@@ -8,10 +8,10 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from helpers import data, networks, pretrained, training
-from helpers.embeddings import tokenize
 from helpers.methods import common
 from helpers.methods.base import UP_TO_1_000, Corpus, Fitted, Method
 from helpers.methods.checkpoints import CHECKPOINTS, Pretraining, find
+from helpers.words import tokenize
 
 __all__ = [
     "CONTEXT",
