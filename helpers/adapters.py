@@ -82,15 +82,11 @@ def save_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") 
 
     Returns:
         Bytes of the weights: what has to be shipped to someone who has the base.
-
-    Raises:
-        ValueError: if there is no such adapter.
     """
     folder, base = Path(folder), unwrapped(loaded.model)
-    adapted = [n for n in linear_layers(base) if hasattr(base.get_submodule(n), "lora_A")]
-    if name in loaded.model.peft_config:
-        # peft shortens a long list to endings, which may fit other layers of another model.
-        carriers = {n for n in adapted if name in base.get_submodule(n).lora_A}
+    layers = {n: base.get_submodule(n) for n in linear_layers(base)}
+    carriers = {n for n, layer in layers.items() if name in getattr(layer, "lora_A", ())}
+    if carriers:  # peft shortens a long list to endings, which may fit layers of another model
         loaded.model.peft_config[name].target_modules = carriers
     with tempfile.TemporaryDirectory() as scratch:
         # Elsewhere first: peft adds a card, and a folder of its own for any other name.
@@ -143,11 +139,7 @@ def linear_layers(model) -> list[str]:
 
 
 def target_layers(model, targets: Iterable[str] | None = None) -> list[str]:
-    """Full names of the layers that an adapter with these targets sits on.
-
-    Args:
-        model: of `load_decoder` or `load_encoder`.
-        targets: as for `add_adapter`.
+    """Full names of the layers that an adapter with these targets, as for `add_adapter`, sits on.
 
     Raises:
         ValueError: if the targets are one text, or one of them fits no layer of the blocks.
@@ -193,22 +185,7 @@ def _identity(loaded: Pretrained) -> dict:
 
 def _check(loaded: Pretrained, folder: Path) -> None:
     """Refuse a folder that is not whole, or whose adapter belongs to another base or task."""
-    content = {file: _read(folder / file) for file in (BASE, CONFIG, WEIGHTS)}
-    try:
-        wanted = json.loads(content[BASE])
-        if "numbers" in wanted:
-            raise ModelError(
-                f"The adapter in {folder} was saved by an earlier version of the course, and is "
-                "not read any more. Train it again."
-            )
-        whole = wanted["files"] == _sha256(content[CONFIG], content[WEIGHTS])
-    except (KeyError, TypeError, json.JSONDecodeError):
-        whole = False
-    if not whole:
-        raise ModelError(
-            f"{folder} is damaged: {BASE}, {CONFIG} and {WEIGHTS} are not those of one adapter. "
-            "Save it again."
-        )
+    wanted, config = _whole(folder)
     given, model = _identity(loaded), unwrapped(loaded.model)
     for part in ("vectors", "matrices"):  # of four bits a weight the latter cannot be told
         if wanted[part] != given[part] and None not in (wanted[part], given[part]):
@@ -217,7 +194,6 @@ def _check(loaded: Pretrained, folder: Path) -> None:
                 f"and this is {given['base']} ({given['source']}), with other weights. Load the "
                 "base that it was trained on."
             )
-    config = json.loads(content[CONFIG])
     strange = set(config["target_modules"]) - set(linear_layers(model))
     if strange or bool(config["modules_to_save"]) != hasattr(model, "head"):
         raise ModelError(
@@ -234,10 +210,28 @@ def _check(loaded: Pretrained, folder: Path) -> None:
             )
 
 
-def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise ModelError(f"There is no file {path}. Give the folder of a saved adapter.")
-    return path.read_bytes()
+def _whole(folder: Path) -> tuple[dict, dict]:
+    """Read what a folder says of its base and of its adapter, whose files must belong together."""
+    content = {}
+    for name in (BASE, CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(f"There is no file {folder / name}. Give a saved adapter's folder.")
+        content[name] = (folder / name).read_bytes()
+    try:
+        wanted = json.loads(content[BASE])
+        if "numbers" in wanted:
+            raise ModelError(
+                f"The adapter in {folder} was saved by an earlier version of the course, and is "
+                "not read any more. Train it again."
+            )
+        if wanted["files"] == _sha256(content[CONFIG], content[WEIGHTS]):
+            return wanted, json.loads(content[CONFIG])
+    except (KeyError, TypeError, json.JSONDecodeError):
+        pass
+    raise ModelError(
+        f"{folder} is damaged: {BASE}, {CONFIG} and {WEIGHTS} are not those of one adapter. Save "
+        "it again."
+    )
 
 
 def _sha256(*contents: bytes) -> str:

@@ -187,6 +187,8 @@ def test_a_decoders_padding_and_answers_outlive_saving(tmp_path, save):
     again = load_decoder("classification", 3, source=tmp_path / "tuned", echo=None)
     assert again.pad_id == again.tokenizer.eos_token_id == again.model.config.pad_token_id == 0
     assert again.tokenizer.padding_side == "right"
+    written = (tmp_path / "tuned" / "config.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in written  # where the body lay is nobody's business
     rows = encode_texts(again.tokenizer, ["a good film of a good man", "bad" + END], echo=None)
     batch = training.pad_batch(list(rows), again.pad_id)
     with torch.no_grad():

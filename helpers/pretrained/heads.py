@@ -72,7 +72,8 @@ class _Classifier(PreTrainedModel):
 
     def __init__(self, config: HeadConfig, body: nn.Module | None = None):
         super().__init__(config)
-        body = AutoModel.from_config(config.body) if body is None else body
+        if body is None:
+            body = AutoModel.from_config(config.body, trust_remote_code=False)
         if getattr(body, "pooler", None) is not None:
             body.pooler = None  # no unused parameter is counted
         setattr(self, self.base_model_prefix, body)
@@ -94,8 +95,10 @@ class _Classifier(PreTrainedModel):
         names = body.config.id2label
         if len(names) != num_labels:
             names = {i: f"LABEL_{i}" for i in range(num_labels)}
+        body_config = copy.deepcopy(body.config)  # the copy forgets which attention is computed
+        body_config.name_or_path = ""  # a path on this machine would be saved
         config = cls.config_class(
-            body=copy.deepcopy(body.config),  # a config that is taken in forgets its attention
+            body=body_config,
             dropout=dropout,
             head_bias=bias,
             id2label=names,

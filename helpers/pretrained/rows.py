@@ -32,7 +32,9 @@ def encode_texts(
         ValueError: for an empty text, an unknown label or a length the model cannot read; the
             message names the row and what to do.
     """
-    texts = _listed(texts, "texts")
+    if isinstance(texts, str):
+        raise ValueError(f"Give a list of texts, not one text: {texts[:40]!r}.")
+    texts = list(texts)
     _check_length(tokenizer, max_length)
     for i, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
@@ -43,9 +45,6 @@ def encode_texts(
         ids[i] = tokenizer(texts[i], truncation=True, max_length=max_length)["input_ids"]
     columns = {"input_ids": ids}
     if labels is not None:
-        labels = list(labels)
-        if len(labels) != len(texts):
-            raise ValueError(f"{len(texts)} texts and {len(labels)} labels; give one for each.")
         columns["labels"] = [_number(y, label_names, f"text {i}") for i, y in enumerate(labels)]
     if longer and echo:
         echo(_cut(longer, texts, "text", max_length))
@@ -75,10 +74,12 @@ def encode_words(
 
     Raises:
         ValueError: for an empty sentence or word, tags that do not fit, or a tokenizer that would
-            cut words in a way the encoder has not learned; the message says what to do.
+            cut words in a way the encoder has not learned.
     """
-    sentences = [_listed(words, "the words of a sentence") for words in token_lists]
-    _check_words(sentences)
+    sentences = [list(words) for words in token_lists]
+    for i, words in enumerate(sentences):
+        if not words or not all(word.strip() for word in words):
+            raise ValueError(f"Sentence {i} is {words}; every sentence needs words, none empty.")
     _check_length(tokenizer, max_length)
     if not reads_words(tokenizer):
         raise ValueError(
@@ -163,11 +164,6 @@ def _sub_word_labels(word_ids: list[int], tags: list[int]) -> list[int]:
 
 
 def _tag_numbers(sentences, tags, label_names) -> list[list[int]]:
-    tags = [list(row) for row in tags]
-    if len(tags) != len(sentences):
-        raise ValueError(f"{len(sentences)} sentences and {len(tags)} rows of tags; give as many.")
-    if label_names is not None and label_names[0] != "O":
-        raise ValueError(f"The first of the label names is {label_names[0]!r}; put 'O' first.")
     for i, (words, row) in enumerate(zip(sentences, tags, strict=True)):
         if len(words) != len(row):
             raise ValueError(
@@ -191,24 +187,6 @@ def _number(label, names, where: str) -> int:
         known = "are numbers from 0 upwards" if names is None else f"go from 0 to {highest}"
         raise ValueError(f"The label of {where} is {label!r}; labels {known}.")
     return int(label)
-
-
-def _listed(items, name: str) -> list:
-    if isinstance(items, str):
-        raise ValueError(f"Expected a list for {name}, got one string: {items[:40]!r}.")
-    items = list(items)
-    if not items:
-        raise ValueError(f"The list of {name} is empty; give at least one.")
-    return items
-
-
-def _check_words(sentences: list[list[str]]) -> None:
-    if not sentences:
-        raise ValueError("There are no sentences; give at least one.")
-    for i, words in enumerate(sentences):
-        for k, word in enumerate(words):
-            if not isinstance(word, str) or not word.strip():
-                raise ValueError(f"Word {k} of sentence {i} is {word!r}; give it text or drop it.")
 
 
 def _check_length(tokenizer, max_length: int) -> None:
