@@ -54,6 +54,7 @@ def launch(*arguments, fails=False):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_two_processes_give_the_model_of_one_also_after_a_kill(tmp_path):
     train(tmp_path / "one", tmp_path / "one.pt")
     launch(tmp_path / "two", tmp_path / "two.pt", 9, fails=True)
