@@ -157,7 +157,8 @@ class Tagger(EncoderModel):
         return [[names[i] for i in row] for row in predicted]
 
     def _names(self) -> list[str]:
-        return list(self.loaded.model.config.id2label.values())
+        names = self.loaded.model.config.id2label
+        return [names[i] for i in range(len(names))]
 
 
 class AdaptedModel(NeuralModel):
