@@ -10,8 +10,16 @@ from notebook_factory import good_notebook, place_of, stamp, write_course
 from helpers import notebooks
 from helpers.commands import cli
 from helpers.commands.lint import problems_of
-from helpers.commands.sync import sync, synced_instructors
-from helpers.commands.timetable import DAYS, Day, Pause, Stop, minutes_of, timetable
+from helpers.commands.sync import (
+    DAYS,
+    Day,
+    Pause,
+    Stop,
+    minutes_of,
+    sync,
+    synced_instructors,
+    timetable,
+)
 from helpers.runtime import ROOT
 
 PAGE = ROOT / "INSTRUCTORS.md"

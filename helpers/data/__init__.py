@@ -6,7 +6,6 @@ news, their splits and budgets), `film_ner` (names in sentences of held-out revi
 (questions about held-out reviews, with answers) and `minimal_pairs` (right and wrong sentences).
 """
 
-from helpers.data.drawing import normalise, ranked_by_hash, text_hash
 from helpers.data.film_ner import (
     NER_TAGS,
     NER_TYPES,
@@ -32,9 +31,12 @@ from helpers.data.reviews import (
     load_imdb,
     load_news,
     load_reviews,
+    normalise,
+    ranked_by_hash,
     raw_rows,
     split_rows,
     splits_of,
+    text_hash,
 )
 
 __all__ = [

@@ -1,14 +1,15 @@
 """The reviews and the news: fixed splits, and budgets of labels."""
 
 import csv
+import hashlib
 import sys
 from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cache
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from helpers import assets
-from helpers.data.drawing import normalise, ranked_by_hash, text_hash
 from helpers.runtime import Profile
 
 __all__ = [
@@ -20,10 +21,49 @@ __all__ = [
     "load_imdb",
     "load_news",
     "load_reviews",
+    "normalise",
+    "ranked_by_hash",
     "raw_rows",
     "split_rows",
     "splits_of",
+    "text_hash",
 ]
+
+
+def normalise(text: str) -> str:
+    """Bring a text to the form in which two copies are equal: lower case, single spaces."""
+    return " ".join(text.lower().split())
+
+
+def text_hash(text: str) -> str:
+    """Sha256 of a text, by which splits are made and reviews are named without being copied."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def ranked_by_hash(
+    texts: Sequence[str], groups: Sequence[Hashable] | None = None, seed: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """Go through texts in the order of their hashes, each with its rank within its group.
+
+    To draw `n` texts of each class, take those of a rank below `n`: with one seed, a smaller draw
+    is part of a larger one.
+
+    Args:
+        texts: what is hashed; equal texts keep their order.
+        groups: the class of each text; without it all are one group.
+        seed: another seed is another order; without one there is a single order for everyone.
+
+    Yields:
+        (position in `texts`, rank from 0).
+    """
+    salt = "" if seed is None else f"{seed}:"
+    hashes = [text_hash(salt + text) for text in texts]
+    seen: Counter = Counter()
+    for i in sorted(range(len(texts)), key=hashes.__getitem__):
+        group = groups[i] if groups is not None else None
+        yield i, seen[group]
+        seen[group] += 1
+
 
 Rows = list[tuple[str, int]]
 

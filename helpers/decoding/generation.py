@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from transformers import GenerationConfig
 
-from helpers.decoding.reading import answer_rows, pad_left
+from helpers.decoding.scores import answer_rows, pad_left
 from helpers.decoding.tokens import check_decoder, check_room, encode_prompts, label_words
 from helpers.pretrained import Pretrained, unwrapped
 

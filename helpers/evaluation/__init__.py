@@ -19,8 +19,14 @@ from helpers.evaluation.intervals import (
     paired_relative_change,
     wilson_interval,
 )
-from helpers.evaluation.perplexities import paired_perplexity_change, perplexity_interval
-from helpers.evaluation.scores import accuracy, count_parameters, macro_f1, perplexity
+from helpers.evaluation.scores import (
+    accuracy,
+    count_parameters,
+    macro_f1,
+    paired_perplexity_change,
+    perplexity,
+    perplexity_interval,
+)
 from helpers.evaluation.spans import bootstrap_f1, paired_f1_difference, span_counts, span_f1
 
 __all__ = ["DRAWS", "Difference", "Interval", "accuracy", "bits_to_hex", "bootstrap_f1"]

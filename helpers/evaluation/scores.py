@@ -5,7 +5,99 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import f1_score
 
-__all__ = ["accuracy", "count_parameters", "macro_f1", "perplexity"]
+from helpers.evaluation.intervals import (
+    DRAWS,
+    Interval,
+    check_pair,
+    counts_table,
+    mean_of_drawn_seeds,
+    middle,
+    resampled_means,
+)
+
+__all__ = [
+    "accuracy",
+    "count_parameters",
+    "macro_f1",
+    "paired_perplexity_change",
+    "perplexity",
+    "perplexity_interval",
+]
+
+
+def perplexity_interval(
+    counts: Sequence[Sequence[float]], draws: int = DRAWS, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """How far a perplexity could move if the documents had been others of the same kind.
+
+    Documents are drawn with replacement, not tokens: the words of one text are easy or hard
+    together. A long document counts as much as it has tokens, as in `perplexity`.
+
+    Args:
+        counts: `[nll, tokens]` a document, shape (documents, 2), as `document_losses` gives them.
+        draws, seed, level: of the bootstrap.
+
+    Raises:
+        ValueError: if there are no documents, or a row is not a finite loss and a count of tokens.
+    """
+    table = _checked(counts)
+    if len(table) != 1:
+        raise ValueError(f"Counts of {len(table)} seeds: give those of one, (documents, 2).")
+    means = resampled_means(table[0].T, draws, np.random.default_rng(seed))  # (draws, 2)
+    low, high = middle(np.exp(means[:, 0] / means[:, 1]), level)
+    value = perplexity(*table[0].T)
+    # Where every draw gives the same perplexity, rounding must not put it outside its interval.
+    return Interval(value, min(low, value), max(high, value))
+
+
+def paired_perplexity_change(
+    first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """First model's perplexity over the second's, minus one: -0.1 is a tenth less.
+
+    Each draw picks the same documents and the same seeds for both, as `paired_difference` does, so
+    that a text which is hard for both cancels. The change is taken seed by seed and then averaged.
+
+    Args:
+        first: `[nll, tokens]` of each document, shape (seeds, documents, 2), or (documents, 2) for
+            one seed.
+        second: the same documents. A model without seeds may give one: it is repeated for each
+            seed of the other.
+        draws, seed, level: of the bootstrap.
+
+    Raises:
+        ValueError: if the shapes do not fit, or a document has not the same tokens everywhere, as
+            with two tokenizers: a perplexity is one a token, and of other tokens it means
+            something else.
+    """
+    a, b = _checked(first), _checked(second)
+    check_pair(a, b, "documents")
+    tokens = a[0, :, 1]
+    if any((each[:, 1] != tokens).any() for each in (*a, *b)):
+        raise ValueError(
+            "A document has another number of tokens in one of the two: their perplexities cannot "
+            "be compared. Cut the texts alike, and compare models of one tokenizer."
+        )
+    gap = a[:, :, 0] - b[:, :, 0]  # (seeds, documents); of equal losses it is exactly 0
+    rng = np.random.default_rng(seed)
+    means = resampled_means(np.concatenate([gap, tokens[None]]), draws, rng)
+    change = np.expm1(means[:, :-1] / means[:, -1:])  # (draws, seeds)
+    low, high = middle(mean_of_drawn_seeds(change, rng), level)
+    return Interval(float(np.expm1(gap.sum(axis=1) / tokens.sum()).mean()), low, high)
+
+
+def _checked(counts) -> np.ndarray:
+    """Counts as (seeds, documents, 2), or an error that says what they are."""
+    table = counts_table(counts, ("nll", "tokens"), "documents")
+    wrong = ~(np.isfinite(table).all(axis=2) & (table[:, :, 1] >= 1))
+    if wrong.any():
+        row, document = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"Document {document} has [nll, tokens] {table[row, document].tolist()}: the loss must "
+            "be finite and the tokens at least one. Leave out empty texts; a loss that is not "
+            "finite comes from a training that failed."
+        )
+    return table
 
 
 def accuracy(predictions: Sequence[int], labels: Sequence[int]) -> float:

@@ -5,10 +5,18 @@ answer a split, `to_row` makes a row of the ledger, and `run_missing` does all t
 ledger lacks.
 """
 
-from helpers.grid.cells import answer, choose, learning_curve, run_cell, to_row, to_rows
+from helpers.grid.cells import (
+    answer,
+    choose,
+    learning_curve,
+    reference_choices,
+    reference_curve,
+    run_cell,
+    to_row,
+    to_rows,
+)
 from helpers.grid.missing import missing_cells, run_missing
 from helpers.grid.parts import ERAS, PARTS, methods_of
-from helpers.grid.reference import reference_choices, reference_curve
 from helpers.methods.base import FILM_NER, REVIEWS, Corpus
 
 __all__ = [

@@ -9,9 +9,8 @@ import torch
 
 from helpers import ledger
 from helpers.files import write_text
-from helpers.grid.cells import choose, run_cell, to_rows
+from helpers.grid.cells import CHOICES, choose, reference_choices, run_cell, to_rows
 from helpers.grid.parts import methods_of
-from helpers.grid.reference import CHOICES, reference_choices
 from helpers.methods.base import Corpus, Method
 from helpers.revision import revision
 from helpers.runtime import PROFILES, Profile, Run, results_dir, usable_precision, versions
