@@ -1,8 +1,7 @@
 """The grid of the comparison: methods x budgets of labels x seeds, each cell computed one way.
 
-`choose` freezes a method's configuration by the course's rule, `run_cell` trains it and lets it
-answer a split, `to_row` makes a row of the ledger, and `run_missing` does all this for whatever a
-ledger lacks.
+`choose` freezes a configuration, `run_cell` trains and answers, `to_row` makes a ledger row, and
+`run_missing` does all this for whatever a ledger lacks.
 """
 
 from helpers.grid.cells import (

@@ -1,4 +1,4 @@
-"""One cell of the grid: a method, a budget of labels, a seed; and what is made of cells."""
+"""One cell of the grid (a method, a budget of labels, a seed), and what is made of cells."""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def reference_choices(path: Path = CHOICES) -> dict[str, dict]:
 def reference_curve(
     name: str, path: Path = ledger.REFERENCE, profile: str = "cpu", task: Task = REVIEWS
 ) -> dict[int, np.ndarray]:
-    """A method's line in the reference ledger, as `learning_curve` gives it, answered on test.
+    """A method's test outcomes in the reference ledger, in the form of `learning_curve`.
 
     Raises:
         ValueError: if the ledger has no row of that method; the message lists those it has.
@@ -53,11 +53,9 @@ def reference_curve(
 
 @dataclass(frozen=True)
 class Cell:
-    """One training and its answers.
+    """One training and its answers, with the cost of both.
 
-    Attributes:
-        correct: right or wrong (items,); (items, 3) counts where names are found.
-        train, evaluate: what training and answering cost.
+    `correct` is true or false (items,), or counts (items, 3) where names are found.
     """
 
     correct: np.ndarray
@@ -79,8 +77,7 @@ def run_cell(
     """Train a method on a budget of labels and let it answer a split.
 
     Args:
-        method, corpus: what to train, and the texts; what methods share is computed once.
-        budget: labelled target examples, or `"all"`, or 0.
+        budget: number of labelled target examples, or `"all"`, or 0.
         seed: of the draw and of training.
         configuration: one of the method's.
         split: `"validation"` for sweeps and choices; `"test"` for ledger rows alone.
@@ -102,7 +99,7 @@ def run_cell(
 
 
 def answer(method: Method, corpus: Corpus, cell: Cell, split: str) -> Cell:
-    """Let what was trained answer another split: the same `Cell`, its outcomes and their cost."""
+    """Let a trained model answer another split: the same `Cell`, other outcomes and cost."""
     correct, evaluate = _judged(method, corpus, cell.fitted, split)
     return replace(cell, correct=correct, evaluate=evaluate)
 
@@ -117,10 +114,10 @@ def _judged(method: Method, corpus: Corpus, fitted: Fitted, split: str) -> tuple
 def choose(method: Method, corpus: Corpus) -> dict:
     """Freeze a method's configuration by the one rule of the course.
 
-    Every configuration is trained at the task's two budgets (100 and 1,000 labelled reviews, or 100
-    and all tagged sentences; its last one for a method that runs at neither), seed 0; the best mean
-    on validation wins, the earlier one in a tie. The validation labels are spent by this. A lone
-    configuration is taken as it is and spends none.
+    Every configuration is trained with seed 0 at the task's two budgets (100 and 1,000 reviews, or
+    100 and all tagged sentences; a method that runs at neither uses its last one). The best mean on
+    validation wins, the earlier one in a tie. This uses up the validation labels. A single
+    configuration is taken without training.
 
     Returns:
         `{"method", "configuration", "tried": [{"configuration", METRIC: {budget: ...}}]}`.
@@ -158,13 +155,13 @@ def learning_curve(
 
 
 def to_row(run: Run, method: Method, corpus: Corpus, cell: Cell) -> dict:
-    """Make a row of the ledger from a cell that answered the test split."""
+    """Make a ledger row from a cell that answered the test split."""
     task, facts = method.task, _facts(method, corpus, cell)
     return task.to_row(run, cell.correct, task=task.name, evaluate=cell.evaluate, **facts)
 
 
 def to_rows(run: Run, method: Method, corpus: Corpus, budget: int | str, cell: Cell) -> list[dict]:
-    """All rows of a cell: its own, and one for each thing measured afterwards at this budget."""
+    """All ledger rows of a cell: its own, and one for each later measurement at this budget."""
     rows = [to_row(run, method, corpus, cell)]
     if budget in method.afterwards:
         facts = _facts(method, corpus, cell)

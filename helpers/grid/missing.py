@@ -1,4 +1,4 @@
-"""Run what a ledger lacks of the grid, so that a killed run continues where it stopped."""
+"""Run what a ledger lacks of the grid, so that an interrupted run resumes."""
 
 import json
 import time
@@ -29,23 +29,21 @@ def run_missing(
     choices_path: Path | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """Run what a ledger lacks of one part of the grid, and add it.
+    """Run the missing cells of one part of the grid and append them to the ledger.
 
     A row counts only if it is not older than the frozen choice it was made with: when a method's
     configurations change, or with `again`, the choice is made anew and every row is due again.
 
     Args:
         part: one of `PARTS`.
-        names: some of its methods; all of them without.
-        profile: decides sizes.
-        again: run the named methods anew, choices included; later rows replace earlier ones.
+        names: some of its methods; by default all.
+        again: run the methods anew, choices included; later rows replace earlier ones.
         dry_run: say what is missing and run nothing.
-        path, choices_path: the ledger, and where choices are kept; those in `data/` without, or a
-            folder under `results/` for `smoke`, because a trial has no place among the reference.
-        echo: receives a line for each cell.
+        path, choices_path: the ledger, and where choices are kept; by default those in `data/`, but
+            for `smoke` a folder under `results/`, so that trials stay out of the reference.
 
     Returns:
-        0 when nothing is missing any more.
+        0, the exit status.
 
     Raises:
         ValueError: if the part, a method or the profile is unknown.
@@ -73,7 +71,7 @@ def run_missing(
         echo(f"{method.name}: {configuration}")
         for budget, seed in missing[method.name]:
             cell = run_cell(method, corpus, budget, seed, configuration, "test")
-            # In one call, so that a kill leaves all rows of a cell or none.
+            # In one call, so that an interruption leaves all rows of a cell or none.
             ledger.append(to_rows(run, method, corpus, budget, cell), path)
             score = method.task.score(cell.correct)
             echo(f"{clock.tick()}  {method.name}, {budget} labels, seed {seed}: {score:.3f}")
@@ -83,10 +81,10 @@ def run_missing(
 def missing_cells(
     methods: Iterable[Method], corpus: Corpus, rows: Iterable[dict]
 ) -> dict[str, list[tuple[int | str, int]]]:
-    """What the plans ask for in a corpus' profile and rows of a ledger lack.
+    """List the planned cells, in a corpus' profile, that the rows of a ledger lack.
 
     Returns:
-        {method name: [(budget, seed), ...]} in the order in which they are run.
+        {method name: [(budget, seed), ...]} in running order.
     """
     keys = ("method", "task", "metric", "profile", "labels", "seed")
     done = {tuple(row[key] for key in keys) for row in rows}
@@ -112,7 +110,7 @@ def _named(methods: dict[str, Method], names: Iterable[str]) -> list[Method]:
 
 
 def _new_run(profile: Profile, part: str) -> Run:
-    """The run that signs the rows: like a notebook's, without one."""
+    """The run that signs the rows, like a notebook's."""
     device = "cuda" if profile.name == "gpu" and torch.cuda.is_available() else "cpu"
     return Run(
         notebook=f"grid {part}",
@@ -127,7 +125,7 @@ def _new_run(profile: Profile, part: str) -> Run:
 
 
 def _frozen(methods: Iterable[Method], profile: str, path: Path) -> dict[str, dict]:
-    """Choices made before among the configurations of today, by method name."""
+    """Earlier choices whose configurations have not changed since, by method name."""
     choices, frozen = reference_choices(path), {}
     for method in methods:
         choice = choices.get(_choice_key(method, profile), {"tried": []})
@@ -146,7 +144,7 @@ def _choice_key(method: Method, profile: str) -> str:
 
 
 def _choose(method: Method, corpus: Corpus, path: Path, echo: Callable[[str], None]) -> dict:
-    """Choose a configuration by the course's rule, and keep the choice before any row is made."""
+    """Choose a configuration by the course's rule, and save the choice before any row is made."""
     echo(f"{method.name}: choosing among {len(method.configurations)} configurations")
     choice = choose(method, corpus)
     choice["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

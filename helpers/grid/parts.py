@@ -20,10 +20,10 @@ PARTS = tuple(_DECLARED)
 
 
 def methods_of(part: str) -> dict[str, Method]:
-    """The methods that a part of the grid declares, by name, in their order.
+    """The methods of a part of the grid, by name, in declared order.
 
     Raises:
-        ValueError: if there is no such part; the message lists those there are.
+        ValueError: if there is no such part; the message lists the parts.
     """
     if part not in PARTS:
         raise ValueError(f"No methods are declared for {part!r}; there are {', '.join(PARTS)}.")

@@ -1,7 +1,7 @@
 """What a method is, what it is asked, and the texts that it is given.
 
-A `Method` is declared in a few lines, in the module of its era; `helpers.grid` trains and answers
-with it. Whatever differs between the two tasks of the comparison stands in a subclass of `Task`.
+`Method`s are declared in the modules of their eras and run by `helpers.grid`; whatever differs
+between the two tasks of the comparison stands in a subclass of `Task`.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class Corpus:
     _kept: dict[str, Any] = field(default_factory=dict)
 
     def once(self, key: str, make: Callable[[], Any]) -> Any:
-        """Give what `make` returned the first time this key was asked for."""
+        """Return what `make` returned the first time this key was asked for."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
@@ -67,7 +67,7 @@ class Corpus:
 
     @property
     def names(self) -> DatasetDict:
-        """Sentences with their names tagged: train, validation, test."""
+        """Sentences with tagged names: train, validation, test."""
         return self.once("names", lambda: data.load_film_ner(self.profile))
 
     def labelled(self, budget: int | str, seed: int) -> Dataset:
@@ -76,14 +76,14 @@ class Corpus:
 
 
 class Task:
-    """What methods are asked, and how their answers are judged; each task is a subclass.
+    """What methods are asked and how their answers are scored.
 
-    A task has a `name` and a `metric`, as rows of the ledger have them; `given`, the column of a
-    split that a method's `predict` is given; and `chosen_at`, the two budgets at which a
-    configuration is chosen. It defines:
+    A subclass has `name` and `metric`, as in the rows of the ledger; `given`, the column of a split
+    that `predict` receives; and `chosen_at`, the two budgets at which a configuration is chosen. It
+    defines:
 
     - `splits(corpus)`: train, validation and test;
-    - `draw(train, budget, seed)`: labelled examples, those of small budgets among those of larger;
+    - `draw(train, budget, seed)`: labelled examples; larger budgets contain the smaller ones;
     - `judge(items, predictions)`: an outcome per item, true or false (items,) or counts (items, 3);
     - `score(outcomes)`: the metric of one seed's outcomes;
     - `to_row(run, outcomes, **facts)`: a row of the ledger.
@@ -125,8 +125,8 @@ class _FilmNames(Task):
         return corpus.names
 
     def draw(self, train, budget, seed):
-        # Not balanced by type, unlike the budgets of reviews: who has a sentence annotated gets the
-        # names that happen to be in it, and cannot buy twenty more organisations.
+        # Not balanced by type, unlike the budgets of reviews: annotating a sentence gives whatever
+        # names happen to be in it; twenty more organisations cannot be ordered.
         wanted = len(train) if budget == "all" else int(budget)
         if wanted > len(train):
             raise ValueError(
@@ -160,8 +160,8 @@ FILM_NER = _FilmNames()
 class Fitted:
     """What training left behind: how to predict, and how large it is.
 
-    `predict` maps a list of what the task gives to answers: texts to labels (texts,), or token
-    lists to lists of tag ids. `model` is what was trained, where a method hands it out.
+    `predict` maps texts to labels (texts,), or token lists to lists of tag ids. `model` is the
+    trained model, where a method exposes it.
     """
 
     predict: Callable[[list], Any]
@@ -173,10 +173,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Something else that was measured of a trained model, for a row of its own in the ledger.
-
-    `to_row` is the function of `ledger` that makes this row from the outcomes.
-    """
+    """Another measurement of a trained model, which becomes a ledger row through `to_row`."""
 
     task: str
     to_row: Callable[..., dict]
@@ -186,23 +183,21 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Method:
-    """A way of using labels: what it is called, what it tries, how it is fitted.
+    """A way of using labels; its name is unique in figures and in the ledger.
 
     Attributes:
-        name: of its line in every figure and of its rows in the ledger; no two methods share one.
-        era: to which its idea belongs.
-        configurations: at most six, each the keyword arguments of `fit` beyond the first three.
-        fit: `fit(corpus, labelled, seed, **configuration) -> Fitted`; `labelled` is a Dataset of
-            target examples, with all columns of the task's split.
-        plan: {budget: seeds}, in the order in which they are run. Budgets below a profile's
-            smallest are examples in a prompt, or 0; every profile runs them.
-        prepare: `prepare(corpus, **configuration)` computes what every cell shares (vectors of the
+        configurations: each the keyword arguments of `fit` after the first three; at most six, so
+            that no method is tuned harder than another.
+        fit: `fit(corpus, labelled, seed, **configuration) -> Fitted`; `labelled` has all columns of
+            the task's split.
+        plan: {budget: seeds} in running order. Every profile runs the budgets below its smallest
+            one: 0, or examples in a prompt.
+        prepare: `prepare(corpus, **configuration)` computes what all cells share (vectors of the
             corpora, source weights) before the clock starts.
         uses_source: whether IMDB's labels are used.
-        chosen_at: budgets at which its configuration is chosen; those of the task without.
-        afterwards: {budget: `measure(corpus, fitted) -> [Measurement, ...]`}, what else is measured
-            of a model that was trained on so many labels.
-        task: what it is asked.
+        chosen_at: budgets at which its configuration is chosen; by default those of the task.
+        afterwards: {budget: `measure(corpus, fitted) -> [Measurement, ...]`}, further measurements
+            of a model trained at that budget.
     """
 
     name: str
@@ -217,7 +212,6 @@ class Method:
     task: Task = REVIEWS
 
     def __post_init__(self):
-        """Hold the rule that no method is tuned harder than another."""
         if not 1 <= len(self.configurations) <= MOST_CONFIGURATIONS:
             raise ValueError(
                 f"{self.name}: {len(self.configurations)} configurations; the comparison allows "
@@ -236,12 +230,12 @@ class Method:
         return own or profile.budgets[-1:]
 
     def seeds(self, profile: Profile, budget: int | str) -> range:
-        """Seeds to run at a budget: as many as planned, and no more than a profile has."""
+        """Seeds to run at a budget: as many as planned, at most as many as the profile has."""
         planned = self.plan.get(budget, max(self.plan.values()))
         return range(min(planned, profile.seeds))
 
     def choice_budgets(self, profile: Profile) -> tuple[int | str, ...]:
-        """Budgets at which its configuration is chosen: its last one if it runs at no other."""
+        """Budgets at which its configuration is chosen; its last one if it runs at no other."""
         budgets = self.budgets(profile)
         preferred = self.chosen_at or self.task.chosen_at
         return tuple(budget for budget in preferred if budget in budgets) or budgets[-1:]

@@ -1,6 +1,6 @@
 """Methods of 2018: one pre-trained encoder, from frozen to fine-tuned, and its random twin.
 
-The encoder is MiniLM in `cpu` and BERT-base in `gpu`; the profile of a ledger's row says which.
+The encoder is MiniLM in `cpu` and BERT-base in `gpu`; the profile of a ledger row says which.
 """
 
 from functools import partial
@@ -17,12 +17,12 @@ __all__ = ["METHODS", "embed", "encoder", "rows_of", "tune"]
 
 
 def encoder(corpus: Corpus, seed: int = 0, weights: bool = True) -> pretrained.Pretrained:
-    """The encoder of this profile with a fresh head; `weights=False` for its random twin."""
+    """The encoder of this profile with a fresh head; random weights with `weights=False`."""
     return pretrained.load_encoder(profile=corpus.profile, pretrained=weights, seed=seed, echo=None)
 
 
 def rows_of(loaded: pretrained.Pretrained, split: Dataset, labels: bool = True) -> Dataset:
-    """A split as rows of sub-words, for `training.fit` and `predict`."""
+    """Tokenize a split into rows for `training.fit` and `predict`."""
     return _read(loaded, split["text"][:], split["label"][:] if labels else None)
 
 
@@ -56,13 +56,10 @@ def tune(
     weights: bool = True,
     **settings,
 ) -> tuple[pretrained.Pretrained, training.FitResult]:
-    """Tune the encoder; returns the `Pretrained` and what `fit` returns.
+    """Tune the encoder, or its random twin with `weights=False`.
 
-    Args:
-        corpus, labelled, seed: as for every method.
-        blocks: trained from the top, as for `common.fine_tune`.
-        weights: False for the random twin.
-        settings: further arguments of `common.fine_tune`; the learning rate is that of MiniLM.
+    `blocks` and `settings` are those of `common.fine_tune`; give the learning rate for MiniLM, it
+    is adapted to the encoder.
     """
     loaded = encoder(corpus, seed, weights)
     rate = settings["learning_rate"]
@@ -72,7 +69,7 @@ def tune(
 
 
 def tuned(corpus, labelled, seed, blocks, **settings) -> Fitted:
-    """The head, and as many blocks as `tune` is told to train."""
+    """Train the head and as many blocks as `blocks` says."""
     loaded, _ = tune(corpus, labelled, seed, blocks, **settings)
     return common.fitted_classifier(loaded, partial(_read, loaded))
 

@@ -1,7 +1,7 @@
-"""Networks whose weights are trained once and found again: in the repository, or in the cache.
+"""Networks that are trained once and then loaded: from the repository, or from the cache.
 
-Those that a laptop should not have to train lie in `data/checkpoints/`, written by `stored`. A file
-is only taken if it records the same settings, words and shapes as are asked for.
+Those too slow for a laptop lie in `data/checkpoints/`, written by `stored`. A file is used only if
+it records the settings, words and shapes that are asked for.
 """
 
 import hashlib
@@ -42,18 +42,17 @@ def _shared_words(corpus: Corpus) -> list[str]:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """A training that several runs start from.
+    """A training that several runs start from; `name` is that of its files.
 
     Attributes:
-        name: of its files.
         build: (corpus) -> the untrained network, its random weights seeded.
         rows: (corpus) -> (training rows, held-out rows or None), as `training.fit` takes them.
-        settings: further arguments of `training.fit`; `smoke` trains one epoch whatever they say.
-        details: whatever else decides the weights and is not in their shapes: how the text is cut,
+        settings: further arguments of `training.fit`; `smoke` always trains one epoch.
+        details: what else decides the weights and is not in their shapes: how the text is cut,
             dropout.
         describe: what the text or the labels are, for the record.
         words: (corpus) -> what each token id stands for, in order.
-        notes: (corpus, model) -> what else to record of the network on its way, as JSON takes it.
+        notes: (corpus, model) -> JSON values to record during training.
         note_at: after which shares of the training; 0 is before the first step.
     """
 
@@ -73,7 +72,7 @@ class Pretraining:
         return {**self.settings, **quick}
 
     def digest(self, corpus: Corpus, model: torch.nn.Module) -> str:
-        """Name what decides the weights: settings, shapes, words, and how many texts."""
+        """Fingerprint what decides the weights: settings, shapes, words, and number of texts."""
         shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
         sizes = [len(corpus.imdb["train"]), len(corpus.reviews["train"])]
         facts = [self.name, self.settings_in(corpus), dict(self.details), shapes, sizes]
@@ -82,9 +81,9 @@ class Pretraining:
 
 
 def find(what: Pretraining, corpus: Corpus, folder: Path = CHECKPOINTS) -> torch.nn.Module:
-    """Give the trained network, in evaluation mode; each call builds another copy.
+    """Give the trained network in evaluation mode, a fresh copy at each call.
 
-    It is read from `folder` or from the cache, and otherwise trained and kept in the cache.
+    It is read from `folder` or the cache; otherwise it is trained and cached.
     """
     model = what.build(corpus)
     digest = what.digest(corpus, model)
@@ -111,9 +110,9 @@ def trained(
     rows: tuple[Any, Any],
     on_step: Callable[[int, torch.nn.Module], None] | None = None,
 ) -> Iterator[training.FitResult]:
-    """Train a network, from its last checkpoint if this very training was killed before.
+    """Train a network, resuming from its last checkpoint if this very training was interrupted.
 
-    Checkpoints go away when the block ends, in which the result is put to safety.
+    Checkpoints are deleted when the `with` block ends, so save the result inside it.
     """
     train, held_out = rows
     folder = scratch_folder(what, digest)
@@ -130,12 +129,12 @@ def trained(
 
 
 def scratch_folder(what: Pretraining, digest: str) -> Path:
-    """Where a training keeps its checkpoints: another training has another digest."""
+    """The folder of a training's checkpoints, one per digest."""
     return results_dir() / "pretrain" / f"{what.name}-{digest}"
 
 
 def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor] | None:
-    """Read weights as float32, if the file is there and records the same facts.
+    """Read weights as float32; None if the file is missing or records another digest.
 
     Raises:
         ValueError: if the file is damaged; the message says what to do.
@@ -155,7 +154,7 @@ def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor] | None:
 
 
 def write_weights(path: Path, model: torch.nn.Module, digest: str, dtype: torch.dtype) -> None:
-    """Write the weights of a network, whole or not at all."""
+    """Write the weights of a network atomically."""
     state = {
         key: value.detach().cpu().to(dtype).contiguous()
         for key, value in model.state_dict().items()

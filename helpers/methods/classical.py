@@ -1,8 +1,7 @@
 """Methods from before 2010: counts and linear models, with and without a second corpus.
 
-What the corpora's texts are turned into is computed once and shared. Its vocabulary and document
-frequencies come from all training texts of both corpora, without their labels: unlabelled text
-counts as no label.
+Vocabulary and document frequencies are computed once, from all training texts of both corpora
+without their labels: unlabelled text counts as no label.
 """
 
 import numpy as np
@@ -36,7 +35,7 @@ def word_vectorizer(corpus: Corpus) -> TfidfVectorizer:
 
 
 def space(corpus: Corpus, ratios: bool) -> Pipeline:
-    """What a text becomes for every method that uses IMDB's labels: texts -> (texts, features).
+    """The features of every method that uses IMDB's labels: texts -> (texts, features).
 
     With `ratios`, each feature is scaled by its log-count ratio in IMDB.
     """
@@ -59,7 +58,7 @@ def source_matrix(corpus: Corpus, ratios: bool) -> tuple[sparse.csr_matrix, np.n
 
 
 def source_weights(corpus: Corpus, ratios: bool, C: float = 3.0) -> np.ndarray:
-    """Weights learned from IMDB's labels alone, shape (features,)."""
+    """Weights learned from IMDB's labels alone: (features,)."""
     key = f"source weights {ratios} {C}"
     return corpus.once(key, lambda: linear(C).fit(*source_matrix(corpus, ratios)).coef_[0])
 
@@ -71,7 +70,7 @@ def _matrix(corpus: Corpus, split: Dataset, ratios: bool) -> sparse.csr_matrix:
 def _from_weights(
     corpus: Corpus, weights: np.ndarray, ratios: bool, trained: int | None = None
 ) -> Fitted:
-    """Label a text by the sign of its weighted features; without `trained`, all weights were."""
+    """Label a text by the sign of its weighted features; by default all count as trained."""
     features = space(corpus, ratios)
 
     def predict(texts) -> np.ndarray:
@@ -100,7 +99,7 @@ def tfidf_regression(corpus, labelled, seed, pairs, C) -> Fitted:
 
 
 def nb_svm(corpus, labelled, seed, characters, C) -> Fitted:
-    """Features scaled by naive Bayes ratios, then a linear model (Wang & Manning 2012).
+    """Linear model on features scaled by naive Bayes log-count ratios (Wang & Manning 2012).
 
     With logistic loss in place of the hinge, and TF-IDF weights in place of presence.
     """
@@ -111,13 +110,13 @@ def nb_svm(corpus, labelled, seed, characters, C) -> Fitted:
 
 
 def source_only(corpus, labelled, seed, ratios, C) -> Fitted:
-    """IMDB's labels, none of the target's."""
+    """Linear model of IMDB's labels, with none of the target's."""
     model = linear(C).fit(*source_matrix(corpus, ratios))
     return _from_weights(corpus, model.coef_[0], ratios, trained=0)  # nothing on the target
 
 
 def pooled(corpus, labelled, seed, ratios, C=3.0, weight=1.0) -> Fitted:
-    """One model for both corpora, each target text counted `weight` times."""
+    """One model for both corpora, each target text weighted by `weight`."""
     X, y = source_matrix(corpus, ratios)
     counts = np.r_[np.ones(len(y)), np.full(len(labelled), weight)]
     both = sparse.vstack([X, _matrix(corpus, labelled, ratios)], format="csr")
@@ -126,7 +125,7 @@ def pooled(corpus, labelled, seed, ratios, C=3.0, weight=1.0) -> Fitted:
 
 
 def augmented(corpus, labelled, seed, ratios, C) -> Fitted:
-    """Shared and separate copies of every feature (Daume 2007)."""
+    """Shared and separate copies of every feature (Daumé III 2007)."""
     X, y = source_matrix(corpus, ratios)
     target = augment(_matrix(corpus, labelled, ratios), "target")
     both = sparse.vstack([augment(X, "source"), target], format="csr")

@@ -1,4 +1,4 @@
-"""What methods of several eras share: words, training, probes, and wrapping what was trained."""
+"""What methods of several eras share: words, training, probes, and wrapping trained models."""
 
 import itertools
 import math
@@ -45,13 +45,13 @@ MAX_PIECES = 128  # sub-words of a snippet; none comes near it
 
 
 def combinations(**axes) -> tuple[dict, ...]:
-    """Every combination of some settings, as configurations of a method; a tuple holds several."""
+    """Every combination of some settings, as configurations; a tuple holds alternatives."""
     values = [axis if isinstance(axis, tuple) else (axis,) for axis in axes.values()]
     return tuple(dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*values))
 
 
 def loads(make: Callable[[Corpus], Any]) -> Callable[..., None]:
-    """Make the `prepare` of a method that needs the same, whatever its configuration."""
+    """Make a `prepare` that calls `make(corpus)`, whatever the configuration."""
 
     def prepare(corpus: Corpus, **configuration) -> None:
         make(corpus)
@@ -65,7 +65,7 @@ def training_texts(corpus: Corpus) -> list[str]:
 
 
 def vocabulary(corpus: Corpus) -> networks.Vocabulary:
-    """Words that occur five times in the training texts of both corpora."""
+    """Words that occur at least five times in the training texts of both corpora."""
 
     def make():
         words = map(tokenize, training_texts(corpus))
@@ -75,13 +75,13 @@ def vocabulary(corpus: Corpus) -> networks.Vocabulary:
 
 
 def encode(corpus: Corpus, split: Dataset) -> Dataset:
-    """A labelled split as rows of word ids, for `training.fit`."""
+    """Encode a labelled split as rows of word ids, for `training.fit`."""
     words, labels = vocabulary(corpus), split["label"][:]
     return training.encode_texts(split["text"][:], words, tokenize, labels, MAX_WORDS)
 
 
 def device(corpus: Corpus) -> str:
-    """Where networks train: on the graphics card in `gpu` if there is one, else on the CPU."""
+    """Where networks train: the GPU in profile `gpu` if there is one, else the CPU."""
     gpu = corpus.profile.name == "gpu" and torch.cuda.is_available()
     return "cuda" if gpu else "cpu"
 
@@ -93,16 +93,16 @@ def seeded(seed: int, build: Callable):
 
 
 def epochs_for(rows: int, num_epochs: int, min_steps: int, batch_size: int = 32) -> int:
-    """Passes over the rows: `num_epochs`, or as many as `min_steps` steps take.
+    """Passes over the rows: `num_epochs`, or more until there are `min_steps` steps.
 
-    A few passes over a hundred examples are a dozen steps, in which a network hardly leaves its
-    start. Many more steps at a small rate are what Mosbach et al. (2021) recommend for small sets.
+    A few passes over a hundred examples are a dozen steps, in which a network hardly moves. Mosbach
+    et al. (2021) recommend many more steps at a small learning rate for small sets.
     """
     return max(num_epochs, math.ceil(min_steps / math.ceil(rows / batch_size)))
 
 
 def train_on(corpus: Corpus, model, labelled: Dataset, seed: int, **settings):
-    """Fit a network of words on labelled texts; returns what `training.fit` returns."""
+    """Fit a network of words on labelled texts; returns a `training.FitResult`."""
     return training.fit(model.to(device(corpus)), encode(corpus, labelled), seed=seed, **settings)
 
 
@@ -119,13 +119,13 @@ def reads_words(corpus: Corpus, model) -> Fitted:
 
 
 def as_fitted(model, predict: Callable, hands_out=None) -> Fitted:
-    """Wrap a network for the grid: what was trained is to be shipped, the rest is given."""
+    """Wrap a network for the grid: trained parameters count as shipped, the others as given."""
     trained, total = evaluation.count_parameters(model)
     return Fitted(predict, trained, total, 4 * trained, hands_out)
 
 
 def classifies(model, read: Callable, batch_size: int = 256, pad_id: int = 0) -> Callable:
-    """Make the function that labels texts; `read` turns them into rows."""
+    """Make a `predict` that labels texts; `read` turns texts into rows."""
 
     def predict(texts) -> np.ndarray:
         return training.predict(model, read(texts), batch_size, pad_id=pad_id).argmax(axis=1)
@@ -154,7 +154,7 @@ def cnn_from_scratch(corpus, labelled, seed, **settings) -> Fitted:
 
 
 def perplexity(model, windows: Dataset) -> float:
-    """How many tokens a language model hesitates between, over windows of equal length."""
+    """Perplexity of a language model per token, over windows of equal length."""
     nll, tokens = [], []
     for _, batch in training.batches_by_length(model, windows, 64):
         ids = batch["input_ids"]  # (B, T)
@@ -164,13 +164,13 @@ def perplexity(model, windows: Dataset) -> float:
 
 
 def probe(vectors_of: Callable, labelled: Dataset, model, given: int) -> Fitted:
-    """Fit a linear model on vectors of texts that nothing trains here.
+    """Fit a linear model on frozen vectors of texts.
 
     Args:
         vectors_of: texts -> (texts, dimensions).
         labelled: rows with `text` and `label`.
         model: an unfitted classifier of scikit-learn, or a pipeline that ends in one.
-        given: parameters behind the vectors.
+        given: number of parameters behind the vectors.
     """
     model.fit(vectors_of(labelled["text"][:]), np.array(labelled["label"][:]))
     linear = model[-1] if isinstance(model, Pipeline) else model
@@ -183,7 +183,7 @@ def probe(vectors_of: Callable, labelled: Dataset, model, given: int) -> Fitted:
 
 
 def pooled_states(loaded: pretrained.Pretrained, rows: Dataset) -> np.ndarray:
-    """What the head of a classifier reads of each row: (rows, hidden size)."""
+    """The input of a classifier's head for each row: (rows, hidden size)."""
     states = np.empty((len(rows), loaded.model.config.hidden_size), np.float32)
     collate = partial(training.pad_batch, pad_id=loaded.pad_id)
     for indices, batch in training.batches_by_length(loaded.model, rows, 64, collate):
@@ -201,18 +201,14 @@ def fine_tune(
     batch_size: int = 32,
     **settings,
 ) -> training.FitResult:
-    """Tune a pre-trained text classifier in part or as a whole; its model is changed.
+    """Tune a pre-trained text classifier in place; `settings` are arguments of `training.fit`.
 
     Args:
-        loaded: of `load_encoder` or `load_decoder("classification")`.
-        rows: of its tokenizer, with labels.
-        blocks: trained from the top, with the head; as many as there are, at most. `"blocks"` are
-            all of them, and `"all"` trains the embeddings as well; None trains whatever is free
-            already, such as an adapter. What lies below is run once and remembered.
-        num_epochs: passes over the rows.
-        min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
-        batch_size: rows a step.
-        settings: further arguments of `training.fit`.
+        rows: with labels, tokenized by `loaded.tokenizer`.
+        blocks: how many to train from the top, with the head (at most all). `"blocks"` trains all
+            of them, `"all"` the embeddings as well; None trains whatever requires gradients
+            already, such as an adapter. Frozen blocks below are run once and their outputs kept.
+        min_steps: minimum number of steps; adds epochs where `num_epochs` gives fewer.
     """
     model = trained = loaded.model
     settings = {"warmup_steps": 0.1, "pad_id": loaded.pad_id, **settings}

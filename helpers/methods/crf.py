@@ -1,7 +1,7 @@
 """Names by hand-made features and a conditional random field (Lafferty, McCallum & Pereira 2001).
 
-What a word looks like and what stands beside it is written down as texts; the field weighs each of
-them for each tag, and each tag for the one that follows, so that a sentence is tagged as a whole.
+Each word is described by string features; the field weighs each feature for each tag, and each
+pair of neighbouring tags, so that a sentence is tagged as a whole.
 """
 
 import re
@@ -24,8 +24,8 @@ MOST_ITERATIONS = 300
 def word_shape(word: str) -> str:
     """Keep how a word is spelled and drop what it says: `Jake` Xx, `U.S.` X.X., `1999` dd.
 
-    Capitals become X, small letters x, digits d; a longer run of capitals or digits becomes two
-    signs, of small letters one.
+    Capitals become X, small letters x, digits d. Runs of capitals or digits are cut to two signs,
+    runs of small letters to one.
     """
     kinds = "".join(
         "X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word
@@ -34,11 +34,11 @@ def word_shape(word: str) -> str:
 
 
 def word_features(tokens: Sequence[str]) -> list[list[str]]:
-    """Write down what a tagger before 2010 knew about each word of a sentence.
+    """List the features of each word, as taggers before 2010 had them, such as `"-1:shape=Xx"`.
 
     Of the word: itself in lower case, its first and last letters, its shape, whether it begins with
     a capital, stands between quotes, or opens the sentence. Of two words to each side: themselves
-    and their shapes. No tag is among them. A feature is a text, such as `"-1:shape=Xx"`.
+    and their shapes. No tag is among them.
     """
     words, shapes = [token.lower() for token in tokens], [word_shape(token) for token in tokens]
     quoted = _between_quotes(tokens)
@@ -60,7 +60,7 @@ def word_features(tokens: Sequence[str]) -> list[list[str]]:
 
 
 def _between_quotes(tokens: Sequence[str]) -> list[bool]:
-    """Mark what stands between a quotation mark and the next; one without a partner opens none."""
+    """Mark what stands between two quotation marks; an unpaired one opens nothing."""
     marks = [i for i, token in enumerate(tokens) if token in QUOTES]
     inside = [False] * len(tokens)
     for opening, closing in zip(marks[::2], marks[1::2], strict=False):
@@ -70,23 +70,18 @@ def _between_quotes(tokens: Sequence[str]) -> list[bool]:
 
 @dataclass(frozen=True)
 class CRF:
-    """A trained field.
-
-    Attributes:
-        model: the content of its model file.
-        num_weights: numbers it keeps, those of features and those of neighbouring tags.
-    """
+    """A trained field: the content of its model file, and the number of its weights."""
 
     model: bytes
     num_weights: int
     _tagger: Any  # reads `model` in place, which must live as long
 
     def tag(self, tokens: Sequence[str]) -> list[str]:
-        """Give the most probable tags of a sentence, one per token."""
+        """Return the most probable tags of a sentence, one per token."""
         return self._tagger.tag(word_features(tokens))
 
     def weights(self) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]:
-        """Give what was learned: {(feature, tag): weight} and {(tag, next tag): weight}."""
+        """Return what was learned: {(feature, tag): weight} and {(tag, next tag): weight}."""
         known = self._tagger.info()
         return dict(known.state_features), dict(known.transitions)
 
@@ -97,17 +92,15 @@ def train_crf(
     c1: float = 0.0,
     c2: float = 1.0,
 ) -> CRF:
-    """Fit a field to tagged sentences by L-BFGS, to the end or for 300 iterations.
+    """Fit a field to tagged sentences by L-BFGS, until it converges or for 300 iterations.
 
     Args:
-        token_lists: sentences as lists of words.
-        tags: one per word.
-        c1: weight of the sum of absolute weights; above 0 it sets many of them to 0.
-        c2: weight of the sum of squared weights.
+        c1: weight of the L1 penalty; above 0 it sets many weights to 0.
+        c2: weight of the L2 penalty.
     """
     trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
     trainer.set_params({"c1": c1, "c2": c2, "max_iterations": MOST_ITERATIONS})
-    # Also weigh pairs of tags that never occur, so that they can be made improbable.
+    # Also weigh tag pairs that never occur, so that they can become improbable.
     trainer.set_params({"feature.possible_transitions": True})
     for tokens, row in zip(token_lists, tags, strict=True):
         trainer.append(word_features(tokens), row)

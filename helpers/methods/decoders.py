@@ -1,6 +1,6 @@
-"""One pre-trained decoder, as methods of several eras use it: asked, or with a head.
+"""One pre-trained decoder, as methods of several eras use it: with prompts, or with a head.
 
-It is SmolLM2-135M-Instruct in `cpu` and GPT-2 in `gpu`; the profile of a ledger's row says which.
+It is SmolLM2-135M-Instruct in `cpu` and GPT-2 in `gpu`; the profile of a ledger row says which.
 """
 
 from functools import partial
@@ -74,7 +74,7 @@ PROMPTS = (
 
 
 def decoder(corpus: Corpus, weights: bool = True) -> pretrained.Pretrained:
-    """The language model of this profile, loaded once; `weights=False` for its random twin."""
+    """The language model of this profile, loaded once; random weights with `weights=False`."""
 
     def load():
         return pretrained.load_decoder(profile=corpus.profile, pretrained=weights, echo=None)
@@ -83,7 +83,7 @@ def decoder(corpus: Corpus, weights: bool = True) -> pretrained.Pretrained:
 
 
 def sizes(corpus: Corpus) -> list[pretrained.Pretrained]:
-    """The decoders of this profile, smaller first: one in `cpu`, and in `gpu` a larger one too."""
+    """The decoders of this profile, smaller first: one in `cpu`, two in `gpu`."""
 
     def load():
         return pretrained.load_decoder(profile=corpus.profile, larger=True, echo=None)
@@ -94,12 +94,9 @@ def sizes(corpus: Corpus) -> list[pretrained.Pretrained]:
 
 
 def shots(loaded: pretrained.Pretrained, prompt: Prompt, examples=()) -> FewShot:
-    """A prompt with examples in place: as a chat where it is one and the model was taught to chat.
+    """A prompt with its examples, as a chat if it has an instruction and the model a chat template.
 
-    Args:
-        loaded: the decoder.
-        prompt: one of `PROMPTS`, or another; one with an instruction is written as a chat.
-        examples: rows of a labelled split, or (text, label) pairs; none for zero-shot.
+    `examples` are rows of a labelled split or (text, label) pairs; none for zero-shot.
     """
     pairs = [(e["text"], e["label"]) if isinstance(e, dict) else e for e in examples]
     chats = prompt.instruction and loaded.tokenizer.chat_template
@@ -111,7 +108,7 @@ def answer_with(
 ) -> np.ndarray:
     """Score the labels of texts by the likelihood of their words: (texts, labels).
 
-    With `calibrated` they are compared with the scores of the texts in `NEUTRAL`.
+    With `calibrated`, relative to their scores after the texts in `NEUTRAL`.
     """
     asked = shots(loaded, prompt, examples)
     return label_scores(
@@ -124,7 +121,7 @@ def answer_with(
 
 
 def classifier(corpus: Corpus, seed: int = 0, weights: bool = True) -> pretrained.Pretrained:
-    """The decoder with a head on the last token of `REVIEW`, which starts from the label words."""
+    """The decoder with a head on the last token of `REVIEW`, initialised from the label words."""
     loaded = pretrained.load_decoder(
         "classification",
         label_names=list(REVIEW.words),
@@ -138,7 +135,7 @@ def classifier(corpus: Corpus, seed: int = 0, weights: bool = True) -> pretraine
 
 
 def rows_of(loaded: pretrained.Pretrained, texts, labels=None) -> Dataset:
-    """Texts in their prompt as rows of tokens, for `training.fit` and `predict`."""
+    """Tokenize texts in their prompt into rows for `training.fit` and `predict`."""
     return prompt_rows(loaded, [REVIEW.fill(text) for text in texts], labels)
 
 
@@ -149,14 +146,9 @@ def train(
     blocks: int | str | None = None,
     **settings,
 ) -> training.FitResult:
-    """Train a classifier on labelled reviews in their prompt; it is changed.
+    """Train a `classifier`, with an adapter or without, on labelled reviews in their prompt.
 
-    Args:
-        loaded: of `classifier`, with an adapter or without.
-        labelled: rows with `text` and `label`.
-        seed: of the order.
-        blocks: trained from the top, as for `common.fine_tune`; without it whatever is free.
-        settings: further arguments of `common.fine_tune`.
+    It is changed in place. `blocks` and `settings` are those of `common.fine_tune`.
     """
     rows = rows_of(loaded, labelled["text"][:], labelled["label"][:])
     return common.fine_tune(loaded, rows, blocks, seed=seed, **settings)
@@ -170,7 +162,7 @@ def tune(
     weights: bool = True,
     **settings,
 ) -> tuple[pretrained.Pretrained, training.FitResult]:
-    """Load a classifier and `train` it; returns the `Pretrained` and what `fit` returns."""
+    """Load a `classifier` and `train` it."""
     loaded = classifier(corpus, seed, weights)
     return loaded, train(loaded, labelled, seed, blocks, **settings)
 
@@ -181,5 +173,5 @@ def fitted(loaded: pretrained.Pretrained) -> Fitted:
 
 
 def tuned(corpus, labelled, seed, blocks, **settings) -> Fitted:
-    """The head, and as many blocks as `tune` is told to train."""
+    """Train the head and as many blocks as `blocks` says."""
     return fitted(tune(corpus, labelled, seed, blocks, **settings)[0])

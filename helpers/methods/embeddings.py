@@ -12,7 +12,7 @@ __all__ = ["METHODS", "new_textcnn", "word_weights"]
 
 
 def glove(corpus: Corpus) -> embeddings.Embeddings:
-    """GloVe 6B, the words of our own texts."""
+    """GloVe 6B, restricted to the shared vocabulary."""
     words = common.vocabulary(corpus).words
     return corpus.once("glove", lambda: embeddings.load_glove().restrict(words))
 
@@ -24,13 +24,13 @@ def skipgram(corpus: Corpus) -> embeddings.Embeddings:
 
 
 def word_weights(corpus: Corpus) -> dict[str, float]:
-    """How rare each word is in the training texts of both corpora, labels unread."""
+    """Inverse frequency of each word in the training texts of both corpora, labels unread."""
     make = embeddings.inverse_frequencies
     return corpus.once("word_weights", lambda: make(common.training_texts(corpus)))
 
 
 def averaged(corpus, labelled, seed, idf, C, load=glove) -> Fitted:
-    """Mean vectors of texts, and logistic regression on them."""
+    """Logistic regression on mean word vectors."""
     vectors, weights = load(corpus), word_weights(corpus) if idf else None
     read = partial(embeddings.average, embeddings=vectors, weights=weights)
     model = LogisticRegression(C=C, max_iter=2_000)
@@ -46,7 +46,7 @@ def new_textcnn(corpus: Corpus, seed: int, freeze_embeddings: bool = False) -> n
 
 
 def textcnn(corpus, labelled, seed, freeze_embeddings=False, **settings) -> Fitted:
-    """TextCNN on skip-gram vectors that are tuned with it, or stay as they are."""
+    """TextCNN on skip-gram vectors, tuned or frozen."""
     model = new_textcnn(corpus, seed, freeze_embeddings)
     return common.fit_words(corpus, model, labelled, seed, **settings)
 

@@ -1,6 +1,6 @@
-"""Methods of the GPT series: a small one that we pre-train ourselves, and one of GPT-2's size.
+"""Methods of the GPT series: a tiny GPT that we pre-train, and a pre-trained decoder.
 
-The pre-trained decoder is asked, shown examples, and fine-tuned.
+The decoder is prompted (zero-shot or with examples) and fine-tuned.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ BY_NAME = {prompt.name: prompt for prompt in decoders.PROMPTS}
 
 
 def ask(corpus, labelled, seed, prompt, weights=True, calibrated=False) -> Fitted:
-    """Ask without training; labelled examples, if any, are shown in the prompt in drawn order."""
+    """Answer by prompt, without training; labelled examples, if any, stand in it in drawn order."""
     loaded, chosen, examples = decoders.decoder(corpus, weights), BY_NAME[prompt], list(labelled)
 
     def predict(texts):

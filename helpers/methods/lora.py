@@ -1,10 +1,8 @@
 """Methods of 2021 and after: one decoder, fine-tuned with LoRA and in full, on an equal budget.
 
 Both start from the head that answers as zero-shot does (notebook 6), take the same steps in the
-same batches, and choose a rate of their own among three.
-
-What a decoder still knows afterwards is asked in three ways that have nothing to do with sentiment:
-how surprised it is by news, which of two sentences it finds better, and of which kind a name is.
+same batches, and choose their own learning rate among three. What the decoder still knows is then
+measured on news (perplexity), minimal pairs (grammar) and types of names.
 """
 
 from collections.abc import Callable, Iterator
@@ -50,10 +48,7 @@ STEPS = {"num_epochs": 2, "min_steps": 80, "batch_size": 8}
 def tune_adapter(
     corpus: Corpus, labelled: Dataset, seed: int, **settings
 ) -> tuple[Pretrained, training.FitResult]:
-    """Tune a LoRA adapter on the decoder; returns the `Pretrained` and what `fit` returns.
-
-    `settings` are further arguments of `common.fine_tune`.
-    """
+    """Tune a LoRA adapter on the decoder; `settings` are arguments of `common.fine_tune`."""
     loaded = add_adapter(decoders.classifier(corpus, seed), rank=RANK, alpha=ALPHA, seed=seed)
     return loaded, decoders.train(loaded, labelled, seed, **settings)
 
@@ -61,26 +56,26 @@ def tune_adapter(
 def states(corpus: Corpus, texts) -> np.ndarray:
     """The untouched decoder's last state of each review in its prompt, (texts, hidden size).
 
-    Nothing is remembered from call to call, so that the clock counts all that was read.
+    Not cached, so that timings include all reading.
     """
     loaded = corpus.once("untouched classifier", lambda: decoders.classifier(corpus))
     return common.pooled_states(loaded, decoders.rows_of(loaded, texts))
 
 
 def linear_probe(corpus, labelled, seed, C) -> Fitted:
-    """Logistic regression on the last state, the decoder as it came."""
+    """Logistic regression on the last state of the untouched decoder."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5_000))
     given = evaluation.count_parameters(decoders.decoder(corpus).model)[1]
     return common.probe(partial(states, corpus), labelled, model, given)
 
 
 def adapter(corpus, labelled, seed, **settings) -> Fitted:
-    """LoRA on the four matrices of attention in every block."""
+    """LoRA on the four attention matrices of every block."""
     return decoders.fitted(tune_adapter(corpus, labelled, seed, **settings)[0])
 
 
 def untouched(corpus, labelled, seed) -> Fitted:
-    """The classifier as it starts."""
+    """The classifier before any training."""
     loaded = decoders.classifier(corpus, seed)
     loaded.model.requires_grad_(False)
     return decoders.fitted(loaded)
@@ -101,7 +96,7 @@ TYPE_WORDS = {
 
 @contextmanager
 def tuned_language_model(corpus: Corpus, tuned: Pretrained) -> Iterator[Pretrained]:
-    """Put the body of a tuned classifier under the profile's language model, for a while.
+    """Put the body of a tuned classifier under the profile's language model, inside a `with` block.
 
     Word vectors are shared with the base, so this is fair only where they were not trained.
     """
@@ -119,19 +114,19 @@ def tuned_language_model(corpus: Corpus, tuned: Pretrained) -> Iterator[Pretrain
 
 
 def news_losses(corpus: Corpus, loaded: Pretrained) -> np.ndarray:
-    """`[nll, tokens]` of each of the 50 test items of the news: (items, 2)."""
+    """`[nll, tokens]` of each of the news' test items, at most 50: (items, 2)."""
     texts = data.load_news()["test"]["text"][: corpus.profile.heldout_rows]
     return decoding.document_losses(loaded, texts, max_tokens=NEWS_TOKENS)
 
 
 def right_pairs(corpus: Corpus, loaded: Pretrained) -> np.ndarray:
-    """Whether the grammatical sentence of each minimal pair is the likelier one: (pairs,)."""
+    """Whether the grammatical sentence of each minimal pair is the more likely one: (pairs,)."""
     profile = corpus.profile if corpus.profile.name == "smoke" else None
     return decoding.prefers_good(loaded, data.load_minimal_pairs(profile))
 
 
 def name_questions(corpus: Corpus) -> tuple[list[str], list[int]]:
-    """Ask for the type of marked names in test sentences: prompts, and numbers of the answers."""
+    """Prompts that ask for the type of names in test sentences, and indices of the right types."""
     questions, answers = [], []
     for row in corpus.names["test"]:
         for span in row["spans"]:
@@ -144,7 +139,7 @@ def name_questions(corpus: Corpus) -> tuple[list[str], list[int]]:
 
 
 def right_types(corpus: Corpus, loaded: Pretrained) -> np.ndarray:
-    """Whether the likeliest of five words names the type of each name: (names,)."""
+    """Whether the most likely of five words names the type of each name: (names,)."""
     questions, answers = name_questions(corpus)
     words = {kind: TYPE_WORDS[kind] for kind in data.NER_TYPES}
     return decoding.label_scores(loaded, questions, words).argmax(axis=1) == np.array(answers)
@@ -159,7 +154,7 @@ TASKS = tuple(MEASURES)
 
 
 def general_knowledge(corpus: Corpus, fitted: Fitted) -> list[Measurement]:
-    """What a tuned decoder still knows, one measurement for each of `TASKS`."""
+    """Measure what a tuned decoder still knows, once for each of `TASKS`."""
     found = []
     with tuned_language_model(corpus, fitted.model) as loaded:
         for task, (look, to_row) in MEASURES.items():

@@ -1,7 +1,7 @@
 """Finding names in film reviews, one method for each era (task `FILM_NER`).
 
-From features by hand over word vectors to the encoder: the sentences, the budgets and the tags are
-the same for all. Every `predict` is given lists of tokens and answers with ids of `data.NER_TAGS`.
+Sentences, budgets and tags are the same for all, from hand-made features to the encoder. Every
+`predict` maps token lists to ids of `data.NER_TAGS`.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ CAPITALS_RATE = 10.0  # times the encoder's: these vectors start at zero, its we
 
 
 def crf(corpus, labelled, seed, c1, c2) -> Fitted:
-    """Features by hand and a conditional random field."""
+    """Hand-made features and a conditional random field."""
     tags = [[data.NER_TAGS[tag] for tag in row] for row in labelled["tags"][:]]
     model = train_crf(labelled["tokens"][:], tags, c1, c2)
 
@@ -35,7 +35,7 @@ def crf(corpus, labelled, seed, c1, c2) -> Fitted:
 
 
 def spelling(word: str) -> int:
-    """Number a word's kind of spelling, which lower-cased words no longer tell.
+    """Number a word's kind of spelling, which lower-casing loses.
 
     Returns:
         1 no letter or digit, 2 small letters, 3 capital first, 4 capitals, 5 digits, 6 other.
@@ -60,8 +60,8 @@ def known_form(word: str) -> str:
 def vocabulary(corpus: Corpus) -> networks.Vocabulary:
     """Words that GloVe knows and our training texts have twice, and those of the tagged sentences.
 
-    Tags are unread, and held-out texts too. With GloVe's vectors a word has a meaning even if no
-    tagged sentence has it; a random vector of such a word is never trained, and says nothing.
+    Tags and held-out texts are unread. With GloVe a word has a meaning even if no tagged sentence
+    contains it; a random vector of such a word is never trained and carries nothing.
     """
 
     def make():
@@ -76,13 +76,13 @@ def vocabulary(corpus: Corpus) -> networks.Vocabulary:
 
 
 def glove(corpus: Corpus) -> embeddings.Embeddings:
-    """GloVe 6B, the words of our own texts."""
+    """GloVe 6B, restricted to the vocabulary of the taggers."""
     words = vocabulary(corpus).words
     return corpus.once("names glove", lambda: embeddings.load_glove().restrict(words))
 
 
 def new_tagger(corpus: Corpus, seed: int, pretrained_vectors: bool) -> networks.BiLSTMTagger:
-    """A BiLSTM over words and their spelling; with GloVe or at random, all else is the same."""
+    """An untrained BiLSTM over words and their spelling, with GloVe or with random word vectors."""
     words, vectors = vocabulary(corpus).words, glove(corpus)
     if not pretrained_vectors:  # of the same size and spread, for the same words, saying nothing
         spread = np.random.default_rng(seed).normal(0, vectors.matrix.std(), vectors.matrix.shape)
@@ -97,7 +97,7 @@ def new_tagger(corpus: Corpus, seed: int, pretrained_vectors: bool) -> networks.
 
 
 def word_rows(corpus: Corpus, token_lists, tags=None) -> Dataset:
-    """Sentences as rows of word ids and spellings, for `training.fit` and `predict`."""
+    """Encode sentences as rows of word ids and spellings, for `training.fit` and `predict`."""
     words = vocabulary(corpus)
     columns = {"input_ids": [words.encode(map(known_form, tokens)) for tokens in token_lists]}
     columns["shape_ids"] = [list(map(spelling, tokens)) for tokens in token_lists]
@@ -107,7 +107,7 @@ def word_rows(corpus: Corpus, token_lists, tags=None) -> Dataset:
 def bilstm(
     corpus, labelled, seed, pretrained_vectors, tuned, num_epochs, min_steps, **settings
 ) -> Fitted:
-    """A BiLSTM; its word vectors are GloVe's or random, and stay as they are unless `tuned`."""
+    """A BiLSTM on GloVe or random word vectors, which are frozen unless `tuned`."""
     model = new_tagger(corpus, seed, pretrained_vectors).to(common.device(corpus))
     rows = word_rows(corpus, labelled["tokens"][:], labelled["tags"][:])
     training.fit(
@@ -128,7 +128,7 @@ def bilstm(
 
 
 def piece_rows(tokenizer, token_lists, tags=None) -> Dataset:
-    """Sentences as rows of word pieces, each with the spelling of its word."""
+    """Encode sentences as rows of sub-words, each with the spelling of its word."""
     rows = pretrained.encode_words(tokenizer, token_lists, tags, common.MAX_PIECES, echo=None)
     shapes = [
         [0 if word < 0 else spelling(tokens[word]) for word in word_ids]
@@ -140,12 +140,10 @@ def piece_rows(tokenizer, token_lists, tags=None) -> Dataset:
 def tune(
     corpus: Corpus, labelled: Dataset, seed: int, capitals: bool = False, **settings
 ) -> pretrained.Pretrained:
-    """Tune all blocks of the encoder to tag words; its sub-word embeddings stay.
+    """Tune all blocks of the encoder to tag words; its sub-word embeddings stay frozen.
 
-    Args:
-        corpus, labelled, seed: as for every method.
-        capitals: whether it reads each word's spelling beside its lower-cased sub-words.
-        settings: further arguments of `common.fine_tune`; the learning rate is that of MiniLM.
+    With `capitals` it also reads the spelling of each word. `settings` are those of
+    `common.fine_tune`; give the learning rate for MiniLM, it is adapted to the encoder.
     """
     loaded = pretrained.load_encoder(
         "tokens",

@@ -1,4 +1,4 @@
-"""Methods of 2006 to 2015: networks that start from a language model, or from IMDB's labels.
+"""Methods of 2006 to 2015: networks that start from a language model or from IMDB's labels.
 
 Each stands beside the same network from random weights.
 """
@@ -37,7 +37,7 @@ def new_language_model(corpus: Corpus, seed: int = 0) -> networks.LSTMLanguageMo
 
 
 def _running_text(corpus: Corpus) -> tuple[Dataset, Dataset]:
-    """IMDB's reviews in windows, labels unread: training text, and 500 reviews held out."""
+    """IMDB's reviews in windows, labels unread: training text, and 500 held-out reviews."""
     words = common.vocabulary(corpus)
 
     def windows(texts):
@@ -61,15 +61,15 @@ ONE_EPOCH = replace(
 
 
 def language_model(corpus: Corpus, of: Pretraining = LANGUAGE_MODEL) -> networks.LSTMLanguageModel:
-    """An LSTM that predicts the next word of IMDB's reviews, no label read (Dai & Le 2015)."""
+    """An LSTM trained to predict the next word of IMDB's reviews, labels unread (Dai & Le 2015)."""
     return find(of, corpus)
 
 
 def _pieces(corpus: Corpus) -> tuple[Dataset, None]:
     """IMDB's training reviews in pieces as long as a snippet, each with its review's label.
 
-    A whole review teaches filters to wait for their best window among hundreds; a snippet has
-    twenty. What is left at a review's end is dropped, unless it is all there is.
+    In a whole review a filter takes its best window among hundreds, in a snippet among twenty. What
+    is left at a review's end is dropped, unless it is all there is.
     """
     split = corpus.imdb["train"]
     words, texts = common.vocabulary(corpus), split["text"][:]
@@ -98,7 +98,7 @@ def imdb_textcnn(corpus: Corpus) -> networks.TextCNN:
 
 
 def lstm_from_lm(corpus, labelled, seed, **settings) -> Fitted:
-    """The language model's embedding and LSTM, a new head, everything tuned."""
+    """The language model's embedding and LSTM with a new head, everything tuned."""
     body = language_model(corpus)
     model = common.seeded(seed, lambda: networks.LSTMClassifier.from_language_model(body))
     return common.fit_words(corpus, model, labelled, seed, **settings)

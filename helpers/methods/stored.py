@@ -37,19 +37,17 @@ def pretrain(
     folder: Path | None = None,
     echo: Callable[[str], None] = print,
 ) -> Path:
-    """Train a network for the repository, with a record of how; a killed run continues.
+    """Train a network for the repository and record how; an interrupted run resumes.
 
     Args:
         what: one of `NETWORKS`, or its name.
-        profile: decides sizes.
-        folder: where both files go; `data/checkpoints` without, under `results/` for `smoke`.
-        echo: receives a line before and after.
+        folder: where both files go; by default `data/checkpoints`, for `smoke` under `results/`.
 
     Returns:
         The path of the weights, float16; the record lies beside it as JSON.
 
     Raises:
-        ValueError: if there is no such network; the message lists those there are.
+        ValueError: if there is no such network; the message lists the networks.
     """
     what = _named(what) if isinstance(what, str) else what
     corpus = Corpus(PROFILES[profile])
@@ -77,10 +75,9 @@ def _named(name: str) -> Pretraining:
 
 
 class _Notes:
-    """Look at a network at fixed points of its training, without disturbing it.
+    """Measure a network at fixed points of its training, without disturbing it.
 
-    A run that was killed repeats some steps; what it notes again replaces the first note, so the
-    file reads as if nothing had happened.
+    A resumed run repeats some steps; a repeated note replaces the first one.
     """
 
     def __init__(self, what: Pretraining, corpus: Corpus, num_rows: int, path: Path):
@@ -101,7 +98,7 @@ class _Notes:
         write_text(self.path, json.dumps([*others, note]))
 
     def record(self) -> dict:
-        """All notes in order, each with the `step` after which it was taken; nothing without."""
+        """All notes in order, each with the `step` after which it was taken."""
         notes = sorted(self._taken(), key=lambda note: note["step"])
         return {"notes": notes} if self.what.notes else {}
 
@@ -110,7 +107,7 @@ class _Notes:
 
 
 def _record(what: Pretraining, corpus: Corpus, result: training.FitResult, digest: str) -> dict:
-    """Say how weights came about, with the curve of the loss in some hundred points."""
+    """Describe how weights were trained, with the loss curve in a few hundred points."""
     each = max(1, len(result.losses) // CURVE_POINTS)
     chunks = [result.losses[i : i + each] for i in range(0, len(result.losses), each)]
     return {

@@ -41,12 +41,12 @@ PROMPTS = ("the acting", "i loved this", "what a waste of")
 
 
 def learn_tokenizer() -> PreTrainedTokenizerFast:
-    """Learn 4,096 sub-words from the text of all of IMDB's training reviews, labels unread."""
+    """Learn 4,096 sub-words from all of IMDB's training reviews, labels unread."""
     return networks.train_byte_pairs(data.load_imdb()["train"]["text"][:])
 
 
 def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
-    """The tokenizer of the tiny GPT; learned and kept if the repository's file is gone."""
+    """The tokenizer of the tiny GPT; learned and saved if the repository's file is missing."""
 
     def make():
         if not TOKENIZER.exists():
@@ -69,13 +69,13 @@ def new_tiny_gpt(corpus: Corpus, seed: int = 0) -> networks.TinyGPT:
 
 
 def _ids(corpus: Corpus, texts: list[str]) -> np.ndarray:
-    """Texts one after the other, each with an end-of-text before it: integers (tokens,)."""
+    """Concatenate texts, each after an end-of-text token: integers (tokens,)."""
     encoded = tokenizer(corpus)(texts, return_attention_mask=False, verbose=False)["input_ids"]
     return np.concatenate([np.array(ids[:-1], np.int64) for ids in encoded])
 
 
 def running_text(corpus: Corpus, reviews: int | None = None) -> tuple[Dataset, Dataset]:
-    """IMDB's reviews in windows, labels unread: (training text, reviews held out).
+    """IMDB's reviews in windows, labels unread: (training text, held-out reviews).
 
     `reviews` limits the training text, for a short training.
     """
@@ -93,10 +93,9 @@ def _held_out_texts(corpus: Corpus) -> list[str]:
 def samples(
     corpus: Corpus, model, prompts=PROMPTS, max_new_tokens: int = 30, seed: int = 0, **options
 ) -> list[str]:
-    """What a language model writes after each prompt: the prompt and its continuation.
+    """Continue each prompt with a language model; returns prompts with their continuations.
 
-    `options` are those of `networks.sample`; each prompt has a seed of its own, counted from
-    `seed`.
+    `options` are those of `networks.sample`; prompt k is sampled with `seed + k`.
     """
     known, texts = tokenizer(corpus), []
     options = {"stop": known.eos_token_id, **options}
@@ -108,13 +107,13 @@ def samples(
 
 
 def held_out_figures(corpus: Corpus, model) -> dict[str, float]:
-    """How well a language model of this vocabulary predicts the reviews held out.
+    """How well a language model of this vocabulary predicts the held-out reviews.
 
-    Perplexity per token cannot be compared between vocabularies: longer sub-words are harder to
-    guess, and fewer. The other two spread the same loss over what every vocabulary agrees on.
+    Perplexity per token cannot be compared between vocabularies: longer sub-words are fewer and
+    harder to predict. The other two spread the same loss over units that all vocabularies share.
 
     Returns:
-        `perplexity` per token; `bits_per_byte` of the text as the tokenizer reads it, UTF-8;
+        `perplexity` per token; `bits_per_byte` of the UTF-8 text as the tokenizer reads it;
         `word_perplexity`, where words are those of `embeddings.tokenize`.
     """
     texts = _held_out_texts(corpus)
@@ -155,12 +154,12 @@ TINY_GPT = Pretraining(
 
 
 def tiny_gpt(corpus: Corpus) -> networks.TinyGPT:
-    """A GPT that predicts the next sub-word of IMDB's reviews, no label read."""
+    """A GPT trained to predict the next sub-word of IMDB's reviews, labels unread."""
     return find(TINY_GPT, corpus)
 
 
 def rows_of(corpus: Corpus, split: Dataset) -> Dataset:
-    """A labelled split as rows of sub-words, for `training.fit`."""
+    """Tokenize a labelled split into rows for `training.fit`."""
     return _read(corpus, split["text"][:], split["label"][:])
 
 
@@ -180,15 +179,13 @@ def tune(
 ) -> tuple[networks.TinyGPTClassifier, training.FitResult]:
     """Fine-tune the tiny GPT on labels and on predicting the same texts (Radford et al. 2018).
 
-    The end-of-text token, which pre-training saw between reviews, stands before each text and
-    after it; the paper has a token of its own for each place.
+    The end-of-text token, which pre-training saw between reviews, stands before and after each
+    text; the paper has a separate token for each place. `settings` are arguments of `training.fit`.
 
     Args:
-        corpus, labelled, seed: as for every method.
         weights: False for the same network from random weights.
-        lm_weight: of the loss of prediction beside that of the labels.
-        min_steps: trained at least, in further epochs where `num_epochs` gives fewer.
-        settings: further arguments of `training.fit`.
+        lm_weight: weight of the next-token loss beside that of the labels.
+        min_steps: minimum number of steps; adds epochs where `num_epochs` gives fewer.
     """
     body = tiny_gpt(corpus) if weights else new_tiny_gpt(corpus, seed)
     make = partial(networks.TinyGPTClassifier.from_language_model, body, lm_weight=lm_weight)
@@ -199,7 +196,7 @@ def tune(
 
 
 def tuned(corpus, labelled, seed, **settings) -> Fitted:
-    """All of the tiny GPT, and a head on the last token."""
+    """All of the tiny GPT, tuned with a head on the last token."""
     model, _ = tune(corpus, labelled, seed, **settings)
     return common.as_fitted(model, common.classifies(model, partial(_read, corpus)))
 
