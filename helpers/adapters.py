@@ -1,8 +1,8 @@
-"""LoRA adapters by peft: put on, kept in folders, found again, refused by another base.
+"""LoRA adapters by peft: add, save and load them, and refuse the wrong base.
 
-What else an adapter can do is peft's own call on `loaded.model`: `set_adapter(name)`,
-`with loaded.model.disable_adapter():`, `delete_adapter(name)`, `merge_and_unload()`, and
-`list(loaded.model.peft_config)` for the names. A classifier's head goes with its adapter.
+For the rest call peft on `loaded.model`: `set_adapter(name)`, `disable_adapter()` in a `with`,
+`delete_adapter(name)`, `merge_and_unload()`; the names are `list(loaded.model.peft_config)`.
+A classifier's head goes with its adapter.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ __all__ = ["add_adapter", "linear_layers", "load_adapter", "save_adapter", "targ
 CONFIG, WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"
 ATTENTION = {"llama": ("q_proj", "k_proj", "v_proj", "o_proj"), "gpt2": ("c_attn", "attn.c_proj")}
 ATTENTION |= dict.fromkeys(("qwen2", "qwen3", "mistral", "gemma", "smollm3"), ATTENTION["llama"])
-EVERY = 997  # of a weight matrix, one number in so many tells two bases apart
+EVERY = 997  # every 997th value of a matrix is enough to tell two bases apart
 
 
 def add_adapter(
@@ -36,26 +36,22 @@ def add_adapter(
     dropout: float = 0.0, rank_stabilized: bool = False, dora: bool = False, seed: int = 0,
     name: str = "default",
 ) -> Pretrained:  # fmt: skip
-    """Freeze a model and put a LoRA adapter on it that trains (Hu et al. 2021).
+    """Freeze a model and add a trainable LoRA adapter, as a `peft.PeftModel` (Hu et al. 2021).
 
-    B starts at zero, so nothing changes before training. A classifier's head goes on training.
-    The layers are replaced in place; a model that carries adapters gets one more, which is then the
-    active one, with a head that starts as the first one did.
+    B starts at zero, so nothing changes before training. A classifier's head still trains. Layers
+    are replaced in place. A model that already has adapters gets one more, which becomes the active
+    one, with a head that starts as the first one did.
 
     Args:
-        loaded: of `load_decoder` or `load_encoder`, or of an earlier call.
         targets: ends of layer names, such as `"q_proj"`; without it the four matrices of attention
             where the kind of model is known, else every linear layer of the blocks.
         rank_stabilized: scale by alpha / sqrt(rank) (Kalajdzievski 2023), not by alpha / rank.
         dora: learn the length of each row apart from its direction (DoRA, Liu et al. 2024).
-        seed: of A.
-
-    Returns:
-        The same tokenizer with a `peft.PeftModel`.
+        seed: for A.
 
     Raises:
         ValueError: if a target fits no layer of the blocks, the rank is below 1, or the name is
-            taken; the model is as it was.
+            taken; the model stays unchanged.
     """
     model = loaded.model
     head = hasattr(model, "head")
@@ -64,7 +60,7 @@ def add_adapter(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, bias="none",
         target_modules=target_layers(unwrapped(model), targets), use_rslora=rank_stabilized,
         use_dora=dora, modules_to_save=["head"] if head else None,
-        # Without a task, only a loader that is told of our classifiers can read the folder.
+        # A classifier has none: only a loader that knows our classes can read the folder.
         task_type="CAUSAL_LM" if not head and model.can_generate() else None,
     )  # fmt: skip
     with seeded(seed), warnings.catch_warnings(action="ignore"):
@@ -80,8 +76,7 @@ def add_adapter(
 def save_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") -> int:
     """Write an adapter, and a classifier's head, for `load_adapter` or peft's own loaders.
 
-    Returns:
-        Bytes of the weights: what has to be shipped to someone who has the base.
+    Returns the size of the weights in bytes: what someone who has the base needs to receive.
     """
     folder, base = Path(folder), unwrapped(loaded.model)
     layers = {n: base.get_submodule(n) for n in linear_layers(base)}
@@ -89,7 +84,7 @@ def save_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") 
     if carriers:  # peft shortens a long list to endings, which may fit layers of another model
         loaded.model.peft_config[name].target_modules = carriers
     with tempfile.TemporaryDirectory() as scratch:
-        # Elsewhere first: peft adds a card, and a folder of its own for any other name.
+        # In a scratch folder: peft adds a card, and a subfolder for any other name.
         loaded.model.save_pretrained(scratch, selected_adapters=[name], save_embedding_layers=False)
         written = Path(scratch) if name == "default" else Path(scratch, name)
         files = {file: (written / file).read_bytes() for file in (CONFIG, WEIGHTS)}
@@ -101,23 +96,20 @@ def save_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") 
 
 
 def load_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") -> Pretrained:
-    """Put a saved adapter on its base, and its head on a classifier; it is active and trains.
+    """Add what `save_adapter` wrote to the base it was trained on; it is active and trains.
 
-    Args:
-        loaded: the base that it was trained on, with other adapters or without.
-        folder: what `save_adapter` wrote.
-        name: to be known by.
+    The base may carry other adapters. A classifier gets the saved head.
 
     Raises:
         ModelError: if a file is missing or damaged, or the adapter belongs to another base; the
-            model is as it was.
+            model stays unchanged.
         ValueError: if the name is taken.
     """
     folder, model = Path(folder), loaded.model
     if name in getattr(model, "peft_config", {}):
         raise ValueError(f"There is an adapter {name!r} already; give another name.")
     _check(loaded, folder)
-    # What is drawn for the new matrices is overwritten.
+    # The random new matrices are overwritten.
     with seeded(0), warnings.catch_warnings(action="ignore"):
         if isinstance(model, PeftModel):
             model.load_adapter(str(folder), name, is_trainable=True)
@@ -128,7 +120,7 @@ def load_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") 
 
 
 def linear_layers(model) -> list[str]:
-    """Full names of all linear layers inside the blocks, adapted or not, bottom to top."""
+    """Full names of all linear layers inside the blocks, with adapters or not, bottom to top."""
     stack = tuple(f"{block}." for block in blocks(model))
     found = {}
     for name, module in model.named_modules():
@@ -139,10 +131,10 @@ def linear_layers(model) -> list[str]:
 
 
 def target_layers(model, targets: Iterable[str] | None = None) -> list[str]:
-    """Full names of the layers that an adapter with these targets, as for `add_adapter`, sits on.
+    """Full names of the layers that `add_adapter` would adapt with these targets.
 
     Raises:
-        ValueError: if the targets are one text, or one of them fits no layer of the blocks.
+        ValueError: if the targets are one string, or one of them fits no layer of the blocks.
     """
     if isinstance(targets, str):
         raise ValueError(f"targets={targets!r} is one text; give a list, such as [{targets!r}].")
@@ -161,10 +153,7 @@ def target_layers(model, targets: Iterable[str] | None = None) -> list[str]:
 
 
 def _identity(loaded: Pretrained) -> dict:
-    """What tells one base from another: two digests, of what NF4 packs and of what it leaves.
-
-    Numbers are compared as bfloat16, so that a base kept in fewer bits is still the same base.
-    """
+    """Fingerprint a base, in bfloat16 so that precision does not matter."""
     body = body_of(unwrapped(loaded.model))
     linear = {f"{layer}.weight" for layer in linear_layers(body)}
     digests = {"matrices": hashlib.sha256(), "vectors": hashlib.sha256()}
@@ -184,10 +173,10 @@ def _identity(loaded: Pretrained) -> dict:
 
 
 def _check(loaded: Pretrained, folder: Path) -> None:
-    """Refuse a folder that is not whole, or whose adapter belongs to another base or task."""
+    """Refuse an incomplete folder, or an adapter for another base or task."""
     wanted, config = _whole(folder)
     given, model = _identity(loaded), unwrapped(loaded.model)
-    for part in ("vectors", "matrices"):  # of four bits a weight the latter cannot be told
+    for part in ("vectors", "matrices"):  # unknown for matrices in four bits
         if wanted[part] != given[part] and None not in (wanted[part], given[part]):
             raise ModelError(
                 f"The adapter in {folder} was trained on {wanted['base']} ({wanted['source']}), "
@@ -211,7 +200,7 @@ def _check(loaded: Pretrained, folder: Path) -> None:
 
 
 def _whole(folder: Path) -> tuple[dict, dict]:
-    """Read what a folder says of its base and of its adapter, whose files must belong together."""
+    """Read the base's fingerprint and the adapter's config from a folder whose files match."""
     content = {}
     for name in (BASE, CONFIG, WEIGHTS):
         if not (folder / name).is_file():

@@ -1,8 +1,6 @@
-"""Pinned downloads: the course's texts, word vectors and models, each checked byte for byte.
+"""Pinned downloads: texts, word vectors and models, each checked against data/assets.toml's sha256.
 
-`path(name)` gives the folder of an asset and fetches what the cache lacks. Which bytes are right
-is decided by the sha256 values in data/assets.toml, wherever they came from. `folder(name)` gives
-a model of this run as a folder that transformers' own `from_pretrained` reads.
+`path(name)` gives an asset's folder, `folder(name)` a model's folder for `from_pretrained`.
 """
 
 from helpers.assets.hub import Choice, ModelError

@@ -1,4 +1,4 @@
-"""Folders that are made from assets once, and kept in the cache."""
+"""Folders that are made from assets once and kept in the cache."""
 
 import hashlib
 import json
@@ -16,16 +16,10 @@ __all__ = ["made_once"]
 def made_once(
     name: str, facts: list, files: tuple[str, ...], write: Callable[[Path], None]
 ) -> Path:
-    """Find a folder in the cache, or make it; it is there as a whole or not at all.
+    """Find a folder in the cache, or make it with `write`; it is complete or absent (atomic).
 
-    Args:
-        name: what the folder's own name begins with.
-        facts: what it is made of; other facts are another folder.
-        files: must be in it.
-        write: fills an empty folder.
-
-    Raises:
-        AssetError: if the cache cannot be written.
+    Other `facts` make another folder; `files` must be in it. AssetError if the cache is not
+    writable.
     """
     digest = hashlib.sha256(json.dumps(facts).encode("utf-8")).hexdigest()[:16]
     home = cache_dir() / "derived"

@@ -1,4 +1,4 @@
-"""A model that someone else made: found in a folder, in the Hub's cache or on the Hub."""
+"""A model from outside the course: in a folder, in the Hub's cache or on the Hub."""
 
 import re
 from dataclasses import dataclass
@@ -31,13 +31,10 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Choice:
-    """A model that was asked for.
+    """A model that was asked for, for an `"encoder"` or a `"decoder"`.
 
-    Attributes:
-        name: what figures call it.
-        source: a folder, a Hub id (`owner/name` or `owner/name@revision`), the asset `"minilm"`
-            or `"smollm2"`, or `"tiny"`.
-        kind: `"encoder"` or `"decoder"`, as messages call it.
+    `source` is a folder, a Hub id (`owner/name` or `owner/name@revision`), the asset `"minilm"` or
+    `"smollm2"`, or `"tiny"`; `name` is what figures call it.
     """
 
     name: str
@@ -51,11 +48,7 @@ def is_hub_id(source: str) -> bool:
 
 
 def found(choice: Choice, weights: bool) -> Path:
-    """Give the folder of a model, complete, downloaded if need be.
-
-    Raises:
-        ModelError: if a part is missing or cannot be had; transformers would go on without one.
-    """
+    """Return the folder of a model, downloaded if needed; ModelError if a part is missing."""
     folder = Path(choice.source).expanduser()
     if is_hub_id(choice.source) and not folder.exists():
         folder = _from_hub(choice, weights)
@@ -87,10 +80,7 @@ def _hint(folder: Path, part: str) -> str:
 
 
 def _from_hub(choice: Choice, weights: bool) -> Path:
-    """Find a model in the Hub's cache, or download what is needed of it.
-
-    The cache comes first, so that a class behind one address does not ask the Hub each time.
-    """
+    """Look in the Hub's cache first: a class behind one address must not ask the Hub each time."""
     from huggingface_hub import snapshot_download
 
     repo, _, revision = choice.source.partition("@")
@@ -119,7 +109,7 @@ def _from_hub(choice: Choice, weights: bool) -> Path:
 
 
 def _ask(choice: Choice, repo: str, revision: str | None) -> None:
-    """Ask the Hub for one small thing first: its own downloads try for most of a minute."""
+    """Ask the Hub for one small file first: its own downloads retry for most of a minute."""
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
 
     try:

@@ -1,4 +1,4 @@
-"""Which model a run uses, and a plain local folder that transformers' `from_pretrained` reads."""
+"""Which model a run uses, and the local folder that transformers' `from_pretrained` reads."""
 
 import json
 import os
@@ -53,16 +53,14 @@ NARROW = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
 
 
 def folder(name: str, profile: Profile | None = None) -> Path:
-    """Give a folder for `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained`.
+    """Return a folder for `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained`.
 
-    Args:
-        name: `"minilm"`, an encoder, or `"smollm2"`, a decoder. `smoke` has a tiny random model
-            behind the same tokenizer, `gpu` a larger one (BERT-base, GPT-2), and `COURSE_ENCODER`
-            or `COURSE_DECODER` bring another.
-        profile: of the run; None for the one that this machine runs in.
+    `"minilm"` is an encoder, `"smollm2"` a decoder. `smoke` uses a tiny random model with the same
+    tokenizer, `gpu` a larger one (BERT-base, GPT-2); `COURSE_ENCODER` or `COURSE_DECODER` names
+    another. Without a profile it is the one of this run.
 
     Raises:
-        AssetError: if the name is another one, or the model cannot be had.
+        AssetError: if the name is unknown, or the asset cannot be fetched.
         ModelError: if a folder or a model of the Hub cannot be used.
     """
     if name not in KINDS:
@@ -75,11 +73,8 @@ def choose_model(
 ) -> Choice:
     """Decide which model is meant: the argument, then the environment, then the profile.
 
-    Args:
-        kind: `"encoder"` or `"decoder"`.
-        profile: None for what `cpu` takes.
-        source: a folder or Hub id; without it `COURSE_ENCODER` or `COURSE_DECODER`.
-        variant: in `gpu`, the cased encoder or the larger decoder.
+    `source` is a folder or Hub id, else `COURSE_ENCODER` or `COURSE_DECODER`; no profile means
+    `cpu`. `variant` asks in `gpu` for the cased encoder or the larger decoder.
     """
     source = str(source or os.environ.get(f"COURSE_{kind.upper()}") or "").strip()
     if source:
@@ -91,22 +86,22 @@ def choose_model(
 
 
 def _shown(source: str) -> str:
-    """Give the last part of a path or of a Hub id, without its revision."""
+    """Last part of a path or Hub id, without its revision."""
     shown = source.partition("@")[0] if is_hub_id(source) else source
     return re.split(r"[\\/]", shown.rstrip("\\/"))[-1]
 
 
 def hub_id(source: str) -> str:
-    """Give the name by which the Hub knows a source, with its revision; else the source itself."""
+    """Return the Hub's name of a source, with its revision if given; else the source itself."""
     return HUB.get(source, source)
 
 
 def model_folder(choice: Choice, weights: bool = True) -> Path:
-    """Give a folder with config, tokenizer and, if they are needed, the weights of a model.
+    """Return a folder with config, tokenizer and, if asked for, the weights of a model.
 
     Raises:
-        ModelError: if something is missing or cannot be had.
-        AssetError: if MiniLM or SmolLM2 is meant and cannot be had.
+        ModelError: if something is missing or cannot be downloaded.
+        AssetError: if MiniLM or SmolLM2 cannot be fetched.
     """
     if choice.source == "minilm":
         return path("minilm")
@@ -118,10 +113,7 @@ def model_folder(choice: Choice, weights: bool = True) -> Path:
 
 
 def _tiny(kind: str) -> Path:
-    """Give a BERT or Llama as deep as the real one and far narrower, its weights always the same.
-
-    The depth is kept so that whatever names a block by its number runs as it stands.
-    """
+    """Make a narrow random BERT or Llama, as deep as the real one so that block names fit."""
     real = path("minilm") if kind == "encoder" else smollm2.tokenizer_folder()
     facts = json.loads((real / "config.json").read_text(encoding="utf-8"))
     kept = ("vocab_size", "num_hidden_layers", "max_position_embeddings", "tie_word_embeddings")

@@ -1,4 +1,4 @@
-"""Every asset at once, ahead of time: for a day without network, or for another machine."""
+"""Fetch assets ahead of time: for a day without network, or for another machine."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ __all__ = ["prefetch"]
 
 
 def prefetch(names: list[str] | None = None, to: str | Path | None = None) -> None:
-    """Fetch assets ahead of time; a table of sizes, licences and states is shown first.
+    """Fetch assets ahead of time, after printing a table of sizes, licences and states.
 
     Args:
-        names: which assets; None means all of them.
-        to: a folder to fill instead of the cache. Copied to another machine, it works there
-            offline as COURSE_CACHE. What the cache has already is copied from it.
+        names: None for all assets.
+        to: a folder to fill instead of the cache; another machine can use it offline as
+            COURSE_CACHE. What the cache already has is copied.
 
     Raises:
-        AssetError: if a name is unknown, or, once all the others are there, for what failed.
+        AssetError: if a name is unknown, or at the end, for what could not be fetched.
     """
     assets = describe() if names is None else [named(name) for name in names]
     own = cache_dir()

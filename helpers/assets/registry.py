@@ -13,7 +13,7 @@ __all__ = ["Asset", "AssetError", "Member", "cache_dir", "describe", "named"]
 
 
 class AssetError(RuntimeError):
-    """An asset that cannot be had; the message says what was tried and what helps."""
+    """An asset that cannot be fetched; the message says what was tried and what helps."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Member:
 class Asset:
     """One entry of data/assets.toml: what it is, where it comes from, under which licences.
 
-    `installed` names a package that may hold the members already; `hub` has `repo` and
+    `installed` names a package that may already contain the members; `hub` has `repo` and
     `revision` where the Hub has the same bytes; `gpu` says what the `gpu` profile uses instead.
     """
 
@@ -53,7 +53,7 @@ class Asset:
 
 
 def describe() -> list[Asset]:
-    """List every asset of data/assets.toml (of the file named by COURSE_ASSETS if set)."""
+    """List every asset of data/assets.toml (or of the file named by COURSE_ASSETS)."""
     registry = Path(os.environ.get("COURSE_ASSETS") or ROOT / "data" / "assets.toml")
     entries = tomllib.loads(registry.read_text(encoding="utf-8"))
     assets = []
@@ -65,7 +65,7 @@ def describe() -> list[Asset]:
 
 
 def named(name: str) -> Asset:
-    """Find an asset by its name; an AssetError lists those there are."""
+    """Find an asset by its name; an AssetError lists the known ones."""
     assets = {asset.name: asset for asset in describe()}
     if name not in assets:
         raise AssetError(f"There is no asset {name!r}. The assets are: {', '.join(assets)}.")
@@ -73,7 +73,7 @@ def named(name: str) -> Asset:
 
 
 def cache_dir() -> Path:
-    """Say where assets are kept: COURSE_CACHE if set, else the user's cache directory."""
+    """Return where assets are kept: COURSE_CACHE if set, else the user's cache directory."""
     if os.environ.get("COURSE_CACHE"):
         return Path(os.environ["COURSE_CACHE"]).expanduser().resolve()
     return Path(platformdirs.user_cache_dir("finetuning-history", appauthor=False))

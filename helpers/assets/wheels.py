@@ -25,11 +25,10 @@ class PipError(RuntimeError):
 
 
 def download(arguments: list[str], to: Path) -> None:
-    """Bring wheels into a folder; none of them is installed, none of their code runs.
+    """Download wheels into an existing folder, without installing them or running their code.
 
-    Args:
-        arguments: requirements, and further flags of `pip download`.
-        to: an existing folder; pip's temporary files stay inside it too.
+    `arguments` are requirements and flags of `pip download`; its temporary files stay in the
+    folder.
 
     Raises:
         PipError: if pip is missing or gives up.
@@ -57,7 +56,7 @@ def download(arguments: list[str], to: Path) -> None:
 
 
 def _reason(text: str) -> str:
-    """Keep pip's last word and, where there is one, the connection trouble that led to it."""
+    """Keep pip's last error and, if there is one, the connection problem that led to it."""
     if "No module named pip" in text:
         return (
             f"this Python ({sys.executable}) has no pip. Run `python -m ensurepip` with it, or "

@@ -1,9 +1,6 @@
-"""Pre-trained models: tokenizer and model together, and texts in the form they read.
+"""Pre-trained models with their tokenizers, and texts as the rows they read.
 
-`load_encoder` gives MiniLM on a laptop and BERT-base on a GPU, or any encoder that `COURSE_ENCODER`
-names; `load_decoder` gives SmolLM2 or GPT-2, or what `COURSE_DECODER` names. Both say which
-parameters are random. `encode_texts` and `encode_words` make the rows that `training.fit` takes;
-`freeze_below` names what it should leave as it is, and `FrozenBelow` runs what is frozen only once.
+`freeze_below` names layers for `training.fit(freeze=...)`; `FrozenBelow` runs frozen blocks once.
 """
 
 from helpers.assets import ModelError

@@ -1,4 +1,4 @@
-"""What a loader gives, and what all of them share: seeds, quiet, and one sentence for a failure."""
+"""What the loaders return, and what they share: seeds, silence and error messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +17,12 @@ __all__ = ["Pretrained", "Wanted", "device_for", "explained", "quiet", "seeded"]
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A tokenizer and its model, and what of the model is not from the checkpoint.
+    """A tokenizer and its model, in evaluation mode and, unless packed in NF4, in float32.
 
     Attributes:
-        tokenizer: turns text into sub-word tokens.
-        model: float32, in evaluation mode, on its device.
         name: what figures call it, such as `"MiniLM-L6"`.
         source: the folder, Hub id or asset it came from.
-        new_parameters: names of the parameters that are random.
+        new_parameters: names of the parameters that are random, not from the checkpoint.
     """
 
     tokenizer: Any
@@ -35,18 +33,13 @@ class Pretrained:
 
     @property
     def pad_id(self) -> int:
-        """Id of padding, for `training.fit(pad_id=...)`: 0 in BERT, 1 in RoBERTa."""
+        """Padding id, for `training.fit(pad_id=...)`: 0 in BERT, 1 in RoBERTa."""
         return self.tokenizer.pad_token_id
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a loader was asked for.
-
-    Attributes:
-        labels: names of the classes; None for a task without.
-        named: whether the caller gave these names; else they are numbered.
-    """
+    """What a loader was asked for; `named` is False where labels are only numbered."""
 
     choice: Choice
     task: str
@@ -60,14 +53,14 @@ class Wanted:
 
 
 def device_for(profile: Profile | None) -> str:
-    """Say where a model goes if nobody says so."""
+    """Choose the default device: CUDA in the profile `gpu` if there is any, else the CPU."""
     wanted = profile is not None and profile.name == "gpu"
     return "cuda" if wanted and torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw random numbers from a seed of one's own, and leave the global generators alone."""
+    """Draw random numbers from this seed and leave the global generators unchanged."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
@@ -75,7 +68,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' tables and bars: the loaders say in words what they show."""
+    """Silence transformers' tables and bars: the loaders report the same in one line."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
@@ -89,7 +82,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def explained(choice: Choice) -> Iterator[None]:
-    """Turn what a library says about broken files into one sentence."""
+    """Turn a library's error about broken files into a ModelError with a remedy."""
     try:
         yield
     except ModelError:

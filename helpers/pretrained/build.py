@@ -1,4 +1,4 @@
-"""The model of a checkpoint, for a task: its body and head, and what of them is random."""
+"""Build the model of a checkpoint for a task, and list which parameters are random."""
 
 import copy
 from pathlib import Path
@@ -33,7 +33,7 @@ SAVED = {"classification": "ForSequenceClassification", "tokens": "ForTokenClass
 
 
 def has_head(config, wanted: Wanted) -> bool:
-    """Tell whether a checkpoint was saved with a head for the labels that are wanted."""
+    """Tell whether a checkpoint was saved with a head for the wanted task."""
     if isinstance(config, HeadConfig):
         return wanted.task == "classification"
     saved = SAVED.get(wanted.task)
@@ -41,7 +41,7 @@ def has_head(config, wanted: Wanted) -> bool:
 
 
 def build(wanted: Wanted, folder: Path, config):
-    """Give the model, and the names of the parameters that its checkpoint lacks."""
+    """Return the model, and the names of the parameters that its checkpoint lacks."""
     kind, saved_here = wanted.choice.kind, isinstance(config, HeadConfig)
     if wanted.nf4 and (saved_here or not wanted.pretrained):
         raise ModelError(
@@ -50,8 +50,8 @@ def build(wanted: Wanted, folder: Path, config):
         )
     config = copy.deepcopy(config)
     if kind == "decoder":
-        # Known while the model is built, the padding id would freeze that token's vector, and many
-        # decoders pad with their end token.
+        # With a padding id, torch would not train that token's vector, and many decoders pad with
+        # their end token.
         config.pad_token_id = None
     with seeded(wanted.seed):
         if saved_here and not has_head(config, wanted):
@@ -77,7 +77,7 @@ def build(wanted: Wanted, folder: Path, config):
 
 
 def _read(wanted: Wanted, folder: Path, config):
-    """Read a checkpoint as transformers does, or build its shape at random."""
+    """Read a checkpoint as transformers does, or build the same shape at random."""
     factory = FACTORIES[wanted.choice.kind][wanted.task]
     headed = has_head(config, wanted)
     if wanted.task == "classification" and headed:
@@ -104,7 +104,7 @@ def _read(wanted: Wanted, folder: Path, config):
 
 
 def _other_task(wanted: Wanted, folder: Path, config):
-    """Take the body of a classifier that was saved here, for another task than its own."""
+    """Use the body of a classifier saved by this package for a task other than its own."""
     factory = FACTORIES[wanted.choice.kind][wanted.task]
     body_config = copy.deepcopy(config.body)
     body_config.id2label, body_config.label2id = config.id2label, config.label2id
@@ -125,7 +125,7 @@ def _other_task(wanted: Wanted, folder: Path, config):
 
 
 def _missing(model, report: dict, wanted: Wanted, headed: bool) -> list[str]:
-    """Name the parameters that the checkpoint lacks; those of body and saved head must be there."""
+    """Name the parameters that the checkpoint lacks; a body or saved head must be complete."""
     choice, sizes = wanted.choice, {}
     for name, saved, expected in report["mismatched_keys"]:
         sizes[name] = f"{tuple(saved)} instead of {tuple(expected)}"

@@ -1,4 +1,4 @@
-"""What an uncased tokenizer throws away, given back: how each word is spelled."""
+"""Give a tagger the casing of words, which an uncased tokenizer drops."""
 
 from torch import nn
 
@@ -6,16 +6,11 @@ __all__ = ["CaseAwareTagger"]
 
 
 class CaseAwareTagger(nn.Module):
-    """Add an embedding of a word's casing to those of its sub-words, under all blocks.
+    """Add an embedding of each word's casing to its sub-word embeddings, below all blocks.
 
-    The embeddings start at zero, so that the tagger is at first the one it was given, and what it
-    then gains it gains from capitals. Standing at the bottom, they reach every block; a word is
-    then judged by its neighbours' capitals too.
-
-    Args:
-        model: a token classifier such as `transformers.BertForTokenClassification`.
-        num_shapes: kinds of casing, numbered from 1; 0 is padding and what is no word.
-
+    The new embeddings start at zero, so the tagger is at first unchanged. Because they enter at the
+    bottom, a word is also judged by its neighbours' capitals. `num_shapes` kinds of casing are
+    numbered from 1; 0 is padding and special tokens. `model` is a token classifier of transformers.
     Parameter names: `model.bert.encoder.layer.0` (as the classifier names them), `casing`.
     """
 

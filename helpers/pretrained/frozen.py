@@ -1,4 +1,4 @@
-"""Run what is frozen once: the states below the trained blocks of a model, remembered."""
+"""Run frozen blocks once and keep their states."""
 
 import copy
 from functools import partial
@@ -13,16 +13,15 @@ __all__ = ["FrozenBelow"]
 
 
 class FrozenBelow(nn.Module):
-    """Train the top blocks of a classifier on remembered states of the blocks below.
+    """Train the top blocks of a classifier on stored states of the frozen blocks below.
 
-    A frozen block gives the same states in every epoch, so they are computed once and kept, in
-    float32. The top blocks and the head are those of the classifier itself, not copies: training
-    this model trains that one. Dropout is off below, since the states are those of evaluation.
+    A frozen block gives the same states in every epoch, so they are computed once, without dropout,
+    and kept in float32. The top blocks and the head are shared with the classifier, not copied:
+    training this model trains that one.
 
     Args:
         model: a `MeanPooledClassifier` or a `LastTokenClassifier`, with adapters or without.
-        trained_blocks: how many blocks train, from the top, as for `freeze_below`; with 0 the
-            head alone is trained, on the last states.
+        trained_blocks: how many blocks train, from the top; 0 trains the head alone.
 
     Raises:
         ValueError: if the model has fewer blocks, or is of a kind that cannot be cut in two.
@@ -43,19 +42,14 @@ class FrozenBelow(nn.Module):
         for name in layers[layers.index(names[-1]) + 1 :]:
             setattr(lower, name, nn.Identity())  # the norm after the last block
         _take_states(upper)
-        # In a tuple they are no submodules, whose parameters would be counted twice.
+        # A tuple hides them from torch, which would count their parameters twice.
         self.halves = (lower, upper)
         self._check(body)
 
     def remember(self, dataset, batch_size: int = 64):
-        """Run the frozen blocks over a dataset.
+        """Run the frozen blocks over rows of `encode_texts` and add a column `state`.
 
-        Args:
-            dataset: with `input_ids`, as `encode_texts` makes it.
-            batch_size: rows at once, of similar length.
-
-        Returns:
-            The dataset with a column `state`, for `training.fit(freeze=self.freeze)`.
+        Train on the result with `training.fit(freeze=self.freeze)`.
         """
         rows = [{"input_ids": ids} for ids in dataset["input_ids"][:]]
         first = len(self.states)
@@ -95,7 +89,7 @@ class FrozenBelow(nn.Module):
 
     @torch.no_grad()
     def _check(self, body) -> None:
-        """Refuse a body whose halves give other states than the whole on three tokens."""
+        """Refuse a body whose two halves, run in turn, differ from the whole on three tokens."""
         was_training, device = body.training, next(body.parameters()).device
         ids = torch.tensor([[1, 2, 3]], device=device)
         mask = torch.ones_like(ids)
@@ -112,21 +106,21 @@ class FrozenBelow(nn.Module):
 
 
 class _StatesAsTheyAre(nn.Module):
-    """In the place of the embeddings: what comes in is what the blocks below gave."""
+    """Replaces the embeddings: the input is already the states of the blocks below."""
 
     def forward(self, input_ids=None, inputs_embeds=None, *_, **__):
         return inputs_embeds
 
 
 class _NoPositions(nn.Module):
-    """In the place of learned positions, which the remembered states hold already."""
+    """Replaces learned positions, which the stored states already contain."""
 
     def forward(self, position_ids):
         return torch.zeros(1, device=position_ids.device)
 
 
 def _take_states(upper) -> None:
-    """Let the upper half take remembered states as they are."""
+    """Let the upper half read stored states in place of token ids."""
     if hasattr(upper, "embeddings"):  # BERT's kind; a decoder takes `inputs_embeds` by itself
         upper.embeddings = _StatesAsTheyAre()
     if hasattr(upper, "wpe"):  # GPT-2 adds positions and drops out before the first block
@@ -134,12 +128,7 @@ def _take_states(upper) -> None:
 
 
 def _half(module, config, path: list[str], stack: list):
-    """Give a second network of the same class, made of the same parts, with these blocks only.
-
-    Args:
-        module: the body, or what lies on the path from it to its list of blocks.
-        path: the names on the way there, the list's own as the last.
-    """
+    """Build a second network of the same class, sharing its parts, with only these blocks."""
     with torch.device("meta"):  # its own weights are not wanted
         half = type(module)(config)
     for name, _ in list(half.named_children()):

@@ -1,8 +1,7 @@
-"""Text classifiers of one linear layer over a pre-trained body, as transformers' own models.
+"""Text classifiers of one linear layer over a pre-trained body, saved and loaded by transformers.
 
-They are written by `save_pretrained` and read by `from_pretrained`, also through
-`AutoModelForSequenceClassification` once this package is imported. Without it, their `model_type`
-is unknown and loading fails; it never gives a head that was not trained.
+`AutoModelForSequenceClassification` reads them once this package is imported. Without it their
+`model_type` is unknown and loading fails, rather than returning an untrained head.
 """
 
 import copy
@@ -23,7 +22,7 @@ __all__ = ["HeadConfig", "LastTokenClassifier", "MeanPooledClassifier"]
 
 
 class HeadConfig(PreTrainedConfig):
-    """A body's config, and what the head over it needs."""
+    """Config of a body and of the head over it."""
 
     sub_configs: ClassVar[dict] = {"body": AutoConfig}
     body: Any = None
@@ -44,12 +43,12 @@ class HeadConfig(PreTrainedConfig):
 
     @property
     def num_hidden_layers(self) -> int:
-        """Blocks of the body."""
+        """Number of blocks in the body."""
         return self.body.num_hidden_layers
 
     @property
     def vocab_size(self) -> int:
-        """Sub-word tokens that the body knows."""
+        """Number of sub-word tokens that the body knows."""
         return self.body.vocab_size
 
 
@@ -66,7 +65,7 @@ class LastTokenConfig(HeadConfig):
 
 
 class _Classifier(PreTrainedModel):
-    """What both classifiers share: a body under the name `base_model_prefix`, and a head."""
+    """Common part: a body under the name `base_model_prefix`, and a head."""
 
     _supports_sdpa = True
 
@@ -84,14 +83,7 @@ class _Classifier(PreTrainedModel):
 
     @classmethod
     def from_body(cls, body: nn.Module, num_labels: int = 2, dropout: float = 0.1, bias=True):
-        """Put a fresh head over a body that is already loaded, with the body's label names.
-
-        Args:
-            body: gives `last_hidden_state`, such as `transformers.BertModel` or `LlamaModel`; a
-                pooler is taken off.
-            num_labels: classes (C).
-            dropout: share of the vector that is hidden from the head in training.
-        """
+        """Put a new random head over a loaded body, with its label names and without its pooler."""
         names = body.config.id2label
         if len(names) != num_labels:
             names = {i: f"LABEL_{i}" for i in range(num_labels)}
@@ -110,7 +102,7 @@ class _Classifier(PreTrainedModel):
 
     @property
     def is_loaded_in_4bit(self) -> bool:
-        """Whether an adapter has to fit packed weights; peft asks for it."""
+        """Whether the weights are packed; peft asks for it."""
         return getattr(self.base_model, "is_loaded_in_4bit", False)
 
     def forward(self, input_ids, attention_mask=None, labels=None, **_) -> SequenceClassifierOutput:
@@ -118,27 +110,25 @@ class _Classifier(PreTrainedModel):
         return self.judge(self.pooled(input_ids, attention_mask), labels)
 
     def pooled(self, input_ids, attention_mask=None) -> torch.Tensor:
-        """Give what the head reads of each text: (B, H)."""
+        """Return what the head reads of each text: (B, H)."""
         if attention_mask is None:
             attention_mask = self.default_mask(input_ids)
         states = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **self.reading)
         return self.pool(states.last_hidden_state, attention_mask)
 
     def judge(self, pooled, labels=None) -> SequenceClassifierOutput:
-        """Score the classes of what `pooled` gave, with the loss if there are labels."""
+        """Score the classes from the output of `pooled`, with the loss if there are labels."""
         logits = self.head(self.dropout(pooled))
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
 class MeanPooledClassifier(_Classifier):
-    """Judge a text by the mean of its tokens' last vectors, with one linear layer.
+    """Classify a text from the mean of its tokens' last vectors, with one linear layer.
 
-    BERT's own classifier reads the first token through a "pooler" layer. That serves where the
-    pooler was trained (BERT's was, on pairs of sentences; Devlin et al. 2018). MiniLM was tuned on
-    means (Reimers & Gurevych 2019) and its pooler was not trained at all, so a frozen MiniLM says
-    little through it. A mean works with every encoder, and a linear probe is then linear.
-
+    BERT's own classifier reads the first token through a "pooler", which BERT trained on pairs of
+    sentences (Devlin et al. 2018). MiniLM was tuned on means (Reimers & Gurevych 2019) and its
+    pooler is untrained, so a frozen MiniLM says little through it. A mean works with every encoder.
     Parameter names: `bert.embeddings`, `bert.encoder.layer.0` (as the encoder names them), `head`.
     """
 
@@ -158,13 +148,11 @@ class MeanPooledClassifier(_Classifier):
 
 
 class LastTokenClassifier(_Classifier):
-    """Judge a text by the last vector of its last token, with one linear layer.
+    """Classify a text from the last vector of its last token, with one linear layer.
 
-    In a decoder a token sees only what stands before it, so the last one alone has read the whole
-    text (Radford et al. 2018 classify there too). Which token is the last is read from the
-    attention mask, never from the padding id: many decoders pad with their end token, and a text
-    may truly end in one.
-
+    In a decoder only the last token has read the whole text (as in Radford et al. 2018). Which
+    token is last comes from the attention mask, not from the padding id: many decoders pad with
+    their end token, and a text may end in a real one.
     Parameter names: `decoder.layers.0` (as the decoder names them), `head`.
     """
 
@@ -178,7 +166,7 @@ class LastTokenClassifier(_Classifier):
         super().__init__(config, body)
 
     def default_mask(self, input_ids) -> torch.Tensor:
-        """Take every token for real, as in texts of one length: padding has no id of its own."""
+        """Count every token as real: padding has no id of its own."""
         return torch.ones_like(input_ids)
 
     @staticmethod

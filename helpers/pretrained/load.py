@@ -1,4 +1,4 @@
-"""`load_encoder` and `load_decoder`: tokenizer and model for one task, nothing left to chance."""
+"""`load_encoder` and `load_decoder`: tokenizer and model for one task."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -34,30 +34,28 @@ def load_encoder(
 ) -> Pretrained:  # fmt: skip
     """Load the encoder of this profile for a task, and say which of its parameters are random.
 
-    `cpu` takes MiniLM, `gpu` BERT-base, `smoke` a tiny random BERT behind MiniLM's tokenizer;
-    `source`, or else `COURSE_ENCODER`, names any other. Poolers are left out of `"features"` and
-    `"classification"`, which is a `MeanPooledClassifier`; a checkpoint that was saved as a
-    classifier, of this class or of transformers, keeps its own head and its label names.
+    `cpu` uses MiniLM, `gpu` BERT-base, `smoke` a tiny random BERT behind MiniLM's tokenizer;
+    `source`, or else `COURSE_ENCODER`, names another. `"classification"` gives a
+    `MeanPooledClassifier`, but a checkpoint saved as a classifier, of this class or of
+    transformers, keeps its own head and label names. It and `"features"` have no pooler.
 
     Args:
-        task: `"classification"` of texts, `"tokens"` for a label a word, `"features"` for the
-            body alone, `"mlm"` to predict hidden words.
-        num_labels: classes of the first two tasks.
+        task: `"classification"` of texts, `"tokens"` for one label per word, `"features"` for the
+            body alone, `"mlm"` to predict masked words.
         label_names: name of each class; they then decide `num_labels`.
-        profile: of the run; None for what `cpu` takes.
+        profile: None for the model of `cpu`.
         source: a folder, or a Hub id, such as `"owner/name"` or `"owner/name@revision"`.
         pretrained: False for the random control: the same shape, every weight random.
-        cased: whether `gpu` takes the BERT that tells capitals; MiniLM knows lower case only.
-        device: `"cpu"` or `"cuda"`; without it `gpu` takes CUDA if there is any.
-        seed: of what is random: the head, or everything. Global generators are left alone.
-        attention: `"sdpa"` (fused), or `"eager"` if attention weights are to be looked at.
-        echo: told in one line what was loaded; None for silence.
+        cased: whether `gpu` uses the cased BERT; MiniLM is uncased.
+        device: without it `gpu` uses CUDA if there is any.
+        seed: for the random parameters. Global generators stay unchanged.
+        attention: `"sdpa"` (fused), or `"eager"` to see attention weights.
+        echo: receives one line about what was loaded; None for silence.
 
     Raises:
-        ModelError: if the model, its tokenizer or its head does not fit; the message has the
-            remedy.
+        ModelError: if model, tokenizer or head does not fit; the message has the remedy.
         ValueError: for an unknown task, or label names that make no sense.
-        assets.AssetError: if MiniLM cannot be had.
+        assets.AssetError: if MiniLM cannot be fetched.
     """
     choice = choose_model("encoder", profile, source, variant=cased)
     labels, named = _labels(choice, task, num_labels, label_names), label_names is not None
@@ -74,29 +72,24 @@ def load_decoder(
 ) -> Pretrained:  # fmt: skip
     """Load the decoder of this profile for a task, and say which of its parameters are random.
 
-    `cpu` takes SmolLM2-135M-Instruct, `gpu` GPT-2, `smoke` a tiny random Llama behind SmolLM2's
-    tokenizer; `source`, or else `COURSE_DECODER`, names any other. SmolLM2 comes with 4 bits a
+    `cpu` uses SmolLM2-135M-Instruct, `gpu` GPT-2, `smoke` a tiny random Llama behind SmolLM2's
+    tokenizer; `source`, or else `COURSE_DECODER`, names another. SmolLM2 comes with 4 bits per
     weight and is unpacked once, into the cache.
 
-    A decoder without a padding token (GPT-2) pads with its end token, in the tokenizer and in the
-    model's config alike. A token of its own would be a random vector, and one more word to
-    predict. The price: padding cannot be told by its id. What counts, for a loss as for the last
-    token, must come from the attention mask; labels made from `input_ids != pad_id` would hide
-    each true end from the loss, and the model would unlearn to stop.
+    A decoder without a padding token (GPT-2) pads with its end token, since a new token would be a
+    random vector and one more word to predict. Padding then cannot be recognised by its id: use the
+    attention mask. Labels made from `input_ids != pad_id` would hide each true end from the loss,
+    and the model would unlearn to stop.
 
     Args:
-        task: `"lm"` to predict words, padded on the left, as generation needs it;
-            `"classification"` of texts, a `LastTokenClassifier`, padded on the right. A checkpoint
-            that was saved as a classifier, of this class or of transformers, keeps its own head
-            and its label names.
-        larger: whether `gpu` takes SmolLM2-1.7B-Instruct in place of GPT-2.
+        task: `"lm"` to predict words, padded on the left for generation; `"classification"` of
+            texts, a `LastTokenClassifier`, padded on the right. A checkpoint saved as a classifier
+            keeps its own head and label names.
+        larger: whether `gpu` uses SmolLM2-1.7B-Instruct in place of GPT-2.
         nf4: keep the linear layers in four bits, to train an adapter on them (QLoRA). They cannot
-            be trained themselves, and the package bitsandbytes is needed.
-        num_labels, label_names, profile, source, pretrained: as for `load_encoder`.
-        device, seed, attention, echo: as for `load_encoder`.
+            be trained themselves. Needs the package bitsandbytes.
 
-    Raises:
-        ModelError, ValueError, assets.AssetError: as for `load_encoder`.
+    Other arguments and errors are those of `load_encoder`.
     """
     choice = choose_model("decoder", profile, source, variant=larger)
     labels, named = _labels(choice, task, num_labels, label_names), label_names is not None
@@ -106,7 +99,7 @@ def load_decoder(
 
 
 def _labels(choice: Choice, task: str, num_labels: int, label_names) -> list[str] | None:
-    """Give the name of each class, numbered ones if there are none; None where none are wanted."""
+    """Name each class, by number if no names were given; None for a task without classes."""
     tasks = FACTORIES[choice.kind]
     if task not in tasks:
         raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(tasks)}.")
@@ -145,7 +138,7 @@ def _load(wanted: Wanted, echo: Callable[[str], object] | None) -> Pretrained:
 
 
 def _config(wanted: Wanted, folder: Path):
-    """Read the shape of a model, and write the labels into it."""
+    """Read a model's config and write the labels into it."""
     choice = wanted.choice
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     body = config.body if isinstance(config, HeadConfig) else config
@@ -155,7 +148,7 @@ def _config(wanted: Wanted, folder: Path):
             f"The classifier in {choice.source} was saved by an earlier version of the course, "
             "and is not read any more. Train it again."
         )
-    # What can fill in hidden words reads in both directions: that is an encoder.
+    # Only an encoder, which reads in both directions, can fill in masked words.
     both_ways = type(body) in MASKED
     fits = both_ways if choice.kind == "encoder" else type(body) in CAUSAL and not both_ways
     if not fits or body.is_encoder_decoder:
@@ -191,7 +184,7 @@ def _settle_labels(config, wanted: Wanted) -> None:
 
 
 def _tokenizer(wanted: Wanted, folder: Path, config):
-    """Give the tokenizer, and whether its end token had to become its padding."""
+    """Return the tokenizer, and whether its end token had to become its padding."""
     choice, body = wanted.choice, getattr(config, "body", config)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if wanted.task == "tokens" and not reads_words(tokenizer):
@@ -223,10 +216,9 @@ def _tokenizer(wanted: Wanted, folder: Path, config):
 
 
 def _announcement(loaded: Pretrained, wanted: Wanted) -> str:
-    """Say in one line what was loaded and which of its parameters are random."""
     parameters = list(loaded.model.parameters())
     packed = [p for p in parameters if not p.is_floating_point()]
-    # In four bits, a number on the disk holds two parameters.
+    # In four bits, one stored byte holds two parameters.
     size = sum(p.numel() for p in parameters + packed)
     form = "NF4 and float32" if packed else "float32"
     device = parameters[0].device.type

@@ -19,29 +19,27 @@ MINILM_SIZE = 384 * 6  # width times depth
 
 
 def unwrapped(model):
-    """Give the model inside the wrapper that peft puts round one with adapters."""
+    """Return the model inside peft's wrapper, or the model itself if it has no adapters."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def body_of(model):
-    """Give the pre-trained body of a model, as a module: the model itself if it has no head."""
+    """Return the pre-trained body as a module: the model itself if it has no head."""
     base = unwrapped(model)
     return getattr(base, getattr(base, "base_model_prefix", "") or "-", base)
 
 
 def _prefix(model) -> str:
-    """What stands before the names of the body's parameters."""
+    """Prefix of the names of the body's parameters."""
     base = unwrapped(model)
     outer = "" if base is model else "base_model.model."  # as peft names what it wraps
     return outer if body_of(model) is base else f"{outer}{base.base_model_prefix}."
 
 
 def blocks(model) -> list[str]:
-    """Name the transformer blocks of BERT, GPT-2, Llama and their like, from the bottom to the top.
+    """Name the transformer blocks of BERT, GPT-2, Llama and similar models, bottom to top.
 
-    Returns:
-        Names such as `"bert.encoder.layer.0"`, `"transformer.h.0"` or `"model.layers.0"`, as
-        `training.fit` takes them.
+    Names are such as `"bert.encoder.layer.0"`, `"transformer.h.0"` or `"model.layers.0"`.
 
     Raises:
         ValueError: if the model is not a stack of blocks.
@@ -59,11 +57,12 @@ def blocks(model) -> list[str]:
 def body_and_head(model) -> tuple[list[str], list[str]]:
     """Name the layers that came with pre-training, bottom to top, and those of the task.
 
+    A pooler and what follows the last block (`"model.norm"`) belong to the body. The head is empty
+    in a model without one and where words are predicted with the word vectors (GPT-2, SmolLM2):
+    freezing those freezes the head.
+
     Returns:
-        (body, head), such as `(["bert.embeddings", "bert.encoder.layer.0", ...], ["head"])`. A
-        pooler belongs to the body, and so does what follows the last block (`"model.norm"`). A
-        model without a head has an empty one; so has a language model that predicts with its
-        word vectors (GPT-2, SmolLM2): to freeze those is to freeze its head.
+        (body, head), such as `(["bert.embeddings", "bert.encoder.layer.0", ...], ["head"])`.
     """
     stack, prefix = blocks(model), _prefix(model)
     body, head = {}, {}  # as ordered sets
@@ -85,16 +84,12 @@ def freeze_below(model, trained_blocks: int | str | None) -> list[str]:
     """Name what to freeze so that only the top blocks and the head train.
 
     Args:
-        model: as for `blocks`.
-        trained_blocks: how many blocks train, counted from the top, with what stands above them.
+        trained_blocks: how many blocks train, counted from the top, with everything above them.
             0 is a linear probe: the whole body is frozen. The number of all blocks leaves the
             embeddings frozen; None or `"all"` freezes nothing.
 
-    Returns:
-        Names for `training.fit(freeze=...)`.
-
     Raises:
-        ValueError: if there are fewer blocks than that.
+        ValueError: if the model has fewer blocks, or is not a stack of blocks.
     """
     if trained_blocks is None or trained_blocks == "all":
         return []
@@ -111,20 +106,19 @@ def freeze_below(model, trained_blocks: int | str | None) -> list[str]:
 
 
 def learning_rate_for(config, learning_rate: float) -> float:
-    """Fit a learning rate to an encoder's size: ours are MiniLM's, and larger encoders take less.
+    """Lower a learning rate chosen for MiniLM to suit a larger encoder.
 
-    It falls with width and depth, so that 2e-4 becomes 5e-5 for BERT-base, the highest rate that
-    its authors tried (Devlin et al. 2019). A rule of thumb, not measured here.
+    It falls with width x depth: 2e-4 becomes 5e-5 for BERT-base, the highest rate that its authors
+    tried (Devlin et al. 2019). A rule of thumb, not measured here.
     """
     size = config.hidden_size * config.num_hidden_layers
     return learning_rate * min(1.0, MINILM_SIZE / size)
 
 
 def body_and_output(model):
-    """Give the body of a language model and the layer that predicts words, as modules.
+    """Return the body of a language model and the layer that predicts words, to apply them apart.
 
-    Logits can be taken from the two apart, in slices or where they are wanted. Whether they are
-    the model's own is for `check_body_and_output`.
+    Check with `check_body_and_output` that together they give the model's own logits.
 
     Raises:
         ValueError: if the model predicts no words.
@@ -142,8 +136,8 @@ def body_and_output(model):
 def check_body_and_output(model, ids=(1, 2, 3)) -> None:
     """Refuse a language model that does more than its body and its output layer.
 
-    Some bend or scale their logits after the last layer (Gemma 2, Granite) or put something before
-    the first (prompt tuning): a few tokens are read in both ways to see it.
+    Some scale their logits (Gemma 2, Granite) or put tokens before the first (prompt tuning). A few
+    tokens are read both ways to find out.
 
     Raises:
         ValueError: if the two ways differ, or the model predicts no words.
@@ -155,7 +149,7 @@ def check_body_and_output(model, ids=(1, 2, 3)) -> None:
     whole = model(**tokens).logits[:, -1]
     apart = output(body(**tokens).last_hidden_state[:, -1])
     model.train(was_training)
-    # A training that failed gives no numbers both ways; what sums the losses will say so.
+    # A failed training gives NaN both ways; the sum of the losses reports that.
     if not torch.allclose(whole.float(), apart.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
         kind = type(model).__name__
         raise ValueError(f"The logits of a {kind} are not its output layer's alone. {REMEDY}")

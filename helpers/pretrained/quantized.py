@@ -1,4 +1,4 @@
-"""A base in four bits, to put an adapter on: QLoRA's storage (Dettmers et al. 2023)."""
+"""A base model in four bits, to train an adapter on (QLoRA, Dettmers et al. 2023)."""
 
 import importlib.util
 import logging
@@ -14,17 +14,11 @@ BFLOAT16_FROM = (8, 0)  # compute capability; a T4 has 7.5 and only imitates bfl
 
 
 def nf4_settings(device: str):
-    """Settings with which transformers keeps a model's linear layers in NF4.
+    """Configure transformers to keep a model's linear layers in NF4.
 
-    Four bits a weight, in blocks of 64 with a scale each, and the scales rounded to eight bits as
-    well. A weight is unpacked when it is used, so sums are taken in 16 bits on a GPU (in bfloat16
-    where the GPU has it) and in float32 on a CPU.
-
-    Args:
-        device: `"cuda"` or `"cpu"`.
-
-    Returns:
-        A `transformers.BitsAndBytesConfig`.
+    Four bits per weight, in blocks of 64 with one scale each, and the scales in eight bits. Weights
+    are unpacked when used: computation is in bfloat16 on a GPU that has it, else in float16 there,
+    and in float32 on a CPU.
 
     Raises:
         ModelError: if the package bitsandbytes is missing.

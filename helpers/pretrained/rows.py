@@ -16,17 +16,13 @@ def encode_texts(
     tokenizer, texts: Sequence[str], labels: Sequence | None = None, max_length: int = 128, *,
     label_names: Sequence[str] | None = None, echo: Callable[[str], object] | None = print,
 ) -> Dataset:  # fmt: skip
-    """Turn texts into the rows that `training.fit` and `predict` take; padding comes later.
+    """Turn texts into rows (`input_ids`, `labels` if given) for `training.fit` and `predict`.
 
     Args:
-        texts: none of them empty.
-        labels: one per text: numbers, or names out of `label_names`; None without labels.
-        max_length: tokens kept of a longer text, special tokens included.
+        labels: one per text: numbers, or names from `label_names`.
+        max_length: longer texts are cut to this many tokens, special tokens included.
         label_names: name of each class, in the order of the model's outputs.
         echo: told once how many texts were cut, if any; None for silence.
-
-    Returns:
-        Rows with `input_ids` and, if given, `labels`.
 
     Raises:
         ValueError: for an empty text, an unknown label or a length the model cannot read; the
@@ -56,25 +52,24 @@ def encode_words(
     max_length: int = 128, *, label_names: Sequence[str] | None = None,
     echo: Callable[[str], object] | None = print,
 ) -> Dataset:  # fmt: skip
-    """Turn sentences of words into rows of sub-words; the first one of a word carries its tag.
+    """Turn tagged words into rows of sub-words, with each tag on the first sub-word of its word.
 
-    All others are labelled -100, so that a long word counts once in the loss.
+    All other sub-words are labelled -100, so that a long word counts once in the loss.
 
     Args:
-        tokenizer: that of the encoder, a fast one.
-        token_lists: sentences as lists of words.
-        tags: one per word: numbers, or names out of `label_names`; None without tags.
-        max_length: tokens kept of a longer sentence, its two special tokens included.
+        tokenizer: a fast one.
+        tags: one per word: numbers, or names from `label_names`.
+        max_length: longer sentences are cut to this many tokens, special tokens included.
         label_names: name of each tag, in the order of the model's outputs; `O` is the first.
         echo: told once how many sentences were cut, if any; None for silence.
 
     Returns:
-        Rows with `input_ids`, `labels` if there are tags, `word_ids` (for each sub-word the number
-        of its word, -1 for special tokens) and `num_words`.
+        Rows with `input_ids`, `labels` if there are tags, `word_ids` (the word number of each
+        sub-word, -1 for special tokens) and `num_words`.
 
     Raises:
         ValueError: for an empty sentence or word, tags that do not fit, or a tokenizer that would
-            cut words in a way the encoder has not learned.
+            split words differently from what the encoder learned.
     """
     sentences = [list(words) for words in token_lists]
     for i, words in enumerate(sentences):
@@ -109,14 +104,10 @@ def encode_words(
 
 
 def word_predictions(logits: np.ndarray, rows: Dataset) -> list[list[int]]:
-    """Give one tag for every word of every whole sentence: that of its first sub-word.
+    """Give every word of every sentence one tag: that of its first sub-word.
 
-    A word that was cut off, or of which the tokenizer left nothing, gets 0 (`O`): what was not
-    read was not found.
-
-    Args:
-        logits: (rows, sub-words, tags), as `training.predict` gives them.
-        rows: those of `encode_words` that were predicted.
+    A word that was cut off, or of which the tokenizer left nothing, gets 0 (`O`). `logits` are
+    (rows, sub-words, tags), as `training.predict` returns them for rows of `encode_words`.
 
     Raises:
         ValueError: if the logits are not those of these rows.
@@ -137,10 +128,10 @@ def word_predictions(logits: np.ndarray, rows: Dataset) -> list[list[int]]:
 
 
 def reads_words(tokenizer) -> bool:
-    """Tell whether words given one by one become the sub-words they have inside a text.
+    """Tell whether a word given alone becomes the same sub-words as inside a text.
 
-    Byte-level BPE (GPT-2, RoBERTa) marks a word by the space before it, which words given alone
-    lack unless the tokenizer adds it.
+    Byte-level BPE (GPT-2, RoBERTa) marks a word by the space before it, which a word given alone
+    lacks unless the tokenizer adds it.
     """
     if not tokenizer.is_fast:
         raise ValueError(
@@ -176,7 +167,6 @@ def _tag_numbers(sentences, tags, label_names) -> list[list[int]]:
 
 
 def _number(label, names, where: str) -> int:
-    """Turn a label into its number, refusing what the names do not hold."""
     if isinstance(label, str):
         if names is not None and label in names:
             return list(names).index(label)
