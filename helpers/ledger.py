@@ -1,7 +1,7 @@
 """The one place where results are kept: a line of JSON for every method, budget and seed.
 
 A run appends to `results/ledger.jsonl`; `data/reference_ledger.jsonl` holds the full grid that came
-with the course. Lines are only ever added. What counts is the latest line of each result.
+with the course. Lines are only added; the latest line of each result counts.
 """
 
 import json
@@ -42,9 +42,8 @@ class Result:
 
     Attributes:
         metric: `"accuracy"`, `"span_f1"`, `"perplexity"` or `"minimal_pairs"`.
-        interval: the value and the ends of its interval.
-        correct: what pairs it with other methods: hex outcomes (accuracy, minimal pairs),
-            `[tp, fp, fn]` a sentence (span F1), `[nll, tokens]` a document (perplexity), or None.
+        correct: outcomes, for pairing with other methods: hex digits (accuracy, minimal pairs),
+            `[tp, fp, fn]` per sentence (span F1), `[nll, tokens]` per document (perplexity).
     """
 
     metric: str
@@ -54,12 +53,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a method is: in parameters, and in what has to be shipped.
+    """How large a method is.
 
-    Attributes:
-        trainable_parameters: numbers that training may change.
-        total_parameters: numbers the method needs to predict.
-        artefact_bytes: what would have to be shipped to predict elsewhere, given the base model.
+    `total_parameters` are those needed to predict; `artefact_bytes` must be shipped to predict
+    elsewhere, given the base model.
     """
 
     trainable_parameters: int
@@ -74,16 +71,13 @@ def row(
     """Sign a result, for `append`: put the run's profile, device, versions and time beside it.
 
     Args:
-        run: the run that made it.
-        result: what was measured.
         era: one of `ERAS`.
         task: for example `"rotten_tomatoes"`.
-        method: the name its line has in every figure.
+        method: the name of its line in every figure.
         labels: labelled target examples used; 0 for zero-shot, the true count for "all".
         seed: of the budget's draw and of training.
         source_labels: labelled examples of another corpus that were used.
-        size: of the trained method.
-        train, evaluate: what training cost, and prediction over the test set.
+        train, evaluate: cost of training, and of prediction over the test set.
     """
     return {
         "era": era,
@@ -113,12 +107,12 @@ def row(
 
 
 def accuracy_row(run: Run, correct: Iterable[bool], **facts) -> dict:
-    """`row` for accuracy, from right or wrong for each test item; `facts` are its keywords."""
+    """`row` for accuracy, from right or wrong per test item; `facts` are the keywords of `row`."""
     return row(run, _share("accuracy", correct, run), **facts)
 
 
 def pairs_row(run: Run, correct: Iterable[bool], **facts) -> dict:
-    """`row` for minimal pairs, from what `decoding.prefers_good` gave, pair by pair."""
+    """`row` for minimal pairs, from the outcomes of `decoding.prefers_good`."""
     return row(run, _share("minimal_pairs", correct, run), **facts)
 
 
@@ -132,7 +126,7 @@ def span_row(run: Run, counts: Iterable[Iterable[int]], **facts) -> dict:
 def perplexity_row(run: Run, counts: Iterable[Iterable[float]], **facts) -> dict:
     """`row` for perplexity, from `[nll, tokens]` of each document (`decoding.document_losses`).
 
-    Losses are kept to four decimals, and the value is that of the kept numbers.
+    Losses are rounded to four decimals before the value is computed.
     """
     table = [[round(float(nll), 4), int(tokens)] for nll, tokens in counts]
     interval = evaluation.perplexity_interval(table, draws=run.profile.bootstrap_draws)
@@ -166,7 +160,7 @@ def append(rows: Iterable[dict] | dict, path: Path | None = None) -> None:
     with locked(path), open(path, "ab+") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
-            # A run killed while writing leaves half a line; it must not swallow the next one.
+            # A run killed while writing leaves half a line; the next one must not be lost with it.
             if file.read(1) != b"\n":
                 text = "\n" + text
         file.write(text.encode("utf-8"))
@@ -177,8 +171,8 @@ def append(rows: Iterable[dict] | dict, path: Path | None = None) -> None:
 def read(path: Path | None = None) -> list[dict]:
     """Read every whole line of a ledger, oldest first; a missing file is an empty ledger.
 
-    A line that is not a row (half written, edited by hand) is left out with a warning that gives
-    its number, and the rest is read.
+    A line that is not a row (half written, edited by hand) is skipped with a warning that gives its
+    number.
     """
     path, rows = path or ledger_path(), []
     if not path.exists():
@@ -197,7 +191,7 @@ def read(path: Path | None = None) -> list[dict]:
 
 
 def check(entry: dict) -> None:
-    """Refuse a row that is not complete, finite and of the agreed kinds, naming the key."""
+    """Refuse a row with missing, infinite or mistyped values: a ValueError names the key."""
     if not isinstance(entry, dict):
         raise ValueError("a ledger line must be a JSON object")
     missing, extra = set(KEYS) - set(entry), set(entry) - set(KEYS)
@@ -240,8 +234,8 @@ def outcomes(rows, items: int | None = None) -> np.ndarray:
     """Stack stored outcomes by seed: booleans (seeds, items), or counts (seeds, items, ...).
 
     Args:
-        rows: of one method at one budget, one a seed (a DataFrame or dicts).
-        items: test items that each row answered; without it `items_of` tells.
+        rows: of one method at one budget, one per seed (a DataFrame or dicts).
+        items: test items behind each row; by default `items_of`.
     """
     records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
     records.sort(key=lambda entry: entry["seed"])
@@ -251,7 +245,7 @@ def outcomes(rows, items: int | None = None) -> np.ndarray:
 
 
 def items_of(entry: dict) -> int:
-    """How many test items stand behind a row: a hex digit is four, the last may be filled up."""
+    """How many test items a row rests on; a hex digit holds four, the last may be padded."""
     stored = entry["correct"]
     if entry["metric"] in COUNTED:
         return len(stored)
@@ -267,15 +261,14 @@ def expect(
     below: float | None = None,
     recorded: str,
 ) -> bool:
-    """Put a claim to the test, and say whether it held here; a learner is never stopped.
+    """Test a claim and say whether it held here; the learner is never stopped.
 
-    A claim holds when the whole 95 % interval lies above `above` and below `below`. A verdict that
-    differs from the recorded one is said, and `make course` collects it.
+    A claim holds when the whole 95 % interval lies above `above` and below `below`. A verdict other
+    than the recorded one is printed, and `make course` collects it.
 
     Args:
-        claim: the statement, in words.
         measured: the value with its interval, usually a paired difference.
-        above, below: the side the claim is on; at least one of them.
+        above, below: the side of the claim; at least one of them.
         recorded: `"held"` or `"not held"`: what the stored run found. Both are results.
 
     Raises:

@@ -1,9 +1,8 @@
-"""A number, its interval, and whether two methods differ.
+"""A score, its interval, and whether two methods differ.
 
-Each method leaves behind one outcome a test item: right or wrong, for accuracy, the names found,
-invented and missed, for span F1, or the loss of a text, for perplexity. Two methods that answered
-the same items can then be compared item by item, which sees much smaller differences than comparing
-two averages can.
+Each method leaves one outcome per test item: right or wrong for accuracy, `[tp, fp, fn]` for span
+F1, the loss of a text for perplexity. Comparing two methods item by item shows much smaller
+differences than comparing their averages.
 """
 
 from helpers.evaluation.comparison import gain

@@ -1,4 +1,4 @@
-"""Two curves of the comparison beside each other, seed by seed and item by item."""
+"""Compare two learning curves, seed by seed and item by item."""
 
 from collections.abc import Mapping
 
@@ -19,16 +19,14 @@ def gain(
 ) -> Difference:
     """First method minus second at one budget, on the seeds that both have.
 
-    Seed k draws the same labels for every method, so the first seeds of a method that ran five
-    pair with those of one that ran three. A method with one run is compared on that seed alone,
-    and the interval then knows nothing of other seeds.
+    Seed k draws the same labels for every method, so methods with five and with three seeds pair on
+    the first three. A method with one run is compared on that seed alone, and the interval then
+    says nothing about other seeds.
 
     Args:
         first, second: {labels: outcomes}, as `reference_curve` and `learning_curve` give them:
             (seeds, items), or (seeds, sentences, 3) for spans.
-        labels: the budget.
-        draws: of the bootstrap.
-        settled: whether a lone run stands for every seed, because nothing in it is random: a
+        settled: whether a single run stands for every seed, because nothing in it is random: a
             linear model or a CRF on all labels.
 
     Raises:

@@ -1,8 +1,7 @@
 """How far a mean can be trusted, and whether two methods differ on the same items.
 
-All bootstraps of the course take `draws`, how many sets are drawn, the `seed` of the draws, and
-`level`, the coverage aimed at: the interval is the middle 95 % of the draws (the percentile
-bootstrap, Efron 1979).
+All bootstraps of the course take the number of `draws`, their `seed`, and the coverage `level`.
+The interval is the middle 95 % of the draws (percentile bootstrap, Efron 1979).
 """
 
 from collections.abc import Sequence
@@ -45,11 +44,9 @@ class Difference(Interval):
 def bootstrap_interval(
     correct: Sequence[bool], draws: int = DRAWS, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """How far an accuracy could move if the test set had been another one of the same size.
+    """How far an accuracy could move on another test set of the same size.
 
-    Args:
-        correct: one true/false a test item, or any per-item score; a ValueError if there is none.
-        draws, seed, level: of the bootstrap over items.
+    `correct` has one true/false per test item, or any per-item score; ValueError if empty.
     """
     outcomes = np.asarray(correct, dtype=float)
     if outcomes.size == 0:
@@ -70,22 +67,20 @@ def paired_difference(
 ) -> Difference:
     """First method minus second, with an interval over seeds and test items together.
 
-    Both methods are re-drawn in step: each draw picks the same seeds and the same items for both,
-    so that what they share (an easy item, a lucky training sample) cancels. With one seed only the
-    items are drawn, and the interval says nothing about other seeds.
+    Each draw picks the same seeds and the same items for both, so that what they share (an easy
+    item, a lucky training sample) cancels. With one seed only the items are drawn, and the interval
+    says nothing about other seeds.
 
     Args:
-        first: outcomes of shape (seeds, items), or (items,) for one seed.
-        second: outcomes of the same shape. A method without seeds may give shape (1, items): it
-            is repeated for each seed of the other.
-        draws, seed, level: of the bootstrap.
+        first, second: outcomes of shape (seeds, items), or (items,) for one seed. A single seed is
+            repeated for each seed of the other.
 
     Raises:
         ValueError: if the shapes do not fit; the message gives both.
     """
     a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
     check_pair(a, b, "test items")
-    gap = a - b  # (seeds, items); a single row is broadcast over the other's seeds
+    gap = a - b  # (seeds, items); a single seed is broadcast
     rng = np.random.default_rng(seed)
     low, high = middle(mean_of_drawn_seeds(resampled_means(gap, draws, rng), rng), level)
     return Difference(float(gap.mean()), low, high, seeds=len(gap), items=gap.shape[1])
@@ -97,7 +92,7 @@ def paired_relative_change(
     """First method's mean over the second's, minus one: 0.1 is a tenth more.
 
     Arguments are those of `paired_difference`; for errors, give outcomes that are 1 where the
-    answer is wrong. The second must have some, or nothing can be a share of them.
+    answer is wrong. The second's mean must not be 0.
     """
     a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
     check_pair(a, b, "test items")
@@ -118,8 +113,8 @@ def paired_relative_change(
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
     """Exact p-value that two methods are right equally often on the same items (McNemar 1947).
 
-    Only items on which exactly one of them is right tell the two apart; under the null hypothesis
-    these split like coin tosses.
+    Only items on which exactly one of them is right count; under the null hypothesis they split
+    like coin tosses.
     """
     a, b = np.asarray(first, bool), np.asarray(second, bool)
     only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
@@ -143,7 +138,7 @@ def hex_to_bits(text: str, n: int) -> np.ndarray:
 
 
 def check_pair(first: np.ndarray, second: np.ndarray, items: str) -> None:
-    """Refuse two methods, (seeds, items, ...) each, that lack a common set of items or seeds."""
+    """Refuse two methods, (seeds, items, ...) each, whose items or seeds do not match."""
     seeds = {len(first), len(second)}
     if first.shape[1] != second.shape[1] or (len(seeds) > 1 and 1 not in seeds):
         raise ValueError(
@@ -153,15 +148,12 @@ def check_pair(first: np.ndarray, second: np.ndarray, items: str) -> None:
 
 
 def counts_table(counts, form: tuple[str, ...], items: str) -> np.ndarray:
-    """Give counts, of one seed or of several, as (seeds, items, columns).
+    """Bring counts of one or several seeds into the shape (seeds, items, columns).
 
-    Args:
-        counts: a table of that shape, or of one seed without the first axis.
-        form: names of the columns.
-        items: what a row is, in the plural, for the message.
+    `form` names the columns; `items` says what a row is, in the plural, for the message.
 
     Raises:
-        ValueError: if they are anything else.
+        ValueError: if the shape is another one.
     """
     table = np.asarray(counts, dtype=float)
     if table.ndim == 2:
@@ -177,7 +169,7 @@ def counts_table(counts, form: tuple[str, ...], items: str) -> np.ndarray:
 def resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Average rows over items drawn with replacement: (rows, items) -> (draws, rows).
 
-    The items of a draw are the same in every row.
+    A draw picks the same items in every row.
     """
     items = rows.shape[1]
     means = np.empty((draws, len(rows)))
@@ -190,7 +182,7 @@ def resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> n
 
 
 def mean_of_drawn_seeds(by_seed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Average each draw, (draws, seeds), over seeds drawn with replacement; a lone seed stays."""
+    """Average each draw, (draws, seeds), over seeds drawn with replacement; a single seed stays."""
     if by_seed.shape[1] > 1:
         picked = rng.integers(0, by_seed.shape[1], size=by_seed.shape)
         by_seed = np.take_along_axis(by_seed, picked, axis=1)
@@ -198,6 +190,6 @@ def mean_of_drawn_seeds(by_seed: np.ndarray, rng: np.random.Generator) -> np.nda
 
 
 def middle(draws: np.ndarray, level: float) -> tuple[float, float]:
-    """Give the ends of the middle part of some draws, such as 0.95 of them."""
+    """The ends of the middle share `level` of the draws."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""One number for a whole test set, and the size of what earned it."""
+"""One number for a whole test set, and the size of the model behind it."""
 
 from collections.abc import Sequence
 
@@ -28,14 +28,11 @@ __all__ = [
 def perplexity_interval(
     counts: Sequence[Sequence[float]], draws: int = DRAWS, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """How far a perplexity could move if the documents had been others of the same kind.
+    """How far a perplexity could move on other documents of the same kind.
 
     Documents are drawn with replacement, not tokens: the words of one text are easy or hard
-    together. A long document counts as much as it has tokens, as in `perplexity`.
-
-    Args:
-        counts: `[nll, tokens]` a document, shape (documents, 2), as `document_losses` gives them.
-        draws, seed, level: of the bootstrap.
+    together. As in `perplexity`, documents are weighted by their tokens. `counts` has
+    `[nll, tokens]` per document, shape (documents, 2), as `document_losses` gives them.
 
     Raises:
         ValueError: if there are no documents, or a row is not a finite loss and a count of tokens.
@@ -55,20 +52,16 @@ def paired_perplexity_change(
 ) -> Interval:
     """First model's perplexity over the second's, minus one: -0.1 is a tenth less.
 
-    Each draw picks the same documents and the same seeds for both, as `paired_difference` does, so
-    that a text which is hard for both cancels. The change is taken seed by seed and then averaged.
+    Each draw picks the same documents and seeds for both, as in `paired_difference`, so that a text
+    hard for both cancels. The change is taken seed by seed and then averaged.
 
     Args:
-        first: `[nll, tokens]` of each document, shape (seeds, documents, 2), or (documents, 2) for
-            one seed.
-        second: the same documents. A model without seeds may give one: it is repeated for each
-            seed of the other.
-        draws, seed, level: of the bootstrap.
+        first, second: `[nll, tokens]` of the same documents, shape (seeds, documents, 2), or
+            (documents, 2) for one seed. A single seed is repeated for each seed of the other.
 
     Raises:
-        ValueError: if the shapes do not fit, or a document has not the same tokens everywhere, as
-            with two tokenizers: a perplexity is one a token, and of other tokens it means
-            something else.
+        ValueError: if the shapes do not fit, or token counts differ, as with two tokenizers:
+            perplexities per token cannot be compared then.
     """
     a, b = _checked(first), _checked(second)
     check_pair(a, b, "documents")
@@ -78,7 +71,7 @@ def paired_perplexity_change(
             "A document has another number of tokens in one of the two: their perplexities cannot "
             "be compared. Cut the texts alike, and compare models of one tokenizer."
         )
-    gap = a[:, :, 0] - b[:, :, 0]  # (seeds, documents); of equal losses it is exactly 0
+    gap = a[:, :, 0] - b[:, :, 0]  # (seeds, documents); exactly 0 for equal losses
     rng = np.random.default_rng(seed)
     means = resampled_means(np.concatenate([gap, tokens[None]]), draws, rng)
     change = np.expm1(means[:, :-1] / means[:, -1:])  # (draws, seeds)
@@ -87,7 +80,7 @@ def paired_perplexity_change(
 
 
 def _checked(counts) -> np.ndarray:
-    """Counts as (seeds, documents, 2), or an error that says what they are."""
+    """Counts as (seeds, documents, 2)."""
     table = counts_table(counts, ("nll", "tokens"), "documents")
     wrong = ~(np.isfinite(table).all(axis=2) & (table[:, :, 1] >= 1))
     if wrong.any():
@@ -111,19 +104,16 @@ def accuracy(predictions: Sequence[int], labels: Sequence[int]) -> float:
 
 
 def macro_f1(predictions: Sequence[int], labels: Sequence[int]) -> float:
-    """F1 of each class, averaged with equal weight: a rare class counts as much as a common one."""
+    """F1 averaged over classes with equal weight: a rare class counts as much as a common one."""
     return float(f1_score(labels, predictions, average="macro", zero_division=0))
 
 
 def perplexity(nll: Sequence[float], tokens: Sequence[int]) -> float:
-    """Exponential of the mean loss a token, over documents of summed loss and token count.
+    """Exponential of the mean loss per token; ValueError if no token was predicted.
 
     Args:
         nll: summed negative log-likelihood of each document, in nats.
         tokens: predicted tokens of each document.
-
-    Raises:
-        ValueError: if no token was predicted.
     """
     if sum(tokens) == 0:
         raise ValueError("Perplexity needs at least one predicted token.")
@@ -131,9 +121,9 @@ def perplexity(nll: Sequence[float], tokens: Sequence[int]) -> float:
 
 
 def count_parameters(model) -> tuple[int, int]:
-    """(trainable, total) numbers in a torch module; tied weights count once.
+    """(trainable, total) parameters of a torch module; tied weights count once.
 
-    A classifier's head is counted once, too: peft keeps the untrained one beside the trained.
+    So does a classifier's head, of which peft keeps an untrained copy.
     """
     named = model.named_parameters()
     parameters = [p for name, p in named if ".original_module." not in name]

@@ -24,11 +24,10 @@ FORM = ("tp", "fp", "fn")
 def span_counts(
     predicted: list[list[str]], truth: list[list[str]]
 ) -> tuple[list[list[int]], dict[str, list[int]]]:
-    """Count entity spans found, invented and missed: a span counts when border and type agree.
+    """Count entity spans found, invented and missed; a span is found if borders and type agree.
 
     Args:
-        predicted: IOB2 tags a sentence.
-        truth: the true tags, of the same lengths.
+        predicted, truth: IOB2 tags per sentence.
 
     Returns:
         `[tp, fp, fn]` for each sentence, and for each entity type over all sentences.
@@ -52,24 +51,21 @@ def span_counts(
 
 
 def span_f1(counts: Sequence[Sequence[int]]) -> float:
-    """Micro-averaged F1 from rows of `[tp, fp, fn]`; 0 when nothing was there to find or found."""
+    """Micro-averaged F1 from rows of `[tp, fp, fn]`; 0 without any true or predicted span."""
     return float(_f1(np.asarray(counts, float).reshape(-1, 3).sum(axis=0)))
 
 
 def bootstrap_f1(
     counts: Sequence[Sequence[int]], draws: int = DRAWS, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """How far a span F1 could move if the test sentences had been others of the same kind.
+    """How far a span F1 could move on other test sentences of the same kind.
 
     Sentences are drawn with replacement, not spans: names of one sentence are found or missed
-    together, and F1 of each drawn set is taken from its summed counts.
-
-    Args:
-        counts: `[tp, fp, fn]` a sentence, shape (sentences, 3).
-        draws, seed, level: of the bootstrap.
+    together. F1 is taken from the summed counts of each draw. `counts` has `[tp, fp, fn]` per
+    sentence, shape (sentences, 3).
 
     Raises:
-        ValueError: if there are no sentences, or a row has not three counts.
+        ValueError: if there are no sentences, or a row does not have three counts.
     """
     [table] = counts_table([counts], FORM, "sentences")
     rng = np.random.default_rng(seed)
@@ -84,15 +80,12 @@ def paired_f1_difference(
 ) -> Difference:
     """First tagger's span F1 minus the second's, over seeds and test sentences together.
 
-    Each draw picks the same sentences and the same seeds for both, as `paired_difference` does. F1
-    is taken seed by seed and then averaged.
+    Each draw picks the same sentences and seeds for both, as in `paired_difference`. F1 is taken
+    seed by seed and then averaged.
 
     Args:
-        first: `[tp, fp, fn]` of each sentence, shape (seeds, sentences, 3), or (sentences, 3) for
-            one seed.
-        second: the same sentences. A tagger without seeds may give one: it is repeated for each
-            seed of the other.
-        draws, seed, level: of the bootstrap.
+        first, second: `[tp, fp, fn]` of the same sentences, shape (seeds, sentences, 3), or
+            (sentences, 3) for one seed. A single seed is repeated for each seed of the other.
 
     Raises:
         ValueError: if the shapes do not fit; the message gives both.
@@ -110,7 +103,7 @@ def paired_f1_difference(
 
 
 def _f1(counts: np.ndarray) -> np.ndarray:
-    """F1 of counts (..., 3); 0 where nothing was there to find or found."""
+    """F1 of counts (..., 3); 0 if there are no true and no predicted spans."""
     tp, fp, fn = np.moveaxis(counts, -1, 0)
     whole = 2 * tp + fp + fn
     return np.divide(2 * tp, whole, out=np.zeros_like(whole), where=whole > 0)

@@ -1,7 +1,7 @@
 """The whole history from the ledger: its lines, the claims with their verdicts, and advice.
 
-Everything is looked up in rows that were measured before; nothing is trained here. `Results` holds
-the rows of one ledger, so that yours and the reference stay apart.
+Nothing is trained here. `Results` holds the rows of one ledger, so that yours and the reference
+stay apart.
 """
 
 from helpers.history.advice import Advice, Option, advise, option_at, options

@@ -1,4 +1,4 @@
-"""What to use: every method of the ledger, held against what you have and what you can pay."""
+"""What to use: every method of the ledger, compared with what you have and what you can pay."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,16 +19,14 @@ class Option:
     """A method at the largest measured budget that your labels allow, and its price.
 
     Attributes:
-        era, method, labels: of the row.
         accuracy: on test, mean over seeds.
-        seeds: how many.
-        train_seconds: on the machine of the ledger; what was learned from a source or from text
-            without labels before is not counted.
-        trained: parameters that training may change.
+        train_seconds: on the machine of the ledger, without earlier training on a source or on
+            unlabelled text.
+        trained: trainable parameters.
         memory_mb: megabytes that training added to the process.
-        answer_ms: milliseconds a review, over all of the test set.
-        ship_mb: megabytes of what was trained; a pre-trained model comes on top.
-        model_mb: megabytes of the whole model, at four bytes a parameter.
+        answer_ms: milliseconds per review, over the whole test set.
+        ship_mb: megabytes of what was trained, without the pre-trained model.
+        model_mb: megabytes of the whole model, at four bytes per parameter.
         uses_source: whether it needs labels of another corpus.
     """
 
@@ -53,13 +51,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Advice:
-    """The best option by mean test accuracy, and those that are not clearly worse.
-
-    Attributes:
-        best: None if nothing fits.
-        fitting: all that fit, best first.
-        results: where their outcomes are.
-    """
+    """The best option by mean test accuracy (None if none fits), and all that fit, best first."""
 
     best: Option | None
     fitting: tuple[Option, ...]
@@ -67,10 +59,10 @@ class Advice:
 
     @cached_property
     def enough(self) -> Option | None:
-        """Of those that are not clearly worse than the best, the fastest to train.
+        """The fastest to train of those that are not clearly worse than the best.
 
-        Not clearly worse: the paired interval contains no difference. With few seeds intervals are
-        wide, and more options pass for enough. Where the best trains in seconds, it is enough.
+        Not clearly worse: the paired interval includes zero. Few seeds give wide intervals, so more
+        options count as enough. If the best trains in seconds, it is enough itself.
         """
         if self.best is None or self.best.train_seconds < WAIT:
             return self.best
@@ -85,12 +77,9 @@ class Advice:
 
 
 def options(results: Results, labels: int, source: bool = False) -> list[Option]:
-    """Every method at the largest budget it was measured at, of those that `labels` allow.
+    """Every method at its largest measured budget within `labels`.
 
-    Args:
-        results: usually the reference.
-        labels: how many labelled examples there are; none is 0.
-        source: whether a labelled corpus of a close task is at hand.
+    `source` says whether a labelled corpus of a similar task is available.
     """
     found = []
     for method in results.methods():
@@ -106,7 +95,7 @@ def options(results: Results, labels: int, source: bool = False) -> list[Option]
 
 
 def option_at(results: Results, at: At) -> Option | None:
-    """What the rows of a place say of a method; None without rows."""
+    """Summarise the rows of one place in the grid; None without rows."""
     rows = results.rows(at)
     if not rows:
         return None
@@ -138,16 +127,13 @@ def advise(
     source: bool = False,
     without: Iterable[str] = (),
 ) -> Advice:
-    """Choose among what was measured, by what you have and what you can pay.
+    """Choose among the measured methods, by what you have and what you can pay.
 
-    It chooses by test accuracies of *our* reviews, so it gives a short list to try on yours, not
-    a promise.
+    Choices rest on test accuracies of *our* reviews: a short list to try on yours, not a promise.
 
     Args:
-        results: usually the reference.
-        labels: labelled examples at hand.
         train_seconds, answer_ms, ship_mb, model_mb: the most you would pay; see `Option`.
-        source: whether a labelled corpus of a close task is at hand.
+        source: whether a labelled corpus of a similar task is available.
         without: methods you do not want.
     """
     fitting = [

@@ -1,8 +1,8 @@
 """The thirteen claims: what is said of fine-tuning, in the order in which it is said.
 
-The statements are those of a short article on fine-tuning large language models (2023), in our
-words. How each is tested was fixed with the lessons: comparisons at 320 labels, unless a claim
-names another number. Published figures stand beside ours; their splits, sizes and models differ.
+The statements paraphrase a short article on fine-tuning large language models (2023). The tests
+were fixed with the lessons: comparisons at 320 labels, unless a claim names another number.
+Published figures stand beside ours; their splits, sizes and models differ.
 """
 
 from helpers.history.evidence import (
@@ -44,12 +44,12 @@ def after_reading(what: str, before: str | tuple[str, ...]) -> Test:
 
 
 def over_zero_shot(what: str, method: str, labels: int = FEW, above: float = 0.0) -> Test:
-    """A tuned decoder minus the same decoder asked."""
+    """A tuned decoder minus the same decoder zero-shot."""
     return difference(what, method, BASE[::-1], labels, second_labels=0, above=above)
 
 
 def after_tuning(what: str, method: str, task: str) -> Test:
-    """What a decoder answers of another task after tuning, minus before."""
+    """The tuned decoder minus the untuned one, on another task."""
     return difference(what, method, BASE, second_labels=0, task=task, above=MARGINS["pairs"])
 
 

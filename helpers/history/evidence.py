@@ -1,7 +1,6 @@
-"""Ways to put a claim to the test: comparisons that are computed from results.
+"""Ways to test a claim: comparisons that are computed from results.
 
-All are paired: the same seeds and the same test items on both sides. Where rows are missing, every
-comparison gives None.
+All are paired (same seeds and test items on both sides) and give None where rows are missing.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,7 +36,7 @@ Names = str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Measured:
-    """A value with its interval, and what it was compared with where code chose that."""
+    """A value with its interval; `against` names the other side where code chose it."""
 
     interval: Interval
     against: str = ""
@@ -47,11 +46,8 @@ class Measured:
 class Test:
     """One comparison behind a claim.
 
-    Attributes:
-        what: the comparison, in words.
-        measure: gives the value with its interval, or None.
-        above, below: the side on which the claim is; at least one.
-        unit: `"points"`, or `"%"` for a relative change.
+    `measure` gives the value with its interval, or None. The claim says that the value is `above`
+    or `below` a limit; at least one is set. `unit` is `"points"`, or `"%"` for a relative change.
     """
 
     what: str
@@ -63,15 +59,14 @@ class Test:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, and all that speaks for or against it.
+    """A statement with the evidence for and against it.
 
     Attributes:
         id: `"C1"` to `"C13"`.
-        era: whose idea it is, as a time.
-        statement: what is claimed.
-        where: numbers of the notebooks in which it is met.
+        era: the time of the idea, in words.
+        where: numbers of the notebooks that treat it.
         published: figures or statements of others, each with author and year.
-        tests: on which the verdict rests; without one a claim is documented, not measured.
+        tests: decide the verdict; a claim without one is documented, not measured.
         context: comparisons that inform and do not decide.
         limits: what our evidence leaves open.
     """
@@ -92,7 +87,7 @@ class Claim:
 
 
 def compare(results: Results, first: At, second: At) -> evaluation.Difference | None:
-    """First place minus second, in shares of one: accuracy, span F1 or right pairs."""
+    """First place minus second, as a fraction: accuracy, span F1 or right pairs."""
     if (first, second) not in results.compared:
         results.compared[first, second] = _compared(results, first, second)
     return results.compared[first, second]
@@ -129,7 +124,7 @@ def difference(
 
 
 def gain_with_fewer(what: str, first: str, second: str, few: int = FEW, many: int = 6_398) -> Test:
-    """By how much the gain of first over second is larger with few labels than with many."""
+    """How much larger the gain of first over second is with few labels than with many."""
 
     def measure(results: Results) -> Measured | None:
         pairs = [results.pair(At(first, n), At(second, n)) for n in (few, many)]
@@ -137,7 +132,7 @@ def gain_with_fewer(what: str, first: str, second: str, few: int = FEW, many: in
             return None
         with_few, with_many = (a.astype(float) - b for a, b in pairs)
         seeds = min(len(with_few), len(with_many))
-        if seeds > 1:  # a lone seed is compared with all of the other's
+        if seeds > 1:  # a single seed is compared with all of the other's
             with_few, with_many = with_few[:seeds], with_many[:seeds]
         return Measured(evaluation.paired_difference(with_few, with_many, draws=results.draws))
 
@@ -147,9 +142,9 @@ def gain_with_fewer(what: str, first: str, second: str, few: int = FEW, many: in
 def best_of(
     results: Results, eras: Iterable[str], task: str = REVIEWS, labels: int = FEW
 ) -> str | None:
-    """The method of some eras that did best on test at a budget, with target labels alone.
+    """The best method of some eras on test at a budget, with target labels alone.
 
-    To choose it on test flatters it, which is meant: it is the bar for later eras.
+    Choosing it on test favours it; that is intended, as it is the bar for later eras.
     """
     means = {}
     for row in results.all:
@@ -163,7 +158,7 @@ def best_of(
 
 
 def margin_over_best(what: str, method: str, eras: Iterable[str], task: str = REVIEWS) -> Test:
-    """A method minus the best of some eras, which `best_of` finds."""
+    """A method minus the best of some eras (`best_of`)."""
 
     def measure(results: Results) -> Measured | None:
         best = best_of(results, eras, task)
@@ -183,7 +178,7 @@ def perplexity_change(
     task: str = "news",
     below: float = 0.0,
 ) -> Test:
-    """By which share the perplexity of first is above that of second, which saw no label."""
+    """Relative change in perplexity from second, which saw no label, to first."""
 
     def measure(results: Results) -> Measured | None:
         pair = results.pair(At(first, labels, task), At(second, 0, task))
@@ -200,7 +195,7 @@ def perplexity_change(
 def relative_change(
     what: str, first: str, second: Names, *, errors: bool = False, above: float = 0.0
 ) -> Test:
-    """By which share first has more right answers than zero-shot second, or fewer errors."""
+    """Relative gain in right answers of first over zero-shot second, or relative cut in errors."""
 
     def measure(results: Results) -> Measured | None:
         pair = results.pair(At(first, FEW), At(second, 0))

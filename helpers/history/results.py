@@ -1,8 +1,8 @@
-"""Measured results: a ledger's rows by method and budget, and the lines that show an era each.
+"""Measured results: a ledger's rows by method and budget, and the lines that show one era each.
 
-An era is represented by something that runs on a laptop today. A MiniLM tuned for similarity is not
-BERT-base, and a model of 2024 that was taught to follow instructions is not GPT-2: every figure
-says what represents what.
+Each era is represented by something that runs on a laptop today. A MiniLM tuned for similarity is
+not BERT-base, and an instruction-tuned model of 2024 is not GPT-2: every figure says what
+represents what.
 """
 
 from collections import defaultdict
@@ -79,8 +79,8 @@ SHORT = {
 class At(NamedTuple):
     """A place in the grid: a method, its number of labels, and the task that it answered.
 
-    `method` may be several names, of which the first that has rows counts: two notebooks may have
-    recorded the same model under a name each.
+    With several names, the first that has rows counts: two notebooks may have recorded the same
+    model under different names.
     """
 
     method: str | tuple[str, ...]
@@ -91,13 +91,13 @@ class At(NamedTuple):
 class Results:
     """The rows of one ledger in one profile.
 
-    A row that is not there is `None` everywhere, never an error: the page can be drawn before
-    everything was measured.
+    A missing row is `None` everywhere, never an error: the page can be drawn before everything was
+    measured.
 
     Args:
-        rows: of `ledger.load`, or dicts; of several profiles or tasks, as they come.
-        profile: those of other profiles answered other test sets, and are left out.
-        draws: of every bootstrap taken from these rows.
+        rows: of `ledger.load`, or dicts, of any profiles and tasks.
+        profile: rows of other profiles answered other test sets, and are left out.
+        draws: for every bootstrap on these rows.
     """
 
     def __init__(self, rows, profile: str = "cpu", draws: int = evaluation.DRAWS):
@@ -114,7 +114,7 @@ class Results:
         return len(self.all)
 
     def rows(self, at: At) -> list[dict]:
-        """Rows of a place, ordered by seed; none where nothing was measured."""
+        """Rows of a place, ordered by seed; empty where nothing was measured."""
         names = (at.method,) if isinstance(at.method, str) else at.method
         found = [self._rows.get((at.task, name, at.labels), []) for name in names]
         return sorted(next(filter(None, found), []), key=lambda row: row["seed"])
@@ -124,7 +124,7 @@ class Results:
         return np.array([row["value"] for row in self.rows(at)])
 
     def budgets(self, method: str, task: str = REVIEWS) -> list[int]:
-        """Numbers of labels with which a method was measured, smallest first."""
+        """Budgets at which a method was measured, smallest first."""
         return sorted(n for other, name, n in self._rows if (other, name) == (task, method))
 
     def methods(self, task: str = REVIEWS) -> list[str]:
@@ -144,11 +144,9 @@ class Results:
     def pair(self, first: At, second: At) -> tuple[np.ndarray, np.ndarray] | None:
         """Outcomes of two places on the seeds that both have: (seeds, items, ...) each.
 
-        Seed k draws the same labels for every method. A place with one row (zero-shot, which has no
-        seeds, or a run too long to repeat) is repeated for every seed of the other.
-
-        Returns:
-            None if one of the two was not measured, or they did not answer the same items.
+        Seed k draws the same labels for every method. A single row (zero-shot, or a run too long to
+        repeat) is repeated for every seed of the other. None if one of the two was not measured or
+        their items differ.
         """
         one, other = self.rows(first), self.rows(second)
         if min(len(one), len(other)) > 1:
@@ -162,7 +160,7 @@ class Results:
 
 
 def _stacked(rows: list[dict]) -> np.ndarray | None:
-    """The stored outcomes of rows that answered the same items; None if they did not."""
+    """Stored outcomes of rows; None if they did not answer the same items."""
     if not rows or any(not row["correct"] for row in rows):
         return None
     same = len({ledger.items_of(row) for row in rows}) == 1
@@ -174,11 +172,9 @@ class Line:
     """One line of a figure.
 
     Attributes:
-        era: of the ledger.
         label: written on the line, for someone who has not read the text.
         represented_by: what stands for the era here.
-        method: the declared method it shows.
-        start: another one that is its point at no label, if any.
+        start: the method that gives its point at 0 labels, if another one.
     """
 
     era: str
@@ -248,7 +244,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Curve:
-    """A line with what was measured: {labels: values, one a seed}, empty if nothing was."""
+    """A line with its measurements: {labels: values, one per seed}, empty without rows."""
 
     line: Line
     values: dict[int, np.ndarray]
@@ -260,7 +256,7 @@ class Curve:
 
 
 def curves(results: Results, lines: tuple[Line, ...] = LINES, task: str = REVIEWS) -> list[Curve]:
-    """Look the lines of a figure up; one without rows comes back empty."""
+    """Look up the lines of a figure; a line without rows comes back empty."""
     found = []
     for line in lines:
         values = {0: results.values(At(line.start, 0, task))} if line.start else {}

@@ -39,12 +39,12 @@ def side_of(interval: Interval, above: float | None = None, below: float | None 
 def rule(sides: Sequence[str | None]) -> str:
     """The verdict on a measured claim from the sides of its deciding comparisons.
 
-    *Supported* when every whole interval lies on its side. *Partly* when one of several does, or
-    when all means do. Else *not supported here*. A comparison that was not measured (None) leaves a
-    claim partly supported at best, and open as long as the others do not support it.
+    *Supported* if every interval lies wholly on the claim's side. *Partly* if at least one of
+    several does, or all means do. Otherwise *not supported here*. With an unmeasured comparison
+    (None) a claim is partly supported at best, and open while the others do not support it.
 
     Raises:
-        ValueError: if there is no comparison: such a claim is documented, not measured.
+        ValueError: without any comparison: such a claim is documented, not measured.
     """
     if not sides:
         raise ValueError("A measured claim needs a comparison that decides.")
@@ -58,7 +58,7 @@ def rule(sides: Sequence[str | None]) -> str:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A comparison with what it gave (None where rows are missing), and whether it decides."""
+    """A comparison, its result (None where rows are missing), and whether it decides."""
 
     test: Test
     measured: Measured | None
@@ -83,7 +83,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim with its evidence and what follows from it, one of `VERDICTS`."""
+    """A claim with its evidence and the ruling, one of `VERDICTS`."""
 
     claim: Claim
     evidence: tuple[Evidence, ...]
@@ -96,7 +96,7 @@ class Verdict:
 
 
 def judge(claim: Claim, results: Results) -> Verdict:
-    """Measure all that is said for a claim, and apply the rule."""
+    """Measure the comparisons of a claim and apply the rule."""
     deciding = [Evidence(test, test.measure(results), True) for test in claim.tests]
     context = [Evidence(test, test.measure(results), False) for test in claim.context]
     ruling = rule([each.side for each in deciding]) if deciding else "documented"
@@ -104,7 +104,7 @@ def judge(claim: Claim, results: Results) -> Verdict:
 
 
 def judge_all(results: Results, claims: Iterable[Claim] = CLAIMS) -> list[Verdict]:
-    """Verdicts on all claims, in their order; some seconds, for the bootstraps."""
+    """Verdicts on all claims, in their order; the bootstraps take some seconds."""
     return [judge(claim, results) for claim in claims]
 
 
@@ -115,11 +115,11 @@ def _filled(text: str, indent: str, hanging: str = "") -> str:
 
 
 def report(verdict: Verdict) -> str:
-    """A claim with verdict, evidence, limits and what others published, for printing.
+    """A claim with verdict, evidence, limits and published figures, for printing.
 
-    `+` stands before a comparison whose whole interval is on the claim's side, `~` where only the
-    mean is, `-` where it is not, `?` where rows are missing; in brackets where it does not decide.
-    What does not decide and was not measured is left out.
+    `+` marks a comparison whose whole interval is on the claim's side, `~` one whose mean alone is,
+    `-` neither, `?` missing rows; brackets mark those that do not decide. Of these, the unmeasured
+    are left out.
     """
     claim = verdict.claim
     head = f"{claim.id:4}{claim.era}"
@@ -140,7 +140,7 @@ def report(verdict: Verdict) -> str:
 
 
 def overview(verdicts: Iterable[Verdict]) -> str:
-    """One line a claim: kind, verdict, the marks of what decided it, and where it is met."""
+    """One line per claim: kind, verdict, marks of its deciding comparisons, and its notebooks."""
     lines = [f"{'':5}{'':12}{'kind':11} {'verdict':19} {'':5} met in notebook"]
     for verdict in verdicts:
         claim = verdict.claim

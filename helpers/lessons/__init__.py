@@ -1,7 +1,7 @@
 """Instant checks of the exercises, one file per notebook.
 
-In a lesson an open exercise prints "not attempted" and a wrong one a hint: nobody is stopped. In
-`notebooks/solutions/` both are errors, so that a solution that is not one fails its test.
+In a lesson, an open exercise prints "not attempted" and a wrong one a hint. In
+`notebooks/solutions/` both are errors, so that a wrong solution fails its test.
 """
 
 import functools
@@ -33,14 +33,13 @@ CHECKS |= {"inside_bert": nb_inside_bert.CHECKS, "lora_choices": nb_lora_choices
 
 
 def check(run: Run, exercise: str, answer) -> None:
-    """Look at an answer and say at once whether it is right.
+    """Check an answer and say at once whether it is right.
 
     Args:
-        run: of the notebook; its name chooses the checks, and solutions use those of what they
-            solve.
+        run: its notebook's name chooses the checks; solutions use those of their lesson.
         exercise: the exercise's key, for example `"1"` or `"2b"`.
-        answer: the learner's value or function; `...`, or a function that still returns `...`, is
-            an exercise not attempted.
+        answer: the learner's value or function; `...`, None, or a function that returns `...`
+            counts as not attempted.
 
     Raises:
         Hint: in a solution only, when the answer is open or wrong.
@@ -59,14 +58,14 @@ def check(run: Run, exercise: str, answer) -> None:
     except Exception as error:
         if run.strict_exercises:
             raise
-        # A learner's own code failed inside the check: its message is the help they need.
+        # The learner's own code failed inside the check: its message helps most.
         print(f"Exercise {exercise}: your code raised {type(error).__name__}: {error}")
     else:
         print(f"Exercise {exercise}: correct. {praise}")
 
 
 def _attempted(answer):
-    """The answer itself; a function stops its check when it returns `...`, as a stub does."""
+    """The answer itself; a function that returns `...`, as a stub does, stops its check."""
     if answer is ... or answer is None:
         raise Hint("not attempted")
     if not callable(answer):

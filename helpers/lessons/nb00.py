@@ -21,7 +21,7 @@ def three_bars(answer) -> str:
 
 
 def leash(gradient) -> str:
-    """Exercise 2: the pull is the slope of pull/2 * |weights - start|^2, checked numerically."""
+    """Exercise 2: the gradient with a penalty pull/2 * |weights - start|^2, checked numerically."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(12, 5)), rng.integers(0, 2, 12)
     weights, start = rng.normal(size=5), rng.normal(size=5)
@@ -36,7 +36,7 @@ def leash(gradient) -> str:
 
 
 def interval(function) -> str:
-    """Exercise 3: the paired percentile bootstrap, against the course's own."""
+    """Exercise 3: the paired percentile bootstrap, compared with the course's own."""
     rng = np.random.default_rng(1)
     first = (rng.random(400) < 0.8).astype(float)
     second = np.where(rng.random(400) < 0.15, 1 - first, first)
@@ -53,7 +53,7 @@ def interval(function) -> str:
 
 
 def _slope(X, y, weights, start, pull):
-    """Central differences of the loss that a leashed gradient descends."""
+    """Central differences of the pulled loss."""
 
     def loss(w):
         score = X @ w

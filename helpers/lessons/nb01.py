@@ -21,7 +21,7 @@ def ratio_of_good(answer) -> str:
 
 
 def augmented(function) -> str:
-    """Exercise 2: against the course's own augmentation."""
+    """Exercise 2: compared with the course's own augmentation."""
     X = np.arange(6.0).reshape(2, 3) + 1
     for domain in ("source", "target"):
         got = np.asarray(function(X, domain))

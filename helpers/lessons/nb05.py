@@ -27,7 +27,7 @@ def to_tags(function) -> str:
 
 
 def word_tags(function) -> str:
-    """Exercise 2: later pieces do not count, special tokens neither, cut words are O."""
+    """Exercise 2: later sub-words and special tokens do not count, cut words are O."""
     pieces = ["O", "B-PER", "O", "O", "B-WORK", "I-WORK", "O"]
     words = [None, 0, 0, 1, 2, 3, None]
     got = list(function(list(pieces), list(words), 5))
@@ -44,7 +44,7 @@ def word_tags(function) -> str:
 
 
 def best_path(function) -> str:
-    """Exercise 3: against every path there is, and where the greedy path is wrong."""
+    """Exercise 3: compared with all paths, also where the greedy path is wrong."""
     rng = np.random.default_rng(0)
     for length, size in ((1, 3), (2, 2), (5, 3), (6, 4)):
         scores, pairs = rng.normal(size=(length, size)), rng.normal(size=(size, size)) * 2

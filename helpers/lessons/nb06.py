@@ -11,7 +11,7 @@ __all__ = ["CHECKS"]
 
 
 def even_guess(answer) -> str:
-    """Exercise 1: perplexity and bits of a uniform guess over 4,096 pieces."""
+    """Exercise 1: perplexity and bits of a uniform guess over 4,096 sub-words."""
     try:
         perplexity, bits = (float(value) for value in answer)
     except (TypeError, ValueError):
@@ -52,7 +52,7 @@ def continuation(function) -> str:
 
 
 def pays_after(function) -> str:
-    """Exercise 3: training seconds against seconds an answer, strictly less, or never."""
+    """Exercise 3: training seconds against seconds per answer, strictly less, or never."""
     cases = [(0.5, 0.1, 100.0, 251), (0.5, 0.1, 99.9, 250), (0.2, 0.1, 0.0, 1)]
     cases += [(0.1, 0.1, 5.0, None), (0.1, 0.3, 5.0, None)]
     for shown, tuned, training, expected in cases:

@@ -10,7 +10,7 @@ __all__ = ["CHECKS"]
 
 
 def lora_parameters(function) -> str:
-    """Exercise 1: r numbers for each row and each column."""
+    """Exercise 1: r parameters for each row and each column."""
     shapes = [(576, 576), (192, 576), (576, 1_536)]
     got = function(list(shapes), 4)
     expected = 4 * sum(a + b for a, b in shapes)

@@ -56,7 +56,7 @@ def verdict(function) -> str:
 
 
 def frontier(function) -> str:
-    """Exercise 3: who is beaten by nobody that costs no more."""
+    """Exercise 3: the options that no cheaper or equally cheap one beats."""
     cases = (
         ([1, 10, 100], [0.6, 0.7, 0.8], [0, 1, 2]),
         ([100, 1, 10], [0.8, 0.7, 0.6], [1, 0]),

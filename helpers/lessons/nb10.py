@@ -49,7 +49,7 @@ def held_out_rows(function) -> str:
 
 
 def doubted_labels(function) -> str:
-    """Exercise 3: confident learning with a threshold a class."""
+    """Exercise 3: confident learning with one threshold per class."""
     p = np.array([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [0.65, 0.35, 0.0],
                   [0.3, 0.1, 0.6], [0.1, 0.5, 0.4], [0.7, 0.0, 0.3]])  # fmt: skip
     given = np.array([0, 0, 1, 1, 2, 2, 0])

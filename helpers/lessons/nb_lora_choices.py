@@ -8,7 +8,7 @@ __all__ = ["CHECKS"]
 
 
 def same_scale(answer) -> str:
-    """Exercise 1: alpha over the root of 64 is 2."""
+    """Exercise 1: alpha over the square root of 64 is 2."""
     try:
         alpha = float(answer)
     except (TypeError, ValueError):
@@ -21,7 +21,7 @@ def same_scale(answer) -> str:
 
 
 def rank_for(function) -> str:
-    """Exercise 2: a rank costs rows and columns of every layer."""
+    """Exercise 2: a rank costs the rows and columns of every layer."""
     shapes = [(576, 576), (192, 576)]
     each = 576 + 576 + 192 + 576
     cases = [(each, 1), (2 * each - 1, 1), (10 * each, 10), (each - 1, 0)]

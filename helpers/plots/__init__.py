@@ -1,7 +1,7 @@
 """The house style, and every figure that recurs from notebook to notebook.
 
-Figures must read in greyscale and by someone who cannot see them: series differ by marker, line and
-hatch as well as by colour, and every figure is shown through `show`, which asks for a description.
+Figures must read in greyscale and for people who cannot see them: series differ by marker, line
+and hatch as well as by colour, and `show` requires a description.
 """
 
 import base64
@@ -26,13 +26,12 @@ def show(figure, alt: str, caption: str = "") -> None:
     """Display a figure with its description, and close it.
 
     Args:
-        figure: a matplotlib figure.
-        alt: what it shows, for someone who cannot see it: the axes, the series, the shape. It is
-            stored where nbconvert and screen readers look for it.
+        alt: what it shows, for someone who cannot see it: axes, series, shape. Stored where
+            nbconvert and screen readers look for it.
         caption: printed under the figure: what n is, how many seeds, what the bars are.
 
     Raises:
-        ValueError: if the description is missing or too short to describe anything.
+        ValueError: if the description is missing or too short.
     """
     if len(alt.strip()) < 20:
         raise ValueError(f"Describe the figure in a sentence or two; alt={alt!r} says too little.")
@@ -61,9 +60,8 @@ def three_bars(
     """Draw the course's question: target only, source only, source then target.
 
     Args:
-        accuracies: for each of the three names in `THREE_BARS`, accuracy by seed (one value where
-            seeds make no difference).
-        title: what was transferred.
+        accuracies: for each name in `THREE_BARS`, accuracy per seed (one value where seeds make no
+            difference).
         labels: the label budget of the target task.
         items: test items behind each accuracy.
         alt: description; the heights are appended.
@@ -103,12 +101,11 @@ def three_bars(
 def draw_curve(
     axes, curve: Mapping[int, Sequence[float]], place: Mapping[int, float], *, spread=True, **style
 ) -> list[float]:
-    """Draw means over seeds, and their spread as a shade; returns the means by number of labels.
+    """Draw means over seeds with their spread shaded; returns the means by number of labels.
 
     Args:
-        curve: {labels: scores, one a seed}.
-        place: where a number of labels stands on the axis.
-        style: of the line.
+        curve: {labels: scores, one per seed}.
+        place: {labels: position on the axis}.
     """
     labels = sorted(curve)
     x = [place[n] for n in labels]
@@ -130,11 +127,10 @@ def learning_curve(
     bounds: tuple[float, float] = (0.45, 0.85),
     names: tuple[str, str] = ("labelled target examples", "accuracy"),
 ) -> None:
-    """Draw a score against the number of labels, a line a method, its spread over seeds shaded.
+    """Draw a score against the number of labels, one line per method, the spread over seeds shaded.
 
     Args:
-        curves: method -> {labels: scores, one a seed}. 0 labels are drawn at the left edge.
-        title: what is compared.
+        curves: method -> {labels: scores, one per seed}. 0 labels are drawn at the left edge.
         items: test items behind each score.
         alt: description; the ends of each line are appended.
         reference: methods whose values come from the reference ledger, marked so in the legend.

@@ -1,6 +1,6 @@
-"""The figures of the whole history: its lines, what they cost, and when their ideas came.
+"""The figures of the whole history: its lines and what they cost.
 
-Lines carry their names where they end, so that no legend has to be matched; marker, dash and shade
+Lines carry their names at their ends, so that no legend has to be matched; marker, dash and shade
 differ, so that they can be told apart in grey and at half the width.
 """
 
@@ -32,7 +32,7 @@ ERAS = tuple(ERA_NAMES)
 
 
 def settle(figure) -> None:
-    """Lay a figure out now, once and for all, so that its caption finds its place."""
+    """Fix the layout of a figure, so that its caption finds its place."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
@@ -49,13 +49,13 @@ def history_figure(
     """Draw the figure of the course: what a label is worth to each era.
 
     Args:
-        target: lines of the first panel, which use target labels alone, one an era.
-        source: those of the second, which use another corpus's labels as well; there the first
-            panel's other eras repeat in grey.
+        target: lines of the first panel, which use target labels alone, one per era.
+        source: lines of the second, which use another corpus's labels too; the other eras of the
+            first panel repeat there in grey.
         items: test items behind each score.
-        source_labels: labels of the other corpus.
+        source_labels: number of labels of the other corpus.
         own: your results on the lines of the first panel: (line number, labels, value).
-        own_name: how the caption calls them.
+        own_name: what the caption calls them.
     """
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(8, 8.6), sharex=True, height_ratios=(5, 3.4), layout="constrained"
@@ -91,7 +91,7 @@ def history_figure(
 
 
 def _draw_own(axes, target: Sequence[Curve], own, place: Mapping[int, float]) -> None:
-    """Ring each of your results, in the shade of its line."""
+    """Draw a ring around each of your results, in the shade of its line."""
     for number, labels, value in own:
         shade = line_style(target[number].line.era)["color"]
         x = place.get(labels) or labels or min(place.values())
@@ -99,7 +99,7 @@ def _draw_own(axes, target: Sequence[Curve], own, place: Mapping[int, float]) ->
 
 
 def _mark_zero_shot(axes, curves: Sequence[Curve], place) -> None:
-    """Say beside a point at no label how it came about."""
+    """Label each point at 0 labels with how it was obtained."""
     for curve in curves:
         if 0 in curve.values:
             point = place[0], curve.means[0]
@@ -128,7 +128,7 @@ def _seeds(curves: Sequence[Curve]) -> str:
 
 
 def line_style(era: str) -> dict:
-    """How the line of an era is drawn: shade, marker, dash."""
+    """The shade, marker and dash of an era's line."""
     number = ERAS.index(era)
     return {
         "color": LINE_SHADES[number],
@@ -140,7 +140,7 @@ def line_style(era: str) -> dict:
 
 
 def _places(curves: Sequence[Curve]) -> dict[int, float]:
-    """Where budgets stand on the logarithmic axis; none is set apart at the left."""
+    """Positions of budgets on the logarithmic axis, with 0 labels apart at the left."""
     budgets = sorted({n for curve in curves for n in curve.values} | {32, 100, 320, 1_000})
     least = min(n for n in budgets if n)
     return {n: n or least / 3 for n in budgets}
@@ -157,9 +157,9 @@ def _label_axis(axes, place: Mapping[int, float]) -> None:
 
 
 def _draw_lines(axes, curves: Sequence[Curve], place, grey: bool = False) -> str:
-    """Draw lines with their spread, name them at the right; returns them in words.
+    """Draw lines with their spread and names; returns a description in words.
 
-    A second line of one era has open markers.
+    A second line of the same era has open markers.
     """
     ends, words, before = [], [], ""
     for curve in curves:
@@ -183,7 +183,7 @@ def _draw_lines(axes, curves: Sequence[Curve], place, grey: bool = False) -> str
 
 
 def name_ends(axes, ends: list[tuple[float, float, str, str]], right: float) -> None:
-    """Write names beside the right edge, none over another, with a thin line to each end."""
+    """Write names at the right edge without overlap, with a thin line to each end."""
     bottom, top = axes.get_ylim()
     inches = axes.get_position().height * axes.figure.get_figheight()
     gap = (top - bottom) * 1.5 * LETTERS / 72 / inches
@@ -201,7 +201,7 @@ def name_ends(axes, ends: list[tuple[float, float, str, str]], right: float) -> 
 
 
 def names_figure(curves: Sequence[Curve], *, items: int) -> None:
-    """Draw span F1 against tagged sentences, one line an era."""
+    """Draw span F1 against tagged sentences, one line per era."""
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
     place = {32: 32, 100: 100, 320: 320, 600: 600}
     place |= {n: n for curve in curves for n in curve.values}
@@ -230,10 +230,10 @@ PRICES = (
 
 
 def costs_figure(options: Sequence[tuple[str, Option]], *, labels: int, items: int) -> None:
-    """Draw accuracy against four prices, one point a method, named beside it.
+    """Draw accuracy against four prices, one named point per method.
 
     Args:
-        options: a short name, and what it names.
+        options: pairs of a short name and its option.
         labels: the budget; methods that saw no label are drawn at the left edge.
         items: test items behind each accuracy.
     """

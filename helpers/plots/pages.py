@@ -14,7 +14,7 @@ __all__ = ["decisions_figure", "timeline_figure", "verdicts_figure"]
 
 
 class Work(NamedTuple):
-    """A publication: the era it belongs to, its year, who, and what it brought."""
+    """A publication: its era, its year, the authors, and what it contributed."""
 
     era: str
     year: int
@@ -98,7 +98,7 @@ def timeline_figure() -> None:
 
 
 def verdicts_figure(verdicts: Sequence[Verdict]) -> None:
-    """Draw the interval of every comparison that decides a claim, against the claim's border."""
+    """Draw the interval of every deciding comparison, against the limit that the claim sets."""
     found = [
         (v.claim.id, each) for v in verdicts for each in v.deciding if each.measured is not None
     ]
@@ -139,13 +139,9 @@ def decisions_figure(
     *,
     items: int,
 ) -> None:
-    """Draw a chart of advice: labels down, conditions across, in each cell what the ledger says.
+    """Draw a chart of advice: budgets of labels down, conditions across, both in words.
 
-    Args:
-        rows: budgets of labels, in words.
-        columns: conditions, in words.
-        cells: the advice of each row and column.
-        items: test items behind each accuracy.
+    `items` is the number of test items behind each accuracy.
     """
     figure, axes = plt.subplots(figsize=(2.0 * len(columns), 0.72 * len(rows)))
     best = [[cell.best.accuracy if cell.best else float("nan") for cell in row] for row in cells]
