@@ -1,10 +1,7 @@
-"""Use a decoder without training it: ask by likelihood, show examples, let it write.
+"""Use a decoder without training it, and prepare its training.
 
-`Prompt` is a question with a gap and its label words; `few_shot_prompt` puts examples before it.
-`label_scores` compares the labels by their likelihood, `generate` and `parse_label` read an answer
-out of written text. `document_losses` and `answer_losses` say how much a text surprises the model,
-and `LossAtLabels` trains on that loss. `head_from_words` makes of a prompt the start of a
-fine-tuning.
+`label_scores` compares labels by their likelihood, `generate` and `parse_label` read an answer from
+written text, `document_losses` and `answer_losses` sum the loss of given text.
 """
 
 from helpers.decoding.generation import generate, parse_label

@@ -1,4 +1,4 @@
-"""Ask by writing: let a decoder go on, stop it, and look for a label in what it wrote."""
+"""Let a decoder write an answer, and find a label in what it wrote."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from helpers.pretrained import Pretrained, unwrapped
 
 __all__ = ["generate", "parse_label"]
 
-# What a checkpoint recommends instead is used where we say nothing.
+# Settings left out here would be those that the checkpoint recommends.
 PLAIN = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_length": 0}
 PLAIN_DRAWS = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
 PLAIN_DRAWS |= {"epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
@@ -28,24 +28,20 @@ def generate(
     seed: int = 0,
     batch_size: int = 16,
 ) -> list[str]:
-    """Let the model continue each prompt, in batches that are padded on the left.
+    """Let the model continue each prompt.
 
-    With temperature 0 the most probable token is taken each time, and the texts are those that
-    each prompt alone would give. Settings that a checkpoint recommends (top-p, a penalty for
-    repetition) are not used: what is written is the model's own distribution.
+    The model's own distribution is used: settings that a checkpoint recommends (top-p, repetition
+    penalty) are ignored. With temperature 0, batching does not change the texts.
 
     Args:
-        loaded: what `load_decoder()` gave.
-        prompts: texts to go on from; spaces at their end are taken off.
-        max_new_tokens: at most so many tokens are written.
+        prompts: spaces at their end are removed.
         stop: strings that end a text, such as a line break; they are not part of it.
-        temperature: 0 for the most probable token, 1 to draw from the model's distribution; below
+        temperature: 0 for the most probable token, 1 to sample from the model's distribution; below
             1 sharpens it.
-        seed: of the draws. They depend on `batch_size` as well. Global generators are left alone.
-        batch_size: prompts at once, of similar length.
+        seed: for sampling, which also depends on `batch_size`. Global generators stay unchanged.
 
     Returns:
-        What was written after each prompt, without end token, in the order of the prompts.
+        The continuations alone, without end token, in the order of the prompts.
 
     Raises:
         ValueError: if a prompt and its answer do not fit into the model's context, or a setting
@@ -84,14 +80,10 @@ def _until(text: str, stop: list[str]) -> str:
 
 
 def parse_label(text: str, labels) -> str | None:
-    """Find the label that an answer names; None is for the caller to count.
+    """Find the label that an answer names, or None.
 
-    The word that comes first decides, whatever its capitals. Parts of words do not count: there
-    is no "able" in "unable". Of two words at one place the longer wins.
-
-    Args:
-        text: what the model wrote.
-        labels: words, or label -> its word or words, as for `label_scores`.
+    The first word counts, in any case; at one place the longer word wins. Parts of words do not
+    count: "unable" does not contain "able". `labels` are as for `label_scores`.
     """
     found = []
     for label, words in label_words(labels).items():

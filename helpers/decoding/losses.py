@@ -1,7 +1,7 @@
-"""What a language model makes of a text it only reads: its loss, computed where there is a label.
+"""The loss of a language model on given text, computed only where there is a label.
 
-With 49,152 words the last layer costs as much as a good part of the body. Where nine tokens of ten
-are question, most of that would be thrown away.
+With 49,152 words the output layer costs about as much as the body. Where nine tokens in ten belong
+to the question, most of that work would be wasted.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ from helpers.pretrained import Pretrained, body_and_output, check_body_and_outpu
 __all__ = ["LossAtLabels", "answer_losses", "document_losses", "document_rows"]
 __all__ += ["prefers_good", "token_losses"]
 
-POSITIONS = 512  # logits of so many places at once: 100 MB with 49,152 words
+POSITIONS = 512  # logits computed at once: 100 MB with 49,152 words
 
 
 def token_losses(model, input_ids, attention_mask, labels) -> torch.Tensor:
-    """Give the loss of each label, row by row: (N,); the arguments are those of `LossAtLabels`."""
+    """Return the loss of each label, row by row: (N,); arguments as for `LossAtLabels.forward`."""
     body, head = body_and_output(model)
     states = body(
         input_ids=input_ids, attention_mask=attention_mask, use_cache=False
     ).last_hidden_state  # (B, T, H)
-    targets = labels[:, 1:]  # a label is judged by the state one place before
+    targets = labels[:, 1:]  # a label is predicted by the state one place before
     counts = targets != IGNORED  # (B, T - 1)
     states, targets = states[:, :-1][counts], targets[counts]  # (N, H), (N,)
     parts = zip(states.split(POSITIONS), targets.split(POSITIONS), strict=True)
@@ -35,14 +35,12 @@ def token_losses(model, input_ids, attention_mask, labels) -> torch.Tensor:
 
 
 class LossAtLabels(nn.Module):
-    """Wrap a decoder for `training.fit`: the loss of transformers, computed where it counts.
+    """Wrap a decoder for `training.fit`: transformers' loss, computed only at the labels.
 
-    Args:
-        model: a causal language model of transformers, with an adapter or without. It is shared,
-            not copied: what is trained here is trained there.
+    The model is shared, not copied: training this trains it, or its adapter.
 
     Raises:
-        ValueError: if the model predicts no words, or bends its logits after the last layer.
+        ValueError: if the model predicts no words, or changes its logits after the last layer.
     """
 
     def __init__(self, model):
@@ -51,25 +49,22 @@ class LossAtLabels(nn.Module):
         check_body_and_output(model)
 
     def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
-        """Give the mean loss over all labels; tokens (B, T), labels (B, T) with -100 elsewhere."""
+        """Return the mean loss over all labels (B, T), which are -100 where none is meant."""
         losses = token_losses(self.model, input_ids, attention_mask, labels)
         # A batch without a label has the loss 0, not 0 / 0.
         return {"loss": losses.sum() / max(1, len(losses))}
 
 
 def answer_losses(loaded: Pretrained, rows, batch_size: int = 8) -> np.ndarray:
-    """Sum the loss over the labels of each row: minus the log-likelihood of its answer.
+    """Sum the loss over the labels of each row: the negative log-likelihood of its answer.
 
-    Args:
-        loaded: what `load_decoder()` gave, tuned or not.
-        rows: of `chat_rows` or `text_rows`.
-        batch_size: rows read at once, of similar length. It changes the time, not the result.
+    `rows` are those of `chat_rows` or `text_rows`. `batch_size` does not change the result.
 
     Returns:
-        [summed loss in nats, labels] of each row, in the order given: floats (rows, 2).
+        Floats (rows, 2), in the order given: [summed loss in nats, number of labels].
 
     Raises:
-        ValueError: if the model is not a language model whose parts can be used alone.
+        ValueError: if the model predicts no words, or changes its logits after the last layer.
     """
     model = loaded.model
     check_body_and_output(model)
@@ -87,23 +82,18 @@ def answer_losses(loaded: Pretrained, rows, batch_size: int = 8) -> np.ndarray:
 def document_losses(
     loaded: Pretrained, texts: Sequence[str], max_tokens: int | None = 512, batch_size: int = 8
 ) -> np.ndarray:
-    """Sum the loss of each text, for `perplexity` and the comparisons beside it.
+    """Sum the loss of each text, for `perplexity` and paired comparisons.
 
-    Texts are read apart from each other, dropout off, with the start token in front, so that the
-    first word is predicted too. The tokens are those of the text alone; no end token is predicted.
-
-    Args:
-        loaded: what `load_decoder()` gave, tuned or not.
-        texts: documents; none may be empty.
-        max_tokens: predicted tokens of a text; what follows is not read. None reads all.
-        batch_size: as for `answer_losses`.
+    Each text is read alone, without dropout, after a start token, so that its first word is
+    predicted too. No end token is predicted. Of a longer text, the first `max_tokens` are read;
+    None reads all.
 
     Returns:
-        [summed negative log-likelihood in nats, predicted tokens] of each text, in the order given:
-        floats of shape (documents, 2).
+        Floats (documents, 2), in the order given: [summed negative log-likelihood in nats, number
+        of predicted tokens].
 
     Raises:
-        ValueError: as `document_rows` and `answer_losses`.
+        ValueError: as for `document_rows` and `answer_losses`.
     """
     rows = document_rows(loaded.tokenizer, texts, max_tokens)
     labelled = [{"input_ids": row, "labels": [IGNORED, *row[1:]]} for row in rows]
@@ -111,16 +101,16 @@ def document_losses(
 
 
 def document_rows(tokenizer, texts: Sequence[str], max_tokens: int | None) -> list[list[int]]:
-    """Turn texts into tokens behind a start token: lists of 1 + at most `max_tokens` ids.
+    """Turn texts into lists of a start token and at most `max_tokens` further ids.
 
     Raises:
         ValueError: if there is no text or one without a token, one is longer than the model reads,
-            or the tokenizer has no token to begin with.
+            or the tokenizer has neither a start nor an end token.
     """
     if isinstance(texts, str) or not len(texts):
         raise ValueError(f"The texts are {texts!r}; give a list of at least one text.")
-    # Without a token in front, the first word would have no prediction. Decoders that have no start
-    # token saw the end token of one text before the first word of the next.
+    # Without a token in front, the first word would have no prediction. Decoders without a start
+    # token were trained with the previous text's end token there.
     start = tokenizer.bos_token_id
     start = tokenizer.eos_token_id if start is None else start
     if start is None:
@@ -143,19 +133,13 @@ def document_rows(tokenizer, texts: Sequence[str], max_tokens: int | None) -> li
 
 
 def prefers_good(loaded: Pretrained, pairs, batch_size: int = 32) -> np.ndarray:
-    """Tell in which pairs the right sentence is the more probable one (Warstadt et al. 2020).
+    """Tell in which pairs the model finds the right sentence more probable (Warstadt et al. 2020).
 
-    The log-likelihood is that of the whole sentence, after the same start token, not its mean a
-    token: which sentence is the better one is asked, whatever its length.
-
-    Args:
-        loaded: what `load_decoder()` gave, tuned or not.
-        pairs: a Dataset with the columns `good` and `bad`, as `load_minimal_pairs` gives it, or
-            anything else that has them by name.
-        batch_size: sentences read at once.
+    Log-likelihoods are those of whole sentences, not means per token. `pairs` has the columns
+    `good` and `bad`, as in `load_minimal_pairs`.
 
     Returns:
-        Booleans (pairs,), for `ledger.pairs_row`. Equal likelihoods do not count as a preference.
+        Booleans (pairs,), for `ledger.pairs_row`; False for equal likelihoods.
     """
     good, bad = list(pairs["good"]), list(pairs["bad"])
     losses = document_losses(loaded, good + bad, None, batch_size)[:, 0]

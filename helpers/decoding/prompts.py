@@ -1,4 +1,4 @@
-"""Prompts as data: a text with a gap, words that answer it, and what is made of them."""
+"""Prompts as data: a text with a gap, and the words that answer it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,10 +32,11 @@ class Prompt:
         labels: label -> its word, or its words with the usual one first, in the order of the
             classes.
         instruction: stands once, above everything.
-        separator: between instruction, examples and question.
+        separator: between instruction, examples and question; line breaks.
 
     Raises:
-        ValueError: if the gap is missing or there twice, or a label has no word.
+        ValueError: if the gap is missing or there twice, a label has no word, or the separator is
+            not line breaks.
     """
 
     name: str
@@ -59,11 +60,11 @@ class Prompt:
         object.__setattr__(self, "words", label_words(self.labels))
 
     def fill(self, text: str) -> str:
-        """Put a text into the gap, without the white space around it."""
+        """Put a text into the gap, without surrounding white space."""
         return self.text.replace(GAP, text.strip())
 
     def answer(self, label: str | int) -> str:
-        """Give the usual word for a label, by its name or its number."""
+        """Return the usual word for a label, given by its name or its number."""
         names = list(self.words)
         if isinstance(label, str) and label in names:
             return self.words[label][0]
@@ -77,11 +78,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class FewShot:
-    """A prompt with its examples in place: what all questions share, and what differs.
+    """A prompt with its examples in place.
 
-    Attributes:
-        prefix: shared by all questions; `label_scores(prefix=...)` reads it once. May be empty.
-        before, after: what stands between the prefix and the text, and behind the text.
+    `prefix` is what all questions share, read once by `label_scores(prefix=...)`; it may be empty.
+    `before` and `after` surround the text that is asked about.
     """
 
     prefix: str
@@ -89,24 +89,23 @@ class FewShot:
     after: str
 
     def fill(self, text: str) -> str:
-        """Give the question about a text, without the prefix: for `label_scores`."""
+        """Return the question about a text without the prefix, for `label_scores`."""
         return f"{self.before}{text.strip()}{self.after}"
 
     def whole(self, text: str) -> str:
-        """Give the prefix and the question: for `generate`, or to look at."""
+        """Return prefix and question, for `generate`."""
         return self.prefix + self.fill(text)
 
 
 def few_shot_prompt(
     template: Prompt, examples: Sequence[tuple[str, str | int]] = (), *, tokenizer=None
 ) -> FewShot:
-    """Put worked examples before a question, as GPT-3 is shown its task (Brown et al. 2020).
+    """Put worked examples before a question, as for GPT-3 (Brown et al. 2020).
 
     Args:
-        template: the question.
         examples: (text, label) pairs in the order in which they are shown; none for zero-shot.
-        tokenizer: of an instruction-tuned model, to write everything as a chat in its template:
-            an example is then a question of the user and an answer of the assistant.
+        tokenizer: of an instruction-tuned model, to write everything as a chat in its template: an
+            example is then a user's question and the assistant's answer.
 
     Raises:
         ValueError: for an example with an unknown label, or a tokenizer without chat template.
@@ -145,14 +144,9 @@ def _as_chat(template: Prompt, shown: list[tuple[str, str]], tokenizer) -> FewSh
 def prompt_rows(
     loaded: Pretrained, prompts: Sequence[str], labels: Sequence[int] | None = None
 ) -> Dataset:
-    """Turn filled prompts into the rows that `training.fit` and `predict` take.
+    """Turn filled prompts into rows for `training.fit` and `predict` of a classifier.
 
     The tokens are those that `label_scores` reads. No prompt is cut: its end is the question.
-
-    Args:
-        loaded: of `load_decoder("classification")`.
-        prompts: texts that end where the answer begins.
-        labels: number of each answer; None without labels.
 
     Raises:
         ValueError: if a prompt is empty, or longer than the model reads.
@@ -163,19 +157,14 @@ def prompt_rows(
 
 
 def head_from_words(loaded: Pretrained, prompt: Prompt) -> None:
-    """Give a classifier's head the vectors of a prompt's label words, in place.
+    """Set a classifier's head to the vectors of a prompt's usual label words, in place.
 
-    A language model that predicts with its word vectors scores the next word by the product of the
-    word's vector and the last state. With these vectors as its weights, a head on the last token
-    gives the labels the same scores: before any training, the classifier answers a filled prompt
-    as zero-shot does. Fine-tuning goes on from there (with prompts, Gao et al. 2021).
-
-    Args:
-        loaded: of `load_decoder("classification")`, with as many labels as the prompt.
-        prompt: the usual word of each label, the first one, is taken.
+    A language model with tied word vectors scores the next word by the product of the word's vector
+    and the last state. A head with these vectors therefore starts with the answers of zero-shot,
+    and fine-tuning continues from there (with prompts, Gao et al. 2021).
 
     Raises:
-        ValueError: if the model predicts with other vectors than it reads, the number of labels
+        ValueError: if the model does not predict with its input vectors, the number of labels
             differs, or a word is more than one token.
     """
     model = loaded.model

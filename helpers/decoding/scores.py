@@ -1,7 +1,7 @@
-"""Ask by likelihood: how probable is each label's word as what follows a prompt?
+"""Zero-shot by likelihood: how probable is each label's word after a prompt?
 
-No text is generated and nothing is parsed. A prompt is read once, whatever the number of labels,
-and logits are computed only where a label's token is predicted.
+Nothing is generated or parsed. A prompt is read once for all labels, and logits are computed only
+where a label's token is predicted.
 """
 
 import copy
@@ -33,19 +33,14 @@ __all__ = ["answer_rows", "label_scores", "pad_left"]
 def answer_rows(
     model, rows, batch_size: int, answer: Callable[..., Sequence], doing: str, collate=pad_batch
 ) -> list[Any]:
-    """Ask for an answer to each row, dropout and gradients off.
+    """Compute an answer to each row, without dropout and gradients, in the order given.
 
-    Args:
-        model: as for `batches_by_length`.
-        rows: as for `batches_by_length`.
-        batch_size: rows at once, of similar length.
-        answer: takes a batch's tensors by name, and gives one answer for each of its rows.
-        doing: what the bar says.
-        collate: list of rows -> dict of tensors.
+    `answer` takes a batch's tensors by name and returns one answer per row; `doing` labels the bar.
+    The rest is as for `batches_by_length`.
     """
     found: list[Any] = [None] * len(rows)
     bar = tqdm(total=len(rows), disable=not shows_progress(), desc=doing, leave=False)
-    # An error must not leave the loop half-way: it has the model's mode and gradients to give back.
+    # Closed even after an error, so that the model's mode and gradients are restored.
     with bar, closing(batches_by_length(model, rows, batch_size, collate)) as batches:
         for indices, batch in batches:
             for i, value in zip(indices, answer(**batch), strict=True):
@@ -55,7 +50,7 @@ def answer_rows(
 
 
 def pad_left(tokenizer) -> Callable:
-    """Give a `collate` for rows that go on: their last places are those where the answers begin."""
+    """Return a `collate` that pads on the left, so that all answers begin at the last position."""
     return lambda rows: tokenizer.pad(rows, padding_side="left", return_tensors="pt", verbose=False)
 
 
@@ -75,23 +70,20 @@ def label_scores(
 ) -> np.ndarray:
     """Score each label of each prompt by the log-likelihood of its word as the continuation.
 
-    A word of several tokens is scored over all of them, each given those before it. Of a label
-    with several words the probabilities are added up. How white space between prefix, prompt and
-    word is treated is told in `helpers.decoding.tokens`.
+    A word of several tokens is scored over all of them; the probabilities of a label's several
+    words are added up. `helpers.decoding.tokens` explains the white space between prefix, prompt
+    and word.
 
     Args:
-        loaded: what `load_decoder()` gave.
         prompts: texts that end where the answer begins.
         labels: words, or label -> its word or words.
-        normalise: `"none"`, or `"tokens"` for the mean over a word's tokens, so that a long word
-            is not punished for its length.
-        calibrate: the same prompt filled with texts that say nothing, such as "N/A", "[MASK]" and
-            "" (Zhao et al. 2021): probabilities are divided by those the labels have there, their
-            mean over these prompts. What remains is a comparison, no longer a likelihood.
-        prefix: the beginning that all prompts share, such as worked examples. It is read once; its
-            keys and values serve every batch.
-        batch_size: prompts at once, of similar length.
-        echo: told in one line how much was read; None for silence.
+        normalise: `"none"`, or `"tokens"` for the mean over a word's tokens, which does not favour
+            short words.
+        calibrate: the same prompt filled with neutral texts, such as "N/A", "[MASK]" and "":
+            probabilities are divided by the labels' mean ones there (Zhao et al. 2021). The result
+            is no longer a likelihood.
+        prefix: the beginning that all prompts share, such as worked examples; it is read once.
+        echo: receives one line about how much was read.
 
     Returns:
         Natural logarithms (prompts, labels), in the order given; `argmax(axis=1)` chooses.
@@ -143,11 +135,7 @@ def _word_scores(
 
 
 class _Scorer:
-    """Score words after prompts, and after a prefix that is read once.
-
-    Prompts are padded on the left, so that the place where the answer begins is the last one in
-    every row: the logits of one position are all that is computed of a prompt.
-    """
+    """Score words after prompts padded on the left, so that one position's logits are enough."""
 
     def __init__(self, model, prefix: list[int], words: list[list[int]]):
         self.model, self.prefix, self.words = model, prefix, words
@@ -208,7 +196,7 @@ def _by_label(scores: np.ndarray, encoded, names: list[str]) -> np.ndarray:
 
 
 def _calibrated(scores: np.ndarray, neutral: int) -> np.ndarray:
-    """Divide by the labels' shares after the last prompts, which say nothing."""
+    """Divide by the labels' shares after the last prompts, the neutral ones."""
     empty = scores[-neutral:]
     shares = np.exp(empty - np.logaddexp.reduce(empty, axis=1, keepdims=True))
     return scores[:-neutral] - np.log(shares.mean(axis=0))

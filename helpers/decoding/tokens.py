@@ -1,13 +1,12 @@
-"""Where a prompt ends and an answer begins: text becomes tokens so that the parts fit together.
+"""Where a prompt ends and an answer begins, so that their tokens are those of the joined text.
 
 A byte-level tokenizer writes a space into the word after it: " good" is one token and "good"
-another. Two rules keep the parts apart at a place where the whole would be cut too.
+another. Two rules keep the parts consistent:
 
-- Prompt and answer: spaces at the end of a prompt are taken off, and the word gets one space in
-  front. After a line break (as a chat template ends) it stands without. A word that begins with
-  white space of its own keeps that.
-- Prefix and prompt: line breaks between them go to whichever side leaves the tokens as they are
-  in the joined text. If neither does, that is an error.
+- Prompt and answer: spaces at the end of a prompt are removed, and the word gets one space in
+  front, but none after a line break (as a chat template ends) or before white space of its own.
+- Prefix and prompt: line breaks between them go to the side that leaves the tokens as in the joined
+  text. If neither side does, that is an error.
 """
 
 import inspect
@@ -20,7 +19,7 @@ __all__ += ["label_words", "needs_no_space", "spelled"]
 
 
 def check_decoder(loaded) -> None:
-    """Refuse a tokenizer that cannot pad, and a model that cannot be read from a cache."""
+    """Refuse a tokenizer that cannot pad, and a model that cannot read from a cache."""
     if loaded.tokenizer.pad_token_id is None:
         raise ValueError(
             "The tokenizer has no padding token, so prompts cannot share a batch. Load it with "
@@ -37,7 +36,7 @@ def check_decoder(loaded) -> None:
 
 
 def label_words(labels) -> dict[str, tuple[str, ...]]:
-    """Give {label: its words} for a list of words, or for a label -> word or words."""
+    """Return {label: its words} for a list of words, or for label -> word or words."""
     if isinstance(labels, str) or not labels:
         raise ValueError(f"The labels are {labels!r}; give a list of words or label -> words.")
     if not isinstance(labels, Mapping):
@@ -64,19 +63,16 @@ def needs_no_space(prompt: str) -> bool:
 
 
 def spelled(prompt: str, word: str) -> str:
-    """Write a word as it follows a prompt whose last spaces are taken off."""
+    """Write a word as it follows a prompt without trailing spaces."""
     return word if word[0].isspace() or needs_no_space(prompt) else f" {word}"
 
 
 def encode_prompts(
     tokenizer, prompts: Sequence[str], prefix: str | None = None
 ) -> tuple[list[int], list[list[int]]]:
-    """Turn a shared prefix and prompts into tokens; joined they are those of the joined text.
+    """Turn a shared prefix and prompts into tokens, which joined are those of the joined text.
 
-    Whether the parts fit is tried on the first prompt: the others come from the same template.
-
-    Returns:
-        (tokens of the prefix, tokens of each prompt).
+    Only the first prompt is checked: the others come from the same template.
 
     Raises:
         ValueError: if prompts are missing or empty, or the prefix ends inside a word.
@@ -102,11 +98,7 @@ def encode_prompts(
 def encode_words(
     tokenizer, words: Mapping[str, tuple[str, ...]], bare: bool
 ) -> list[tuple[str, list[int]]]:
-    """Turn the words of all labels into tokens: [(label, tokens)], each as it follows a prompt.
-
-    Args:
-        words: as `label_words` gives them.
-        bare: whether the prompt ends in a line break.
+    """Turn all labels' words into [(label, tokens)]; `bare` if the prompt ends in a line break.
 
     Raises:
         ValueError: if two words are the same tokens, so that no score could tell them apart.
@@ -149,14 +141,14 @@ def check_room(
 
 
 def _tokens(tokenizer, texts: list[str], starts: bool) -> list[list[int]]:
-    """Encode parts of a text; the part that starts it gets what the tokenizer puts in front."""
+    """Encode parts of a text; the first part gets the tokenizer's start tokens."""
     if not starts:
         return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     begin, end = tokenizer.bos_token, tokenizer.eos_token_id
     written = bool(begin) and texts[0].startswith(begin)  # chat templates write it themselves
     rows = tokenizer(texts, add_special_tokens=not written, verbose=False)["input_ids"]
     plain = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    # Some tokenizers close a text, too; a prompt goes on.
+    # Some tokenizers also add an end token, but a prompt goes on.
     return [
         row[:-1] if row[-1:] == [end] and inner[-1:] != [end] else row
         for row, inner in zip(rows, plain, strict=True)
@@ -164,7 +156,7 @@ def _tokens(tokenizer, texts: list[str], starts: bool) -> list[list[int]]:
 
 
 def _parted(tokenizer, prefix: str, prompts: list[str]) -> tuple[str, list[str]]:
-    """Put the white space between prefix and prompts on the side where the tokens stay."""
+    """Move white space between prefix and prompts to the side where the tokens stay the same."""
     joined = _tokens(tokenizer, [prefix + prompts[0]], starts=True)[0]
     head = prefix.rstrip()
     for part in (head, prefix):

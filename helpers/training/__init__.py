@@ -1,7 +1,7 @@
-"""One loop that trains every network of the course, and what it reads.
+"""One loop that trains every network of the course.
 
-`fit` is the loop that a notebook writes by hand once: with the same order (`epoch_order`), the
-same batches (`pad_batch`) and the same seed, the losses are the same.
+A loop written by hand with `epoch_order`, `pad_batch` and the same seed has the same losses as
+`fit`.
 """
 
 from helpers.training.batches import (

@@ -1,7 +1,6 @@
-"""From texts to the batches of integers that a network takes.
+"""From texts to the batches of integers that a network reads.
 
-Rows are Datasets with `input_ids` (or `pixel_values`) and `labels`. `fit` uses `epoch_order`
-and `pad_batch`; a loop written by hand that uses them too sees the same batches.
+Rows are Datasets with `input_ids` (or `pixel_values`) and `labels`.
 """
 
 import inspect
@@ -31,10 +30,10 @@ INPUTS = ("input_ids", "pixel_values")
 def encode_texts(
     texts, vocabulary, tokenize, labels=None, max_length: int | None = None
 ) -> Dataset:
-    """Turn texts into the rows that `fit` and `predict` take.
+    """Turn texts into the rows that `fit` and `predict` take, cut to `max_length` tokens.
 
-    `tokenize` (text -> tokens) is the one that made the `networks.Vocabulary`; `max_length` tokens
-    are kept. A text without a token becomes one unknown word: a network cannot read nothing.
+    `tokenize` (text -> tokens) must be the one that built the `networks.Vocabulary`. A text without
+    a token becomes one unknown word.
     """
     ids = [vocabulary.encode(tokenize(text))[:max_length] or [UNKNOWN] for text in texts]
     columns = {"input_ids": ids} | ({} if labels is None else {"labels": list(labels)})
@@ -42,7 +41,7 @@ def encode_texts(
 
 
 def language_model_windows(texts, vocabulary, tokenize, window: int = 64) -> Dataset:
-    """Join texts to one running text, and cut it into rows that predict `window` words each."""
+    """Join texts into one running text, and cut it into rows that predict `window` words each."""
     ids = np.concatenate([np.array(vocabulary.encode(tokenize(t)), np.int64) for t in texts])
     return cut_windows(ids, window)
 
@@ -51,7 +50,7 @@ def cut_windows(ids: np.ndarray, window: int) -> Dataset:
     """Cut the ids of a running text (tokens,) into rows that predict `window` tokens each.
 
     `input_ids` and `labels` are the same `window + 1` ids. Neighbours share one token, so that
-    each is predicted once; what is left at the end is dropped.
+    each is predicted once; an incomplete window at the end is dropped.
 
     Raises:
         ValueError: if the ids do not fill one window.
@@ -66,9 +65,9 @@ def cut_windows(ids: np.ndarray, window: int) -> Dataset:
 def epoch_order(
     lengths: Sequence[int], batch_size: int, seed: int, epoch: int, length_grouped: bool = True
 ) -> list[int]:
-    """Give the order in which `fit` shows rows of given lengths: a new shuffle each epoch.
+    """Return the order in which `fit` shows rows of given lengths, shuffled anew in each epoch.
 
-    The first epoch is 0. With `length_grouped` rows of similar length share a batch.
+    Epochs count from 0. With `length_grouped` rows of similar length share a batch.
     """
     state = np.random.SeedSequence([seed, epoch]).generate_state(1)[0]
     generator = torch.Generator().manual_seed(int(state))
@@ -78,7 +77,7 @@ def epoch_order(
 
 
 def pad_batch(rows: list[dict], pad_id: int = 0) -> dict:
-    """Join rows to one batch of tensors, each text padded on the right to the longest of them.
+    """Join rows into one batch of tensors, padded on the right to the longest row.
 
     `input_ids` are padded with `pad_id`, `labels` with -100 (left out of the loss), other columns
     with 0; `attention_mask` is made if the rows lack it.
@@ -102,26 +101,21 @@ def pad_batch(rows: list[dict], pad_id: int = 0) -> dict:
 
 
 def device_of(model) -> str:
-    """Where a model's parameters are: `cpu`, `cuda`, `mps`."""
+    """Return where a model's parameters are: `cpu`, `cuda`, `mps`."""
     return next(model.parameters()).device.type
 
 
 def batches_by_length(
     model, rows, batch_size: int, collate: Callable = pad_batch
 ) -> Iterator[tuple[list[int], dict]]:
-    """Go through rows in batches of like length, to evaluate a model on them.
+    """Yield (row numbers, batch) with rows of similar length together, to evaluate a model.
 
-    Inside the loop the model is in evaluation mode and gradients are off.
+    Inside the loop the model is in evaluation mode and gradients are off; its mode is restored.
 
     Args:
-        model: its device is that of the batches; its mode is restored at the end.
         rows: a Dataset, of which the columns that `model.forward` takes are read; `Rows`; or a
             list of dicts with `input_ids`, the same keys in each.
-        batch_size: rows at once.
         collate: list of rows -> dict of tensors.
-
-    Yields:
-        The batch's row numbers, and the batch.
     """
     if isinstance(rows, Dataset):
         rows = Rows(model, rows, "dataset", labelled=False)
@@ -140,16 +134,14 @@ def batches_by_length(
 
 
 class Rows:
-    """Hold a dataset's columns in memory, checked against a model, for fast batches.
+    """Hold a dataset's columns in memory, checked against a model.
 
-    Decoding Arrow rows one batch at a time costs a small network a good part of its training time.
-
-    The model's `forward` decides which columns are kept, its `num_labels` which labels are
-    possible; `name` is what error messages call the dataset. `lengths` are the tokens of each row,
-    1 for an image.
+    Decoding Arrow rows batch by batch takes a good part of a small network's training time. The
+    model's `forward` decides which columns are kept, its `num_labels` which labels are possible;
+    `name` is for error messages. `lengths` are the tokens of each row, 1 for an image.
 
     Raises:
-        ValueError: if the dataset is empty, lacks a column, or holds impossible labels.
+        ValueError: if the dataset is empty, lacks a column, or has impossible labels.
     """
 
     def __init__(self, model, dataset: Dataset, name: str, labelled: bool = True, drop=()):

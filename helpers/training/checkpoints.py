@@ -1,4 +1,4 @@
-"""Checkpoints of a training, from which a killed one is resumed to the same result."""
+"""Checkpoints, from which a killed training resumes to the same result."""
 
 import json
 import os
@@ -16,7 +16,7 @@ RECORD = "fit.json"  # a checkpoint without it was cut off
 
 @dataclass
 class Record:
-    """What a training was told, and what it has seen so far."""
+    """Settings of a training, and what it has measured so far."""
 
     settings: dict
     losses: list[float] = field(default_factory=list)
@@ -25,14 +25,10 @@ class Record:
 
 
 class Checkpoints:
-    """The checkpoints of one training, of which the last two are kept.
-
-    Args:
-        folder: where they are; None for a training that keeps none.
-        resume: whether a training goes on from those of an earlier one.
+    """The last two checkpoints of one training; without a folder none are kept.
 
     Raises:
-        ValueError: if there are some and they are not asked for, or no folder is named.
+        ValueError: if the folder has checkpoints and `resume` is False, or `resume` has no folder.
     """
 
     def __init__(self, folder: Path | None, resume: bool):
@@ -48,7 +44,7 @@ class Checkpoints:
             )
 
     def restore(self, processes: Processes, settings: dict) -> Record:
-        """Put everything back as it was at the last checkpoint, if there is one.
+        """Load the last checkpoint, if there is one.
 
         Raises:
             ValueError: if it is from a run with other settings.
@@ -67,7 +63,7 @@ class Checkpoints:
         return record
 
     def save(self, processes: Processes, record: Record) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, complete or not at all (atomic)."""
         whole = self.folder / f"checkpoint-{len(record.losses)}"
         part = whole.with_name(whole.name + ".part")
         if processes.rank == 0:

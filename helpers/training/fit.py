@@ -1,4 +1,4 @@
-"""The training loop, and the reading of answers."""
+"""The training loop, and prediction."""
 
 import math
 import time
@@ -25,16 +25,16 @@ __all__ = ["FitResult", "fit", "predict"]
 
 @dataclass
 class FitResult:
-    """What training left behind.
+    """What training returns.
 
     Attributes:
-        model: the model that was passed in, trained, in evaluation mode.
-        losses: mean loss of every step's batch, before the step.
-        validation: one `{"epoch", "loss"}` an epoch, with `"accuracy"` where a row has one label.
+        model: the model that was passed in, now in evaluation mode.
+        losses: mean loss of each step's batch, before the step.
+        validation: `{"epoch", "loss"}` per epoch, with `"accuracy"` where a row has one label.
         cost: seconds and memory of this call's training and validation.
-        steps: steps this call took; fewer than `losses` after a resume.
-        tokens: tokens this call trained on, padding not counted.
-        seconds_before: of training up to the checkpoint that a resumed call went on from.
+        steps: steps of this call; fewer than `losses` after a resume.
+        tokens: tokens of this call, without padding.
+        seconds_before: training time up to the checkpoint that this call resumed from.
     """
 
     model: Any
@@ -63,19 +63,18 @@ def fit(
     11) or by a regular expression that matches the parameter's whole name.
 
     Args:
-        model: a torch module whose `forward` takes the columns by name and gives `loss`. Weights
-            are the caller's: seed before building it, and move it to the device first.
+        model: a torch module whose `forward` takes the columns by name and returns `loss`. Seed
+            before building it, and move it to the device first.
         train: rows with `input_ids` or `pixel_values`, and `labels`; other columns are used if
             `forward` takes them.
-        num_epochs: passes over `train`.
         learning_rate: of the first step after the warm-up.
-        batch_size: examples a step, in all processes together.
-        seed: of the order of examples and of dropout.
+        batch_size: examples per step, in all processes together.
+        seed: for the order of examples and dropout.
         validation: rows like `train`, evaluated after each epoch; does not change training.
-        freeze: parameters to leave as they are. They stay frozen afterwards;
+        freeze: parameters to leave unchanged. They stay frozen afterwards;
             `model.requires_grad_(True)` frees them.
         unfreeze_schedule: gradual unfreezing (Howard & Ruder 2018): epoch i trains the parameters
-            named in the first i + 1 entries, the last epochs those of all entries.
+            named in the first i + 1 entries, later epochs those of all entries.
         learning_rate_groups: {name: factor on `learning_rate`}; the first name that fits counts.
         weight_decay: on matrices only.
         warmup_steps: steps, or below 1 the share of all steps, in which the rate rises from 0.
@@ -84,18 +83,17 @@ def fit(
         length_grouped: whether texts of similar length share a batch, which saves padding.
         optimizer: `"adamw"` or `"sgd"`.
         collate: list of rows -> dict of tensors; `pad_batch` without it.
-        pad_id: token id of padding.
-        output_dir: where checkpoints are kept (the last two); without it none are written.
-        resume: go on from the last whole checkpoint in `output_dir`, or start if there is none.
-            Parameters that do not train must be as they were.
-        save_steps: steps between checkpoints; an epoch without it.
+        output_dir: for checkpoints (the last two are kept); without it none are written.
+        resume: continue from the last complete checkpoint in `output_dir`, or start if there is
+            none. Parameters that do not train must be unchanged.
+        save_steps: steps between checkpoints; by default one epoch.
         precision: `"float32"`, `"bfloat16"` or `"float16"` (autocast); see `Run.precision`.
         on_step: called after each step with the number of steps so far and the model.
-        progress: whether to draw a bar; without it, as `COURSE_PROGRESS` and the terminal say.
+        progress: whether to draw a bar; by default as `COURSE_PROGRESS` and the terminal say.
 
     Raises:
         ValueError: if the data, a name or a checkpoint does not fit; the message says what to do.
-        FloatingPointError: if the loss stops being a number; the message names the step.
+        FloatingPointError: if the loss is not finite; the message names the step.
     """
     if unfreeze_schedule and place()[1] > 1:
         raise ValueError("Gradual unfreezing works in one process only: do without torchrun.")
@@ -116,7 +114,7 @@ def fit(
     schedule = build_schedule(schedule, optimizer, warmup_steps, plan.total_steps)
     collate = collate or partial(pad_batch, pad_id=pad_id)
     stepper = Stepper(model, optimizer, schedule, collate, precision, max_grad_norm)
-    set_seed(seed + place()[0])  # every process draws dropout of its own
+    set_seed(seed + place()[0])  # each process draws its own dropout
     record = checkpoints.restore(stepper.processes, settings)
     first, seconds_before = len(record.losses), record.seconds
     with measure() as cost, _bar(plan.total_steps, first, progress) as bar:
@@ -129,7 +127,7 @@ def fit(
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which rows each step trains on, and after which a checkpoint is written."""
+    """Which rows each step trains on, and after which steps a checkpoint is written."""
 
     lengths: list[int]
     num_epochs: int
@@ -156,7 +154,7 @@ class _Plan:
 
 
 def _bar(total: int, done: int, progress: bool | None) -> tqdm:
-    """Draw one bar, however many processes there are."""
+    """Draw one bar, even with several processes."""
     shown = (shows_progress() if progress is None else progress) and place()[0] == 0
     return tqdm(
         total=total, initial=done, disable=not shown, desc="training", unit="step", leave=False
@@ -164,7 +162,7 @@ def _bar(total: int, done: int, progress: bool | None) -> tqdm:
 
 
 def _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar) -> int:
-    """Take the steps that a record lacks, and add them to it; tells the tokens trained on."""
+    """Take the steps that a record lacks and add them to it; returns the tokens trained on."""
     model, processes = stepper.model, stepper.processes
     losses = Losses(record, plan.total_steps, at_once=1 if stepper.device == "cpu" else 50)
     step, tokens, began = len(record.losses), 0, time.perf_counter() - record.seconds
@@ -193,18 +191,13 @@ def _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, 
 def predict(
     model, dataset: Dataset, batch_size: int = 256, collate: Callable | None = None, pad_id: int = 0
 ) -> np.ndarray:
-    """Answer every row of a dataset, dropout off, in the dataset's order.
+    """Compute a model's logits for every row, without dropout, in the dataset's order.
 
-    Args:
-        model: a torch module that returns `logits`.
-        dataset: a Dataset as for `fit`; labels are not looked at.
-        batch_size: rows at once, of similar length.
-        collate: as in `fit`.
-        pad_id: token id of padding.
+    Rows are as for `fit`; labels are ignored.
 
     Returns:
-        Logits (rows, classes) float32; for one answer a token (rows, longest, classes), 0 where
-        there is no token.
+        float32 (rows, classes); for one answer per token (rows, longest, classes), 0 where there is
+        no token.
     """
     rows = Rows(model, dataset, "dataset", labelled=False, drop=("labels",))
     collate = collate or partial(pad_batch, pad_id=pad_id)

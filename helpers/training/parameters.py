@@ -1,4 +1,4 @@
-"""Which parameters train, when, and how fast: freezing, unfreezing, rates by name."""
+"""Which parameters train, when, and at which learning rate."""
 
 import math
 import re
@@ -35,7 +35,7 @@ def plan_stages(
 
 
 def unfreeze(model, stages: list[set[str]], epoch: int) -> None:
-    """Let the parameters train whose turn it is; `epoch` counts from 0."""
+    """Let the parameters train whose stage has come; `epoch` counts from 0."""
     trained = set().union(*stages[: epoch + 1])
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trained)
@@ -45,7 +45,7 @@ def build_optimizer(
     kind: str, model, stages: list[set[str]], learning_rate: float, weight_decay: float,
     factors: Mapping[str, float],
 ):  # fmt: skip
-    """Group parameters by rate and by whether they decay; those that wait their turn included."""
+    """Group parameters by learning rate and weight decay, including those not yet unfrozen."""
     if kind not in ("adamw", "sgd"):
         raise ValueError(f"Unknown optimizer {kind!r}; use 'adamw' or 'sgd'.")
     named = {entry: set(_matching(model, entry)) for entry in factors}

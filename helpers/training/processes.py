@@ -1,7 +1,6 @@
 """The processes that train one model: usually one, several under `torchrun`, `accelerate launch`.
 
-Batches are those of one process, and of each of them every process computes its share, so that the
-result is that of one process, however many there are.
+Each process computes its share of every batch, so that the result does not depend on their number.
 """
 
 import os
@@ -18,23 +17,15 @@ __all__ = ["Processes", "place"]
 
 
 def place() -> tuple[int, int]:
-    """Which process this is, counted from 0, and how many there are."""
+    """Return this process's rank, from 0, and the number of processes."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
 class Processes:
-    """What training needs to know of its processes; with one, it is plain PyTorch.
+    """What training needs to know of its processes; a single one is plain PyTorch.
 
-    Several are wrapped by `accelerate`, as its configuration says (DDP or FSDP2).
-
-    Args:
-        model: to be trained.
-        optimizer: of all parameters that will train.
-        others: what else has a state that a checkpoint needs.
-
-    Attributes:
-        network: what a training step calls: the model, or what wraps it.
-        optimizer: what a training step calls.
+    Several are wrapped by `accelerate`, as its configuration says (DDP or FSDP2). A training step
+    uses `network` and `optimizer`; `others` also have a state that a checkpoint needs.
     """
 
     def __init__(self, model, optimizer, *others):
@@ -42,20 +33,20 @@ class Processes:
         self.model, self.network, self.optimizer, self.others = model, model, optimizer, others
         if self.world > 1:
             on_cpu = next(model.parameters()).device.type == "cpu"
-            # Precision is the business of the training step.
+            # The training step sets the precision.
             self.accelerator = Accelerator(cpu=on_cpu, mixed_precision="no")
             self.network, self.optimizer = self.accelerator.prepare(model, optimizer)
             self.accelerator.register_for_checkpointing(*others)
 
     def share(self, rows: list) -> list:
-        """Every k-th row, or one too many where none is left: all have to take part in a step."""
+        """Every k-th row; one extra row where none is left, since every process must take part."""
         return rows[self.rank :: self.world] or rows[:1]
 
     def weight(self, share: dict, rows: int) -> float:
-        """What to multiply the mean loss of a share with, of a batch of so many rows.
+        """Return the factor for the mean loss of a share of a batch of so many rows.
 
         Gradients are averaged over processes. Weighted by the labels in each share, their average
-        is the gradient of the whole batch's mean loss, however unequal the shares are.
+        is the gradient of the whole batch's mean loss, even if shares are unequal.
         """
         if self.world == 1:
             return 1.0
@@ -77,17 +68,17 @@ class Processes:
         return loss if self.world == 1 else self.accelerator.reduce(loss, "mean")
 
     def clip(self, max_norm: float) -> None:
-        """Scale the gradients down to a norm."""
+        """Scale the gradients down to a maximum norm."""
         by = torch.nn.utils if self.world == 1 else self.accelerator
         by.clip_grad_norm_(self.network.parameters(), max_norm)
 
     def wait(self) -> None:
-        """Go on when every process has come to this line."""
+        """Wait until every process has reached this line."""
         if self.world > 1:
             self.accelerator.wait_for_everyone()
 
     def save(self, folder: Path) -> None:
-        """Write what resuming needs; one process leaves out what is frozen."""
+        """Write what resuming needs; a single process leaves out what is frozen."""
         if self.world > 1:
             self.accelerator.save_state(str(folder))
             return

@@ -17,7 +17,7 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 
 
 class Stepper:
-    """Train a model on one batch after the other; arguments as for `fit`."""
+    """Train a model batch by batch; arguments as for `fit`."""
 
     def __init__(
         self, model, optimizer, schedule, collate: Callable, precision: str, max_grad_norm: float
@@ -28,13 +28,13 @@ class Stepper:
         self.max_grad_norm, self.device = max_grad_norm, device_of(model)
         dtype = PRECISIONS[precision]
         self.autocast = partial(torch.autocast, self.device, dtype, enabled=dtype is not None)
-        # Small gradients would be 0 in float16; scaled up with the loss they are not.
+        # Small gradients would be 0 in float16, so the loss is scaled up.
         self.scaler = torch.amp.GradScaler(self.device, enabled=precision == "float16")
         self.processes = Processes(model, optimizer, schedule, self.scaler)
         model.zero_grad()
 
     def step(self, rows: list[dict]) -> torch.Tensor:
-        """Move the weights by one batch, and return its loss before the step."""
+        """Update the weights with one batch, and return its loss before the step."""
         processes, optimizer = self.processes, self.processes.optimizer
         batch = self.collate(processes.share(rows))
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
@@ -81,9 +81,9 @@ class Stepper:
 
 
 class Losses:
-    """Add the losses of steps to a record, and stop training if one is not a number.
+    """Collect the losses of steps, and stop training if one is not finite.
 
-    Asking a GPU for a number makes it wait, so some losses are asked for `at_once`.
+    Reading a number from a GPU makes it wait, so `at_once` losses are read together.
     """
 
     def __init__(self, record: Record, total_steps: int, at_once: int):
@@ -91,13 +91,13 @@ class Losses:
         self.pending: list[torch.Tensor] = []
 
     def add(self, loss: torch.Tensor) -> None:
-        """Take the loss of a step."""
+        """Add the loss of a step."""
         self.pending.append(loss)
         if len(self.pending) >= self.at_once:
             self.drain()
 
     def drain(self) -> None:
-        """Turn losses that wait on the device into numbers."""
+        """Read the losses that are still on the device."""
         for loss in map(float, self.pending):
             if not math.isfinite(loss):
                 rate = self.record.settings["learning_rate"]
