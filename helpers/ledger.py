@@ -233,9 +233,7 @@ def load(reference: bool = True) -> pd.DataFrame:
 def outcomes(rows, items: int | None = None) -> np.ndarray:
     """Stack stored outcomes by seed: booleans (seeds, items), or counts (seeds, items, ...).
 
-    Args:
-        rows: of one method at one budget, one per seed (a DataFrame or dicts).
-        items: test items behind each row; by default `items_of`.
+    `rows` are of one method at one budget, one per seed (a DataFrame or dicts).
     """
     records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
     records.sort(key=lambda entry: entry["seed"])

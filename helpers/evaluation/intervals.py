@@ -148,12 +148,9 @@ def check_pair(first: np.ndarray, second: np.ndarray, items: str) -> None:
 
 
 def counts_table(counts, form: tuple[str, ...], items: str) -> np.ndarray:
-    """Bring counts of one or several seeds into the shape (seeds, items, columns).
+    """Bring counts of one or several seeds into the shape (seeds, items, columns), or say why not.
 
-    `form` names the columns; `items` says what a row is, in the plural, for the message.
-
-    Raises:
-        ValueError: if the shape is another one.
+    `form` names the columns and `items` the rows (in the plural) in the ValueError.
     """
     table = np.asarray(counts, dtype=float)
     if table.ndim == 2:
@@ -167,10 +164,7 @@ def counts_table(counts, form: tuple[str, ...], items: str) -> np.ndarray:
 
 
 def resampled_means(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Average rows over items drawn with replacement: (rows, items) -> (draws, rows).
-
-    A draw picks the same items in every row.
-    """
+    """Average rows over the same items drawn with replacement: (rows, items) -> (draws, rows)."""
     items = rows.shape[1]
     means = np.empty((draws, len(rows)))
     block = max(1, 2_000_000 // items)  # counts of 2 million items at a time: 16 MB

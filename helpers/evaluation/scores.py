@@ -121,10 +121,7 @@ def perplexity(nll: Sequence[float], tokens: Sequence[int]) -> float:
 
 
 def count_parameters(model) -> tuple[int, int]:
-    """(trainable, total) parameters of a torch module; tied weights count once.
-
-    So does a classifier's head, of which peft keeps an untrained copy.
-    """
+    """(trainable, total) parameters; tied weights and the copies of a head by peft count once."""
     named = model.named_parameters()
     parameters = [p for name, p in named if ".original_module." not in name]
     return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)

@@ -29,7 +29,7 @@ def run_missing(
     choices_path: Path | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """Run the missing cells of one part of the grid and append them to the ledger.
+    """Run the missing cells of one part of the grid, append them to the ledger, and return 0.
 
     A row counts only if it is not older than the frozen choice it was made with: when a method's
     configurations change, or with `again`, the choice is made anew and every row is due again.
@@ -38,12 +38,8 @@ def run_missing(
         part: one of `PARTS`.
         names: some of its methods; by default all.
         again: run the methods anew, choices included; later rows replace earlier ones.
-        dry_run: say what is missing and run nothing.
         path, choices_path: the ledger, and where choices are kept; by default those in `data/`, but
             for `smoke` a folder under `results/`, so that trials stay out of the reference.
-
-    Returns:
-        0, the exit status.
 
     Raises:
         ValueError: if the part, a method or the profile is unknown.
@@ -81,11 +77,7 @@ def run_missing(
 def missing_cells(
     methods: Iterable[Method], corpus: Corpus, rows: Iterable[dict]
 ) -> dict[str, list[tuple[int | str, int]]]:
-    """List the planned cells, in a corpus' profile, that the rows of a ledger lack.
-
-    Returns:
-        {method name: [(budget, seed), ...]} in running order.
-    """
+    """Planned cells that rows lack, in running order: {method name: [(budget, seed), ...]}."""
     keys = ("method", "task", "metric", "profile", "labels", "seed")
     done = {tuple(row[key] for key in keys) for row in rows}
     profile, missing = corpus.profile, {}

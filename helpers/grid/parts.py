@@ -20,11 +20,7 @@ PARTS = tuple(_DECLARED)
 
 
 def methods_of(part: str) -> dict[str, Method]:
-    """The methods of a part of the grid, by name, in declared order.
-
-    Raises:
-        ValueError: if there is no such part; the message lists the parts.
-    """
+    """The methods of a part of the grid, by name; a ValueError lists the parts if it is unknown."""
     if part not in PARTS:
         raise ValueError(f"No methods are declared for {part!r}; there are {', '.join(PARTS)}.")
     return {method.name: method for method in _DECLARED[part]}

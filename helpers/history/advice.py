@@ -77,10 +77,7 @@ class Advice:
 
 
 def options(results: Results, labels: int, source: bool = False) -> list[Option]:
-    """Every method at its largest measured budget within `labels`.
-
-    `source` says whether a labelled corpus of a similar task is available.
-    """
+    """Every method at its largest budget within `labels`; those using IMDB only with `source`."""
     found = []
     for method in results.methods():
         usable = [n for n in results.budgets(method) if n <= labels]

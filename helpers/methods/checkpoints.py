@@ -81,10 +81,7 @@ class Pretraining:
 
 
 def find(what: Pretraining, corpus: Corpus, folder: Path = CHECKPOINTS) -> torch.nn.Module:
-    """Give the trained network in evaluation mode, a fresh copy at each call.
-
-    It is read from `folder` or the cache; otherwise it is trained and cached.
-    """
+    """Give a new copy of the trained network in evaluation mode: stored, cached, or trained now."""
     model = what.build(corpus)
     digest = what.digest(corpus, model)
     stored = folder / f"{what.name}.safetensors"

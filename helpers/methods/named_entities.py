@@ -37,8 +37,7 @@ def crf(corpus, labelled, seed, c1, c2) -> Fitted:
 def spelling(word: str) -> int:
     """Number a word's kind of spelling, which lower-casing loses.
 
-    Returns:
-        1 no letter or digit, 2 small letters, 3 capital first, 4 capitals, 5 digits, 6 other.
+    1 no letter or digit, 2 small letters, 3 capital first, 4 capitals, 5 digits, 6 other.
     """
     letters = [c for c in word if c.isalpha()]
     if not letters:

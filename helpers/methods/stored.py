@@ -75,10 +75,7 @@ def _named(name: str) -> Pretraining:
 
 
 class _Notes:
-    """Measure a network at fixed points of its training, without disturbing it.
-
-    A resumed run repeats some steps; a repeated note replaces the first one.
-    """
+    """Measures a network at fixed points of its training; a resumed run replaces repeated notes."""
 
     def __init__(self, what: Pretraining, corpus: Corpus, num_rows: int, path: Path):
         self.what, self.corpus, self.path = what, corpus, path

@@ -75,10 +75,7 @@ def _ids(corpus: Corpus, texts: list[str]) -> np.ndarray:
 
 
 def running_text(corpus: Corpus, reviews: int | None = None) -> tuple[Dataset, Dataset]:
-    """IMDB's reviews in windows, labels unread: (training text, held-out reviews).
-
-    `reviews` limits the training text, for a short training.
-    """
+    """IMDB in windows, labels unread: (training text of at most `reviews` texts, held-out text)."""
     train = corpus.imdb["train"]["text"][:reviews]
     return (
         training.cut_windows(_ids(corpus, train), WINDOW),

@@ -157,10 +157,7 @@ def _label_axis(axes, place: Mapping[int, float]) -> None:
 
 
 def _draw_lines(axes, curves: Sequence[Curve], place, grey: bool = False) -> str:
-    """Draw lines with their spread and names; returns a description in words.
-
-    A second line of the same era has open markers.
-    """
+    """Draw lines, the second of an era with open markers; returns a description in words."""
     ends, words, before = [], [], ""
     for curve in curves:
         if not curve.values:
