@@ -1,8 +1,8 @@
-"""The support package of *A History of Fine-Tuning*: one module, one concern.
+"""The support package of *A History of Fine-Tuning*: one subject per module.
 
-Start reading at `runtime` (what a run is), then `assets` (where bytes come from), `data` (the
-reviews and their splits), `training` (the loop), `methods` (a file an era) and `grid` (all eras on
-the same task). A module imports only what stands before it; see the README for the whole order.
+Start with `runtime` (what a run is), then `assets` (where bytes come from), `data` (the reviews and
+their splits), `training` (the loop), `methods` (a file per era) and `grid` (all eras on the same
+task). Modules import only from earlier ones; the README has the whole order.
 """
 
 import logging
@@ -15,7 +15,7 @@ from helpers.runtime import ROOT, Run, make_run
 __all__ = ["setup"]
 __version__ = "0.1.0"
 
-# Loaded by peft wherever it is installed, it would ask everyone for faster kernels.
+# Where it is installed, peft loads it, and it would ask everyone for faster kernels.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 HOUSE_STYLE = Path(__file__).parent / "plots" / "house.mplstyle"
@@ -44,6 +44,6 @@ def setup(notebook: int | str, seed: int = 0) -> Run:
     where = f"{run.device_name}, {run.precision}"
     print(f"{name} · profile {run.profile.name} · {where} · seed {seed}")
     print(" · ".join(f"{package} {version}" for package, version in run.versions.items()))
-    if "COURSE_VERDICTS" not in os.environ:  # a timed run would print the cost of the one before
+    if "COURSE_VERDICTS" not in os.environ:  # a timed run would print the previous run's cost
         print(notebooks.expected_cost(path))
     return run

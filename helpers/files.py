@@ -11,26 +11,26 @@ from filelock import FileLock, Timeout
 
 __all__ = ["locked", "write_bytes", "write_text"]
 
-PATIENCE = 2.0  # seconds of waiting for another process before we say so
+PATIENCE = 2.0  # seconds before a wait for another process is reported
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file as `write_bytes` does. Lines end as in `text`, on every system."""
+    """Write a UTF-8 text file as `write_bytes` does, with the line ends of `text`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, making its folder if needed.
+    """Write a file whole or not at all (atomically), making its folder if needed.
 
-    The content goes to a file beside it first, which then takes its name: a reader, or a run that
-    is killed half-way, never sees a part of it.
+    A temporary file beside it is written first and then renamed: a reader never sees a part of it,
+    even if the process is killed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp lets nobody else read it
+        os.chmod(temporary, 0o644)  # mkstemp gives no one else access
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -39,9 +39,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes out while a file or a folder is made; the lock is `path` + `.lock`.
+    """Keep other processes out while a file or folder is made; the lock file is `path` + `.lock`.
 
-    Waits for a process that holds the lock, and says so once on stderr.
+    Waits for a process that has the lock, and says so once on stderr.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock")

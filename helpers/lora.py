@@ -1,10 +1,8 @@
-"""LoRA on one page: a small, trainable correction beside weights that stay as they are.
+"""LoRA on one page: a small, trainable correction beside frozen weights.
 
 Hu et al. 2021: fine-tuning changes a weight matrix W by some matrix of the same shape. LoRA lets
 that change be a product of two thin ones, `scale * B @ A` of rank r, and trains nothing else.
-
-The course trains with `peft`, which does the same and more; `tests/test_lora.py` holds the two
-together.
+The course trains with `peft`, which does the same and more (compared in `tests/test_lora.py`).
 """
 
 import math
@@ -21,11 +19,11 @@ class LoRALinear(nn.Module):
     """A linear layer and its low-rank correction: y = x W^T + b + scale * (x A^T) B^T.
 
     Args:
-        base: `nn.Linear`, or the `Conv1D` of GPT-2, which keeps W the other way round. Frozen.
+        base: `nn.Linear`, or the `Conv1D` of GPT-2, whose W is transposed. It is frozen.
         rank: r, columns of B and rows of A.
-        alpha: the correction is multiplied by alpha / r, so that rates need not follow the rank.
-        dropout: on what A reads, in training.
-        rank_stabilized: multiply by alpha / sqrt(r) instead (rsLoRA, Kalajdzievski 2023).
+        alpha: scale is alpha / r, so that learning rates need not change with the rank.
+        dropout: on the input of A, in training.
+        rank_stabilized: scale is alpha / sqrt(r) instead (rsLoRA, Kalajdzievski 2023).
     """
 
     def __init__(
@@ -37,7 +35,7 @@ class LoRALinear(nn.Module):
         self.transposed = not isinstance(base, nn.Linear)  # Conv1D: weight (in, out)
         out_size, in_size = base.weight.T.shape if self.transposed else base.weight.shape
         self.A = nn.Parameter(torch.empty(rank, in_size, device=base.weight.device))
-        # B = 0: before the first step the adapted model is the model it adapts.
+        # B = 0: before the first step the adapted model equals its base.
         self.B = nn.Parameter(torch.zeros(out_size, rank, device=base.weight.device))
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
         self.scale = alpha / (math.sqrt(rank) if rank_stabilized else rank)
@@ -45,7 +43,7 @@ class LoRALinear(nn.Module):
         self.merged = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Correct the layer's answer: (..., in) -> (..., out)."""
+        """Corrected output of the layer: (..., in) -> (..., out)."""
         y = self.base(x)
         if self.merged:
             return y
@@ -61,17 +59,16 @@ def add_lora(
     model: nn.Module, targets: Iterable[str], rank: int = 8, alpha: float = 16.0,
     dropout: float = 0.0, rank_stabilized: bool = False,
 ) -> list[str]:  # fmt: skip
-    """Freeze a model and put a `LoRALinear` in the place of its target layers.
+    """Freeze a model and replace its target layers by `LoRALinear`, in place.
 
-    Seed torch before: A is random.
+    A is random, so seed torch before.
 
     Args:
-        model: changed in place.
-        targets: last parts of layer names, such as `"q_proj"`. A regular expression will do, too.
+        targets: last parts of layer names, such as `"q_proj"`, or regular expressions for them.
         rank, alpha, dropout, rank_stabilized: as for `LoRALinear`.
 
     Returns:
-        Full names of the layers that were adapted.
+        Full names of the adapted layers.
 
     Raises:
         ValueError: if a target fits no linear layer, or the rank is below 1.
@@ -107,7 +104,7 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
 
 @torch.no_grad()
 def merge(model: nn.Module) -> None:
-    """Add each change to its weight, so that predicting costs nothing more; twice is once."""
+    """Add each change to its weight, so that inference costs nothing extra; safe to repeat."""
     for layer in lora_layers(model).values():
         if not layer.merged:
             layer.base.weight += layer.delta().to(layer.base.weight.dtype)
@@ -116,7 +113,7 @@ def merge(model: nn.Module) -> None:
 
 @torch.no_grad()
 def unmerge(model: nn.Module) -> None:
-    """Take the changes out of the weights again, up to rounding."""
+    """Subtract the changes from the weights again, exact up to rounding."""
     for layer in lora_layers(model).values():
         if layer.merged:
             layer.base.weight -= layer.delta().to(layer.base.weight.dtype)

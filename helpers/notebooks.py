@@ -1,7 +1,7 @@
 """Notebook files: finding, reading, writing, fingerprints, stamps.
 
-A *stamp* in a notebook's metadata says where its stored outputs come from: the profile, the device,
-the fingerprint of the code cells and of `helpers` they were made with, and what the run cost.
+A *stamp* in a notebook's metadata says how its stored outputs were made: profile, device,
+fingerprints of the code cells and of `helpers`, and the cost of the run.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def find(root: Path = ROOT, kinds: tuple[str, ...] = KINDS) -> list[Path]:
 
 
 def kind_of(path: Path) -> str:
-    """Tell a lesson from a bonus or a solution by the folder it is in."""
+    """Tell a lesson from a bonus or a solution by its folder."""
     return {"bonus": "bonus", "solutions": "solution"}.get(path.parent.name, "lesson")
 
 
@@ -72,7 +72,7 @@ def write(path: Path, notebook) -> None:
 
 
 def text_of(notebook) -> str:
-    """A notebook as its file holds it, with one final newline and no widget state."""
+    """A notebook as text for its file: one final newline, no widget state."""
     import nbformat
 
     # GitHub shows "Invalid Notebook" for widget state without the widget's own files.
@@ -88,7 +88,7 @@ def stripped(path: Path) -> str:
 
 
 def clear(notebook) -> None:
-    """Remove the outputs of earlier runs, and the stamp that vouches for them."""
+    """Remove outputs, execution counts and the stamp."""
     notebook.metadata.pop(STAMP_KEY, None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -107,7 +107,7 @@ def normalise(notebook) -> None:
 def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
     """Find notebooks by the names people type: `3`, `03`, `03_word_embeddings`, `bonus/slug`.
 
-    `bonus` and `solutions` alone mean all of them; `.ipynb` and a leading `notebooks/` may stand.
+    `bonus` and `solutions` alone mean all of them; `.ipynb` and a leading `notebooks/` are allowed.
 
     Raises:
         ValueError: if a name fits no notebook; the message lists those there are.
@@ -131,7 +131,7 @@ def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
 
 
 def is_setup_cell(cell) -> bool:
-    """True for the Colab cell and the `setup(...)` cell, the two that every notebook shares."""
+    """Whether a cell is the Colab cell or the `setup(...)` cell, which all notebooks share."""
     source = cell.source if hasattr(cell, "source") else "".join(cell["source"])
     return cell["cell_type"] == "code" and source.startswith(SETUP_BEGINNINGS)
 
@@ -163,7 +163,7 @@ def revision_of(notebook) -> str:
 
 
 def made_with(notebook) -> dict[str, str]:
-    """The fields of a stamp that tell whether outputs still belong to the code as it is now."""
+    """The fields of a stamp that show whether outputs belong to the current code."""
     return {"code": code_hash(notebook), "helpers": revision_of(notebook)}
 
 

@@ -1,4 +1,4 @@
-"""Fingerprint of the code behind a result, which tells whether a stored result is stale."""
+"""Fingerprint of the code behind a result, which shows whether a stored result is stale."""
 
 import ast
 import hashlib
@@ -15,15 +15,14 @@ NO_RESULTS = ("__init__", "commands", "lessons", "notebooks", "plots", "revision
 
 
 def revision(code: str, package: Path = PACKAGE) -> str:
-    """Fingerprint what a piece of Python code uses of `helpers`, for ledger rows and stamps.
+    """Fingerprint of what a piece of Python code uses of `helpers`, for ledger rows and stamps.
 
-    It changes exactly when one of the modules changes that the code reaches through its imports;
-    comments, docstrings and blank lines do not count. A hash of contents rather than a commit: it
-    is the same in a clone, a zip file and on Colab.
+    It changes exactly when a module changes that the code reaches through its imports; comments,
+    docstrings and blank lines do not count. It hashes contents, not a commit, and is therefore the
+    same in a clone, a zip file and on Colab.
 
     Args:
         code: such as `"from helpers.methods import bert"`, or the code cells of a notebook.
-        package: the folder of the package.
     """
     digest = hashlib.sha256()
     for path in sorted(modules_behind(code, package)):
@@ -34,7 +33,7 @@ def revision(code: str, package: Path = PACKAGE) -> str:
 def modules_behind(code: str, package: Path = PACKAGE) -> set[Path]:
     """List the files of `helpers` that a piece of code reaches, from module to module.
 
-    A name that a package hands out (`from helpers.pretrained import load_encoder`, or
+    A name that a package re-exports (`from helpers.pretrained import load_encoder`, or
     `pretrained.load_encoder`) leads to the module that defines it, not to all of the package.
     """
     found: set[Path] = set()
@@ -48,7 +47,7 @@ def modules_behind(code: str, package: Path = PACKAGE) -> set[Path]:
 
 
 def _used(tree: ast.AST, package: Path) -> set[Path]:
-    """Files whose names a syntax tree imports or reads as attributes of what it imports."""
+    """Files whose names a syntax tree imports, or reads as attributes of an imported package."""
     used, packages = set(), {}
     for module, name, bound in _imports(tree):
         target = _resolve(module, name, package)
@@ -74,7 +73,7 @@ def _imports(tree: ast.AST) -> list[tuple[str, str, str]]:
 
 
 def _resolve(module: str, name: str, package: Path) -> Path:
-    """The file in which a name of a module is defined; a package's own file for the package."""
+    """The file that defines a name of a module; for a package, its `__init__.py`."""
     place = package.joinpath(*module.split(".")[1:])
     inside = [place / f"{name}.py", place / name / "__init__.py"]
     for path in inside:

@@ -1,7 +1,7 @@
 """What a run is: its profile, its seed, its device, and what it costs.
 
-Every notebook begins with `run = setup(notebook=3)`. The object it returns is all a notebook needs
-to know about the machine; nothing else in the course asks which machine it is on.
+Every notebook begins with `run = setup(notebook=3)`. This object is all that a notebook needs to
+know about the machine; no other code of the course asks.
 """
 
 import os
@@ -34,14 +34,14 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the repository: where `notebooks/`, `data/` and `helpers/` live."""
 
-GPU_MEMORY_NEEDED = 14 * 2**30  # a T4 shows 14.6 GiB to programs; the `gpu` profile is sized for it
+GPU_MEMORY_NEEDED = 14 * 2**30  # the `gpu` profile fits a T4, which has 14.6 GiB for programs
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How much a run computes. A profile changes sizes, never what is called.
+    """How much a run computes: a profile changes sizes, never which code runs.
 
-    `None` for a number of rows means every row there is.
+    `None` for a number of rows means all rows.
     """
 
     name: str
@@ -79,7 +79,7 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of one notebook: what it may use and how its results are signed."""
+    """One execution of one notebook: what it may use, and what is recorded with its results."""
 
     notebook: str
     profile: Profile
@@ -98,7 +98,7 @@ class Run:
 
     @cached_property
     def device_name(self) -> str:
-        """The device in words, as ledger rows record it: `cpu x86_64, 2 threads`."""
+        """The device in words, as recorded in the ledger: `cpu x86_64, 2 threads`."""
         if self.device == "cpu":
             return f"cpu {platform.machine()}, {self.threads} threads"
         import torch
@@ -108,19 +108,19 @@ class Run:
 
 @dataclass
 class Cost:
-    """What a block of code cost; filled when its `with measure()` block ends."""
+    """What a block of code cost; filled in when its `with measure()` block ends."""
 
     seconds: float = 0.0
     peak_memory_bytes: int = 0
 
 
 def results_dir() -> Path:
-    """Folder of everything a run writes: `COURSE_RESULTS` if set, else `results/`."""
+    """Folder of everything that a run writes: `COURSE_RESULTS` if set, else `results/`."""
     return Path(os.environ.get("COURSE_RESULTS") or ROOT / "results")
 
 
 def shows_progress() -> bool:
-    """Whether progress bars are drawn: someone looks, and `COURSE_PROGRESS` is not 0."""
+    """Whether to draw progress bars: in a terminal or notebook, unless `COURSE_PROGRESS` is 0."""
     looked_at = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
     return looked_at and os.environ.get("COURSE_PROGRESS") != "0"
 
@@ -128,10 +128,8 @@ def shows_progress() -> bool:
 def make_run(notebook: str, revision: str, seed: int = 0) -> Run:
     """Seed Python, NumPy and torch, and describe the run.
 
-    Args:
-        notebook: its path under `notebooks/`, without the ending.
-        revision: fingerprint of the code behind its results (see `helpers.revision`).
-        seed: of every generator; loops over seeds set their own.
+    `notebook` is its path under `notebooks/`, without suffix; `revision` is the fingerprint of the
+    code behind its results (see `helpers.revision`).
 
     Raises:
         ValueError: if `COURSE_PROFILE` is unknown; the message lists what there is.
@@ -172,9 +170,9 @@ def usable_precision(device: str) -> str:
 def measure(interval: float = 0.02) -> Iterator[Cost]:
     """Time a block and sample its memory: `with measure() as cost: ...`.
 
-    Memory is the largest resident size seen minus the size at the start, in bytes (on CUDA: the
-    peak of allocated memory after a reset). The operating system's own peak counter never falls,
-    so a second block in one process could not be measured with it.
+    Memory is the largest resident size minus the size at the start, in bytes (on CUDA: the peak of
+    allocated memory after a reset). It is sampled because the operating system's own peak never
+    falls, so that a second block in one process could not be measured.
     """
     import psutil
 
@@ -230,7 +228,7 @@ def choose_profile() -> Profile:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide numbers, as ledger rows record them."""
+    """Versions of Python and of the packages that affect results, as recorded in the ledger."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}

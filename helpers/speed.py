@@ -1,4 +1,4 @@
-"""How fast this machine trains: one number to carry stored minutes over to another machine."""
+"""How fast this machine trains, to scale stored minutes from another machine."""
 
 import time
 
@@ -8,16 +8,10 @@ BATCH, LENGTH, WIDTH = 16, 64, 128
 
 
 def training_speed(seconds: float = 5.0) -> float:
-    """Measure the training speed of this machine's CPU, so that minutes can be scaled by it.
+    """Measure the training speed of this CPU, in steps per second.
 
-    A small transformer is trained, because that is what fills the minutes of the notebooks: matrix
-    products and the many small operations between them.
-
-    Args:
-        seconds: how long to train; the measurement ends within one step after that.
-
-    Returns:
-        Training steps per second.
+    A small transformer is trained, because that fills the minutes of the notebooks: matrix products
+    and the many small operations between them. It ends within one step after `seconds`.
     """
     import torch  # here: `course doctor` tells where it is missing
 
@@ -44,7 +38,7 @@ def training_speed(seconds: float = 5.0) -> float:
 def matmul_gflops(
     size: int | tuple[int, int, int] = 1024, seconds: float = 0.5, device: str = "cpu"
 ) -> float:
-    """Measure plain arithmetic: billions of float32 operations a second in a matrix product.
+    """Measure plain arithmetic: the speed of a float32 matrix product.
 
     Args:
         size: rows and columns of both matrices; or (M, K, N) for a product of (M, K) and (K, N).
@@ -52,7 +46,7 @@ def matmul_gflops(
         device: `"cpu"` or `"cuda"`.
 
     Returns:
-        GFLOP/s, counting `2 * M * K * N` operations a product.
+        GFLOP/s, counting `2 * M * K * N` operations per product.
     """
     import torch
 

@@ -49,7 +49,7 @@ def _run(options) -> int:
     if options.store:
         from helpers.commands.sync import sync
 
-        sync()  # the minutes measured a moment ago go into heads and README
+        sync()  # the new minutes go into heads and README
     return code
 
 
@@ -175,7 +175,7 @@ def _add_trainings(command) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand and return its exit code; a foreseen error is one plain message."""
+    """Run one subcommand and return its exit code; an expected error is one plain message."""
     from helpers.assets import AssetError
 
     options = _parser().parse_args(arguments)

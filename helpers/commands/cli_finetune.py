@@ -1,4 +1,4 @@
-"""`course finetune` and `course predict`: from a file to a model, and from a model to answers."""
+"""`course finetune` and `course predict`: their options."""
 
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ SETTINGS = {
 
 
 def add_finetune(command, finetune, predict) -> None:
-    """Add both subcommands, which call these functions; `command` makes one, as in `cli`."""
+    """Add both subcommands with these functions; `command` makes a subcommand, as in `cli`."""
     run = command("finetune", finetune, "train a model on a file of yours and leave a folder")
     run.add_argument("data", type=Path, help=".csv, .tsv or .jsonl; CoNLL; .txt; chat .jsonl")
     run.add_argument("--output", type=Path, required=True, help="the folder to fill")
@@ -67,7 +67,7 @@ def order_of(options: argparse.Namespace) -> dict:
     settings = {key.replace("-", "_"): v for key, v in settings.items() if v is not None}
     if "epochs" in settings:
         settings["num_epochs"] = settings.pop("epochs")
-        settings["min_steps"] = 1  # so many epochs, however few steps they are
+        settings["min_steps"] = 1  # exactly these epochs, however few their steps
     same = "data output method task text label encoding seed test_size resume dry_run base".split()
     profile = PROFILES[options.profile] if options.profile else choose_profile()
     return {key: getattr(options, key) for key in same} | {

@@ -1,10 +1,9 @@
-"""Install on Colab what is missing, and keep what Colab itself stands on.
+"""Install on Colab what is missing, and keep what Colab depends on.
 
-Run as a script by the first cell of every notebook. Colab's torch fits its driver and its numpy
-fits everything compiled against it; both stay as they are, whatever another package asks for. So
-do the packages that draw Colab's page and run its kernel: with others in their place, a session
-need not come back from a restart, and no notebook imports them. What is missing comes at the
-version that the stored results were made with: a newer release may have renamed what we call.
+The first cell of every notebook runs this as a script. Colab's torch fits its driver, and numpy
+fits all that is compiled against it, so both stay, whatever other packages ask for. So do the
+packages of Colab's page and kernel: a session may not survive a restart with others. The rest
+gets the locked versions, which made the stored results: later ones may have renamed what we call.
 """
 
 import subprocess
@@ -50,7 +49,7 @@ def main() -> int:
 
 
 def install(requirements: list[str]) -> int:
-    """Run pip, held to the installed versions of `KEEP` and `PAGE`; returns its exit code."""
+    """Run pip with `KEEP` and `PAGE` held at their installed versions; returns its exit code."""
     held = [f"{name}=={installed(name)}\n" for name in (*KEEP, *PAGE) if installed(name)]
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "keep.txt"

@@ -26,7 +26,7 @@ LEVELS = {"ok": 0, "warn": 0, "fix": 1, "help": 2}
 MARKS = {"ok": "ok  ", "warn": "note", "fix": "FIX ", "help": "HELP"}
 INSTALL = "run `make lab`, or `python -m pip install -r requirements.lock`"
 NEEDED_MEMORY, NEEDED_AVAILABLE, NEEDED_DISK = 8e9, 4e9, 4e9
-BUSY = 30  # per cent of all cores, beyond which the speed measured says little
+BUSY = 30  # per cent of all cores; above it, a measured speed says little
 PIP_SETTINGS = re.compile(r"\.(extra-)?(index-url|no-index|find-links|proxy|cert)=")
 
 
@@ -45,10 +45,6 @@ class Finding:
 
 def doctor(as_json: bool = False, root: Path = ROOT) -> int:
     """Print what this machine has, and what to do.
-
-    Args:
-        as_json: one JSON object instead of lines for people.
-        root: the folder of the repository.
 
     Returns:
         0 ready, 1 fixable with what the last line says, 2 needs a person's help.
@@ -74,7 +70,7 @@ def doctor(as_json: bool = False, root: Path = ROOT) -> int:
 
 
 def _guarded(title: str, check: Callable[[Path], list[Finding]], root: Path) -> list[Finding]:
-    """Run a check so that what breaks it becomes a line of the report, and the others go on."""
+    """Run a check; an error in it becomes a line of the report."""
     try:
         return check(root)
     except ImportError as error:
@@ -94,7 +90,7 @@ def _system(_: Path) -> list[Finding]:
 
 
 def _packages(root: Path) -> list[Finding]:
-    """What is missing, outside its range, or other than locked."""
+    """What is missing, outside its range, or not as locked."""
     ranges, pins = requirements.direct(root), requirements.locked(root)
     wanted = pins | ranges
     findings = []
@@ -111,14 +107,14 @@ def _packages(root: Path) -> list[Finding]:
 
 
 def _pip_check(_: Path) -> list[Finding]:
-    """Packages at odds with each other, whichever of them the course needs."""
+    """Conflicts between installed packages, needed by the course or not."""
     done = _pip("check")
     said = (done.stdout or done.stderr).splitlines()
     return [Finding(line, "warn" if done.returncode else "ok") for line in said]
 
 
 def _memory(_: Path) -> list[Finding]:
-    """Memory of the machine; a container's limit counts when it is lower."""
+    """Memory of the machine, or a container's lower limit."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -131,7 +127,7 @@ def _memory(_: Path) -> list[Finding]:
 
 
 def judge_memory(total: float, available: float) -> Finding:
-    """Say whether so many bytes of memory, and what other programs leave of them, will do."""
+    """Say whether this much memory will do, in bytes: in all, and left by other programs."""
     text = f"memory: {total / 1e9:.1f} GB, {available / 1e9:.1f} GB of it available"
     if total < NEEDED_AVAILABLE:
         remedy = "use a machine with 8 GB of memory, or Colab"
@@ -145,7 +141,7 @@ def judge_memory(total: float, available: float) -> Finding:
 
 
 def _disk(root: Path) -> list[Finding]:
-    """Room where the course keeps its models and where it writes, and the right to write there."""
+    """Free space, and permission to write, for models, results and the learner's notebooks."""
     findings = []
     for path, otherwise in (
         (assets.cache_dir(), "set COURSE_CACHE to another place"),
@@ -168,7 +164,6 @@ def _disk(root: Path) -> list[Finding]:
 
 
 def _device(_: Path) -> list[Finding]:
-    """What the notebooks can compute on, and in which number format."""
     import psutil
     import torch
 
@@ -204,7 +199,7 @@ def _assets(_: Path) -> list[Finding]:
 
 
 def _pip_settings(_: Path) -> list[Finding]:
-    """Which index pip would use; whether it answers is not tried."""
+    """Which index pip would use; it is not contacted."""
     done = _pip("config", "list")
     if done.returncode:
         remedy = "run `python -m ensurepip`, or copy a cache folder and set COURSE_CACHE"
@@ -220,7 +215,6 @@ def _pip(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def _settings(root: Path) -> list[Finding]:
-    """Environment variables of the course in force, and the revision at hand."""
     names = sorted(name for name in os.environ if name.startswith(("COURSE_", "HF_HUB_OFFLINE")))
     findings = [Finding(f"{name}={os.environ[name]}") for name in names]
     profile = os.environ.get("COURSE_PROFILE")
@@ -255,14 +249,10 @@ def _minutes(root: Path) -> list[Finding]:
 
 
 def expected_minutes(stamp: dict | None, speed_here: float) -> str:
-    """Say how long a notebook will take here, from its stored run on another machine.
+    """Say how long a notebook will take here, from the stamp of its stored run (None without one).
 
-    Args:
-        stamp: of the stored notebook; None if it has none.
-        speed_here: training steps per second on this machine's CPU.
-
-    Returns:
-        Minutes in words; unscaled, and said so, when the stored run recorded no CPU speed.
+    `speed_here` is in training steps per second on this CPU. Without a CPU speed in the stamp, the
+    minutes are those of the stored run, and the text says so.
     """
     if stamp is None:
         return "no timed run is stored yet"
@@ -274,7 +264,7 @@ def expected_minutes(stamp: dict | None, speed_here: float) -> str:
 
 
 def mask(text: str) -> str:
-    """Make a text fit to be pasted: the home folder as `~`, no passwords in addresses."""
+    """Make a text safe to paste: the home folder as `~`, no passwords in addresses."""
     home = os.path.expanduser("~")
     for folder in sorted({home, os.path.realpath(home)}, key=len, reverse=True):
         if len(folder) > 1:  # in some containers the home folder is `/`

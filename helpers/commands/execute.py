@@ -1,7 +1,7 @@
 """`course run`: notebooks executed in full, as copies in `results/course/` or stored in place.
 
-A run can be killed at any moment: what is finished is kept, and the next run goes on from there.
-Nothing is ever written into `notebooks/` by a run that did not reach the last cell.
+A run can be killed at any moment: finished notebooks are kept, and the next run resumes after
+them. Nothing is written into `notebooks/` unless the last cell was reached.
 """
 
 import json
@@ -22,8 +22,6 @@ __all__ = ["run"]
 
 @dataclass
 class _Job:
-    """The choices that hold for every notebook of one call of `run`."""
-
     root: Path
     out: Path
     profile: str
@@ -55,15 +53,13 @@ def run(
     """Execute notebooks and say what each took.
 
     Args:
-        names: as `notebooks.resolve` takes them; none for all lessons.
-        store: write outputs and stamp into `notebooks/` itself, once a notebook ran to its end.
-        root: the folder that holds `notebooks/`.
-        profile: `smoke`, `cpu` or `gpu`; without it `COURSE_PROFILE`, else `cpu`.
-        resume: leave out notebooks whose copy was made by the same code and profile.
-        out: the folder of the copies; without it `course` in the results folder.
-        timeout: seconds allowed to one cell; None for no limit.
+        names: as for `notebooks.resolve`; none for all lessons.
+        store: write outputs and stamp into `notebooks/` itself, after a complete run.
+        profile: by default `COURSE_PROFILE`, else `cpu`.
+        resume: skip notebooks whose copy was made by the same code and profile.
+        out: the folder of the copies; by default `course` in the results folder.
+        timeout: seconds per cell; None for no limit.
         strict: fail when a verdict differs from the recorded one; None: as `COURSE_STRICT` says.
-        echo: receives every line of the report.
 
     Returns:
         0 when all ran; 1 when a notebook failed or, if strict, a verdict differs; 130 after
@@ -110,7 +106,7 @@ def _check_profile(job: _Job) -> None:
 
 
 def _unchanged(path: Path, job: _Job) -> Outcome | None:
-    """What an earlier run came to, if the same code in the same profile need not run again."""
+    """The stored outcome of an earlier run by the same code and profile, if there is one."""
     if job.store or not job.resume:
         return None
     try:
@@ -133,7 +129,7 @@ def _unchanged(path: Path, job: _Job) -> Outcome | None:
 
 
 def _run_one(path: Path, job: _Job) -> Outcome:
-    """Run one notebook and write it where it belongs, once."""
+    """Run one notebook and write it once, where it belongs."""
     outcome, before = Outcome(job.label(path)), path.read_bytes()
     try:
         notebook = notebooks.read(path)
@@ -142,13 +138,13 @@ def _run_one(path: Path, job: _Job) -> Outcome:
         job.echo(f"[{outcome.label}] {outcome.message}")
         return outcome
     notebooks.clear(notebook)
-    # Another machine is told its own minutes from this one's speed.
+    # Stored with the minutes, to scale them to other machines.
     job.speed = job.speed or training_speed(seconds=1.0)
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         verdicts = Path(folder) / "verdicts.jsonl"
         env = _environment(job, verdicts)
         run_cells(notebook, outcome, cwd=path.parent, env=env, timeout=job.timeout, echo=job.echo)
-        # Recorded verdicts are those of `cpu`; another profile's sizes may well decide otherwise.
+        # Recorded verdicts are those of `cpu`; other profiles may decide otherwise.
         outcome.differs = _differing(verdicts) if job.profile == "cpu" else []
     if job.store and not outcome.failed and path.read_bytes() != before:
         outcome.state = "failed: changed while it ran"
@@ -165,15 +161,15 @@ def _run_one(path: Path, job: _Job) -> Outcome:
 
 
 def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
-    """The environment of a kernel: this process's, with the choices of the run.
+    """This process's environment with the run's choices, and with absolute paths.
 
-    A kernel runs in the notebook's folder, where a relative path would mean another place.
+    A kernel runs in the notebook's folder, where a relative path would name another place.
     """
     env = {"COURSE_PROGRESS": "0", **os.environ}
     env |= {"COURSE_PROFILE": job.profile, "COURSE_VERDICTS": str(verdicts)}
     if job.store:
         env["COURSE_PROGRESS"] = "0"
-    env.pop("MPLBACKEND", None)  # figures belong into the outputs, whatever a shell has set
+    env.pop("MPLBACKEND", None)  # else figures may miss from the outputs
     for name in ("COURSE_RESULTS", "COURSE_CACHE"):
         if env.get(name) and not env[name].startswith("~"):
             env[name] = str(Path(env[name]).resolve())
@@ -181,7 +177,7 @@ def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
         if env.get(name) and Path(env[name]).exists():
             env[name] = str(Path(env[name]).resolve())
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
-    env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else a warning lands in the first cell's output
+    env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the first output has a warning
     return env
 
 
@@ -195,13 +191,13 @@ def _stamp(notebook, outcome: Outcome, job: _Job) -> dict:
         "speed": round(job.speed, 1),
         "versions": outcome.versions or {"python": platform.python_version()},
     }
-    if not job.store:  # a copy that is skipped next time still has to tell these
+    if not job.store:  # needed for the report when the copy is skipped next time
         stamp |= {"slowest": outcome.slowest, "differs": outcome.differs}
     return stamp
 
 
 def _differing(path: Path) -> list[dict]:
-    """Claims whose verdict is not the recorded one; a line that is no JSON counts as one."""
+    """Claims whose verdict is not the recorded one; an unreadable line counts as one."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:

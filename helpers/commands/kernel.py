@@ -1,4 +1,4 @@
-"""One notebook in one kernel: run its cells in order, say how it goes, measure what it costs."""
+"""Run one notebook in one kernel: execute its cells, report progress, measure the cost."""
 
 import ast
 import asyncio
@@ -19,8 +19,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 __all__ = ["Outcome", "run_cells"]
 
 SAMPLE_SECONDS = 0.1
-STARTUP_SECONDS = 120  # a cold disk and a busy machine: importing ipykernel can take a minute
-# What nbclient logs about a time-out or a dead kernel is in the Outcome, in plainer words.
+STARTUP_SECONDS = 120  # on a cold disk, importing ipykernel can take a minute
+# The Outcome says in plainer words what nbclient logs about a time-out or a dead kernel.
 SILENT = logging.getLogger("helpers.commands.kernel")
 SILENT.setLevel(logging.CRITICAL)
 
@@ -29,9 +29,9 @@ SILENT.setLevel(logging.CRITICAL)
 class Outcome:
     """What running a notebook gave: its cost, where it ran, and what stopped it, if anything did.
 
-    `peak_memory_bytes` is the resident size of the kernel and its children: what a learner's
-    machine has to hold. `state` is `ran`, `skipped: unchanged` or `failed at cell 3: KeyError`;
-    `message` says more of a failure; `differs` lists verdicts that are not the recorded ones.
+    `peak_memory_bytes` is the resident size of the kernel and its children. `state` is `ran`,
+    `skipped: unchanged` or `failed at cell 3: KeyError`; `message` says more of a failure;
+    `differs` lists verdicts that are not the recorded ones.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether the notebook did not run to its end."""
+        """Whether the notebook did not reach its end."""
         return self.state.startswith("failed")
 
 
@@ -59,14 +59,14 @@ def run_cells(
     timeout: int | None = 3600,
     echo: Callable[[str], None] = print,
 ) -> None:
-    """Run every code cell until one fails: outputs appear in `notebook`, the rest in `outcome`.
+    """Run code cells in order until one fails; fills in the outputs of `notebook`, and `outcome`.
 
     Args:
         notebook: an nbformat notebook; cells after a failing one stay without outputs.
-        outcome: with the label that progress lines begin with; a cell's error is told in it.
+        outcome: its label begins each progress line; a cell's error is reported in it.
         cwd: the folder the kernel runs in.
         env: the whole environment of the kernel.
-        timeout: seconds allowed to one cell; None for no limit.
+        timeout: seconds per cell; None for no limit.
         echo: receives one line per cell, when the cell ends.
     """
     watch = _Watch(notebook, outcome, echo)
@@ -97,7 +97,7 @@ def _client(notebook, watch: "_Watch", cwd: Path, timeout: int | None) -> Notebo
         record_timing=False,
         shutdown_kernel="immediate",
         coalesce_streams=True,
-        # Warnings of the kernel itself (its transport is not encrypted) do not concern a reader.
+        # The kernel warns that its transport is not encrypted, which does not concern a reader.
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(cwd)}},
         log=SILENT,
@@ -136,14 +136,14 @@ class _Watch:
         self.outcome.message = "\n".join([said, *error["traceback"]])
 
     def stopped(self, error: str, what: str) -> None:
-        """Note that a cell ended without a reply."""
+        """Record that a cell ended without a reply."""
         self._line(error)
         self.outcome.state = f"failed at cell {self.number}: {error}"
         self.outcome.message = f"cell {self.number} {what}"
 
     def _line(self, error: str) -> None:
         seconds = time.perf_counter() - self.began
-        if self.live:  # take back the line that says what runs
+        if self.live:  # clear the "running" line
             print("\r" + " " * len(f"{self.place}  running"), end="\r")
         shown = self.first_line if len(self.first_line) <= 60 else f"{self.first_line[:57]}..."
         self.echo("  ".join(filter(None, [self.place, f"{seconds:.1f} s", error, shown])))
@@ -153,7 +153,7 @@ class _Watch:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """After Ctrl-C, cancel what waits for the kernel's replies, so that the kernel can be ended."""
+    """After Ctrl-C, cancel pending waits for the kernel, so that it can be shut down."""
     try:
         yield
     except KeyboardInterrupt:
@@ -167,13 +167,13 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _measured(client: NotebookClient, outcome: Outcome) -> Iterator[None]:
-    """Fill in the seconds, and the peak memory of the kernel and its children."""
+    """Record the seconds, and the peak memory of the kernel and its children."""
     kernel, done = psutil.Process(client.km.provisioner.pid), threading.Event()
 
     def sample() -> None:
         family, count = [kernel], 0
         while count == 0 or not done.wait(SAMPLE_SECONDS):
-            # Listing children walks every process of the machine: too dear for every sample.
+            # Listing children walks all processes: too slow for every sample.
             if count % 10 == 0:
                 with suppress(psutil.Error):
                     family = [kernel, *kernel.children(recursive=True)]
@@ -200,7 +200,7 @@ def _resident_bytes(process: psutil.Process) -> int:
 
 
 def _ask_run(client: NotebookClient, outcome: Outcome) -> None:
-    """Ask the kernel's own `run`, if it has one, for its device and versions, adding no cell."""
+    """Read device and versions from the kernel's `run`, if it has one, without adding a cell."""
     wanted = {"run": "[run.device_name, run.versions]"}
     message = client.kc.execute("", silent=True, store_history=False, user_expressions=wanted)
     answer = client.wait_for_reply(message)["content"]["user_expressions"]["run"]

@@ -1,6 +1,6 @@
 """`course lab`: the learner's own copies of the notebooks, opened in JupyterLab.
 
-Learners work in `work/`, never in `notebooks/`: an update of the course cannot meet their edits.
+Learners work in `work/`, never in `notebooks/`: an update of the course cannot touch their edits.
 """
 
 import hashlib
@@ -22,13 +22,10 @@ MANIFEST = ".copies.json"  # name -> sha256 of the copy as it was made
 
 
 def copy_notebooks(root: Path = ROOT) -> list[str]:
-    """Bring `work/` up to date without ever touching a notebook the learner has changed.
-
-    A copy that is byte for byte as it was made is replaced when the course's notebook has changed;
-    any other file stays.
+    """Bring `work/` up to date without touching a notebook that the learner has changed.
 
     Returns:
-        A line for each notebook that was left alone though the course has a later one.
+        A line for each changed copy of which the course has a later version.
     """
     work = root / "work"
     work.mkdir(exist_ok=True)
@@ -40,7 +37,7 @@ def copy_notebooks(root: Path = ROOT) -> list[str]:
         latest = _digest(fresh.encode("utf-8"))
         now = _digest(target.read_bytes()) if target.exists() else None
         if now in (None, latest, made.get(name)):
-            if now != latest:  # what is up to date may be open in a browser
+            if now != latest:  # else leave it: it may be open in a browser
                 write_text(target, fresh)
             made[name] = latest
         elif made.get(name) != latest:
@@ -50,7 +47,7 @@ def copy_notebooks(root: Path = ROOT) -> list[str]:
 
 
 def reset(names: list[str], root: Path = ROOT) -> int:
-    """Give back fresh copies of some notebooks; the learner's versions are renamed, not deleted."""
+    """Put fresh copies of notebooks into `work/`; the learner's are renamed, not deleted."""
     work = root / "work"
     made = _read_manifest(work)
     for source in notebooks.resolve(names, root):
@@ -69,14 +66,10 @@ def reset(names: list[str], root: Path = ROOT) -> int:
 
 
 def lab(open_browser: bool = True, port: int = 8888, root: Path = ROOT) -> int:
-    """Fetch the reviews, make the copies, and become JupyterLab.
+    """Fetch the reviews, copy the notebooks, and replace this process by JupyterLab.
 
-    JupyterLab prints its address; as root or without a display it starts no browser.
-
-    Args:
-        open_browser: start the browser where there is one.
-        port: the first port to try.
-        root: the repository, whose `work/` is served.
+    JupyterLab prints its address; as root or without a display it opens no browser. `port` is the
+    first one to try.
     """
     try:
         assets.path("reviews")
@@ -108,7 +101,7 @@ def _read_manifest(work: Path) -> dict[str, str]:
         made = None
     if isinstance(made, dict):
         return made
-    # Without the record a copy that differs counts as edited: nothing of the learner's can be lost.
+    # Without the record, a copy that differs counts as edited, so that no work is lost.
     shutil.move(path, path.with_suffix(".damaged"))
     return {}
 

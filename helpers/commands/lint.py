@@ -1,7 +1,6 @@
-"""`course lint`: the house rules of notebooks and pages, checked without running them.
+"""`course lint`: check the house rules of notebooks and pages without running them.
 
-One line is printed for each broken rule, with its remedy. The rules stand in `lint_structure`
-and `lint_content`.
+Each broken rule is one line with its remedy; the rules are in `lint_structure` and `lint_content`.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +30,7 @@ class Problem:
     fails: bool = True
 
     def __str__(self) -> str:
-        """One line, however long the quoted source was."""
+        """One line, however long the quoted source."""
         place = f"{self.path}" if self.cell is None else f"{self.path}, cell {self.cell}"
         level = "error" if self.fails else "warning"
         return f"{place}: {level}: [{self.rule}] {' '.join(self.message.split())}"
@@ -43,9 +42,8 @@ def lint(
     """Check notebooks and Markdown files and print what to mend.
 
     Args:
-        paths: files to check; without it every notebook of the course, README and INSTRUCTORS.
-        root: the top of the tree, whose `pyproject.toml` gives the address in badge and setup.
-        echo: called with each line of the report.
+        paths: by default every notebook of the course, README and INSTRUCTORS.
+        root: its `pyproject.toml` gives the address for badge and setup.
 
     Returns:
         An exit code: 0 if no rule that fails is broken, else 1. Warnings do not fail.
@@ -63,7 +61,7 @@ def lint(
 
 
 def problems_of(path: Path, root: Path = ROOT) -> list[Problem]:
-    """Check one notebook or Markdown file against every rule of its kind, in the order of cells."""
+    """Check one notebook or Markdown file against the rules of its kind, in the order of cells."""
     try:
         page = _read(Path(path), root)
     except (ValueError, OSError) as error:

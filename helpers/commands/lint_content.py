@@ -1,8 +1,7 @@
 """House rules on what a reader sees: text, links, figures and stored outputs.
 
-A rule reads a `Page` and yields what it finds: the place, which is the index of a cell or None for
-the file as a whole, and a message that says what to do. To add one, write such a function under
-`@RULES.add(...)`, which says for what kinds of pages it holds.
+A rule is a generator of (index of a cell, or None for the file; message with the remedy) under
+`@RULES.add(...)`, which names the kinds of pages it applies to.
 """
 
 import re
@@ -50,7 +49,7 @@ def stored_noise(page: Page) -> Findings:
 
 @RULES.add(ALL)
 def alt_text(page: Page) -> Findings:
-    """Every figure and image says in words what it shows."""
+    """Every figure and image has a description in words."""
     for index, output in page.outputs:
         for mime in IMAGES & set(output.get("data", {})):
             alt = str(output.get("metadata", {}).get(mime, {}).get("alt") or "").strip()
@@ -66,7 +65,7 @@ def alt_text(page: Page) -> Findings:
 
 @RULES.add(ALL)
 def link(page: Page) -> Findings:
-    """Links inside the repository lead somewhere; of others only the network could tell."""
+    """Links inside the repository lead somewhere; external links are not checked."""
     for index, target in page.links:
         if target.startswith("#") and not page.has_heading(unquote(target)):
             yield index, f"{target} is no heading of this file; use one that exists"
@@ -78,7 +77,7 @@ def link(page: Page) -> Findings:
 
 @RULES.add(ALL)
 def uncited_result(page: Page) -> Findings:
-    """A decimal or a share in prose has its source beside it: a result is printed, not written."""
+    """A decimal or percentage in prose has its source beside it: results are printed, not typed."""
     for index, text in page.text:
         words = LINK.sub(r"\g<text>", re.sub(r"https?://\S+", "", GENERATED.sub("", text)))
         for block in BLOCK.split(words):

@@ -1,4 +1,4 @@
-"""What a house rule is, and what it looks at: a notebook or a Markdown file, taken apart."""
+"""What a house rule is, and the parsed notebook or Markdown file that it reads."""
 
 import ast
 import re
@@ -38,10 +38,7 @@ CODE = re.compile(
 
 @dataclass(frozen=True)
 class Page:
-    """What a rule looks at: a notebook, or a Markdown file as a single cell.
-
-    `kind` is `lesson`, `bonus`, `solution` or `page`.
-    """
+    """A notebook, or a Markdown file as a single cell; `kind` is as in `notebooks`, or `page`."""
 
     path: Path
     root: Path
@@ -50,12 +47,12 @@ class Page:
 
     @property
     def label(self) -> str:
-        """The name that commands take: `03_words`, `bonus/slug`, `solutions/03_words`."""
+        """The name used in commands: `03_words`, `bonus/slug`, `solutions/03_words`."""
         return f"{notebooks.FOLDERS.get(self.kind, '')}/{self.path.stem}".strip("/")
 
     @property
     def number(self) -> int | None:
-        """Of a lesson, or of its solutions."""
+        """The number of a lesson or of its solutions."""
         found = re.match(r"(\d\d)_\w", self.path.stem)
         return int(found[1]) if found else None
 
@@ -74,7 +71,7 @@ class Page:
 
     @property
     def headings(self) -> list[tuple[int, str]]:
-        """Headings, and beginnings of paragraphs in bold."""
+        """Headings, and bold text at the beginning of a line."""
         return [
             (index, line)
             for index, text in self.text
@@ -118,7 +115,7 @@ class Page:
         return [(index, output) for index, cell in self.code for output in cell.outputs]
 
     def calls(self, name: str) -> list[int]:
-        """The cells that call a function of this name, as `name(...)` or `module.name(...)`."""
+        """The cells that call `name(...)` or `module.name(...)`."""
         return [
             index
             for index, cell in self.code
@@ -129,7 +126,7 @@ class Page:
 
     @property
     def rerun(self) -> str:
-        """What to do about outputs."""
+        """The remedy for wrong outputs."""
         return f"run `course run --store {self.label}`"
 
 
@@ -138,7 +135,7 @@ Findings = Iterator[tuple[int | None, str]]
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule, the kinds of pages it holds for, and whether breaking it fails the check."""
+    """A rule, the kinds of pages it applies to, and whether breaking it is an error."""
 
     name: str
     check: Callable[[Page], Findings]
@@ -147,10 +144,10 @@ class Rule:
 
 
 class Rules(list[Rule]):
-    """The rules of a module, each added by `@RULES.add(kinds)` above its function."""
+    """The rules of a module; `@RULES.add(kinds)` adds the function below it."""
 
     def add(self, kinds: tuple[str, ...], fails: bool = True) -> Callable:
-        """Make a function a rule for these kinds of pages; one that does not fail is a warning."""
+        """Make a function a rule for these kinds of pages; without `fails`, it only warns."""
 
         def added(check: Callable[[Page], Findings]) -> Callable:
             self.append(Rule(check.__name__.replace("_", "-"), check, kinds, fails))
@@ -160,7 +157,7 @@ class Rules(list[Rule]):
 
 
 def syntax(source: str) -> list[ast.AST]:
-    """All syntax nodes of a cell, with `!` and `%` lines as the calls that IPython makes."""
+    """All syntax nodes of a cell; `!` and `%` lines are the calls that IPython makes of them."""
     try:
         return list(ast.walk(ast.parse(TransformerManager().transform_cell(source))))
     except SyntaxError:  # ruff's to report
@@ -168,7 +165,7 @@ def syntax(source: str) -> list[ast.AST]:
 
 
 def output_text(output) -> str:
-    """What a stored output shows as text."""
+    """The visible text of a stored output."""
     if output.output_type == "stream":
         return output.text
     if output.output_type == "error":

@@ -1,9 +1,6 @@
 """House rules on the structure of a notebook and on its code cells.
 
-A rule reads a `Page` and yields what it finds: the place, which is the index of a cell or None for
-the file as a whole, and a message that says what to do. To add one, write such a function under
-`@RULES.add(...)`, which says for what kinds of pages it holds. What ruff sees in a cell
-(syntax, star imports, long lines) is left to ruff, which reads notebooks too.
+Rules are written as in `lint_content`. Syntax, star imports and long lines are left to ruff.
 """
 
 import ast
@@ -56,7 +53,7 @@ def title(page: Page) -> Findings:
 
 @RULES.add(LESSONS)
 def head(page: Page) -> Findings:
-    """The head asks a question and says what a learner will do, need and wait for."""
+    """The head asks a question, and names objectives, prerequisites and time."""
     text = page.head.partition("\n")[2]
     for mark, meaning in HEAD.items():
         if mark not in text.lower():
@@ -76,7 +73,7 @@ def badge(page: Page) -> Findings:
 
 @RULES.add(NOTEBOOK)
 def setup(page: Page) -> Findings:
-    """The first two code cells are those of the template, and no other looks like them."""
+    """The first two code cells are those of the template, and no other cell looks like them."""
     solved = page.path.stem if page.number is None else page.number
     names = {"lesson": page.number or 0, "solution": f"solutions/{solved}"}
     named = names.get(page.kind, page.label)
@@ -92,7 +89,7 @@ def setup(page: Page) -> Findings:
 
 @RULES.add(NOTEBOOK)
 def metadata(page: Page) -> Findings:
-    """The kernel has the name that every machine gives it, and no widget state is stored."""
+    """The kernel has its portable name, and no widget state is stored."""
     kernel = page.notebook.metadata.get("kernelspec", {}).get("name")
     if kernel != "python3" or "widgets" in page.notebook.metadata:
         yield None, f"kernel {kernel!r} or widget state is stored; {page.rerun}"
@@ -100,7 +97,7 @@ def metadata(page: Page) -> Findings:
 
 @RULES.add(NOTEBOOK)
 def stamp(page: Page) -> Findings:
-    """Stored outputs are those of the code as it is now, in the profile of the course."""
+    """Stored outputs belong to the current code and to the profile of the course."""
     made = notebooks.read_stamp(page.path)
     if not made:
         yield None, f"no complete stamp says where the outputs come from; {page.rerun}"
@@ -120,7 +117,7 @@ def stale_helpers(page: Page) -> Findings:
 
 @RULES.add(LESSONS)
 def section(page: Page) -> Findings:
-    """Every notebook has the closing sections, as a heading or a line in bold."""
+    """Every notebook has the closing sections, as headings or bold lines."""
     for name in SECTIONS:
         if not any(name.lower() in line.lower() for _, line in page.headings):
             yield None, f"no heading {name!r}; every notebook has that section"
@@ -128,7 +125,7 @@ def section(page: Page) -> Findings:
 
 @RULES.add(LESSONS)
 def exercises(page: Page) -> Findings:
-    """Two to four exercises check themselves."""
+    """There are two to four exercises, which check themselves."""
     starts = [index for index, line in page.headings if "Exercises" in line]
     checked = sum(index > starts[0] for index in set(page.calls("check"))) if starts else 0
     if starts and checked not in EXERCISES:
@@ -137,7 +134,7 @@ def exercises(page: Page) -> Findings:
 
 @RULES.add(LESSON)
 def expect(page: Page) -> Findings:
-    """A lesson states a claim that later runs are held to."""
+    """A lesson states a claim that later runs are compared with."""
     if not page.calls("expect"):
         yield None, "no cell states a claim with expect(...); add one to the results"
 
@@ -162,7 +159,7 @@ def cell_limit(page: Page) -> Findings:
 
 @RULES.add(("solution",))
 def stub(page: Page) -> Findings:
-    """A solution leaves nothing to write."""
+    """A solution has no gaps."""
     for index, cell in page.code:
         nodes = syntax(cell.source)
         # In `x[..., 0]` and `tuple[int, ...]` the dots are syntax, not a gap.
@@ -174,7 +171,7 @@ def stub(page: Page) -> Findings:
 
 @RULES.add(NOTEBOOK)
 def shell(page: Page) -> Findings:
-    """No cell starts a shell, whose failure the tests would not see."""
+    """No cell starts a shell: tests would not see it fail."""
     for index, cell in page.code:
         if SHELL.search(cell.source):
             yield index, "a failing shell line passes unseen; use subprocess.run([...], check=True)"
@@ -182,7 +179,7 @@ def shell(page: Page) -> Findings:
 
 @RULES.add(NOTEBOOK)
 def nbval(page: Page) -> Findings:
-    """Marks for nbval test something; in its lax mode most of them pass whatever happens."""
+    """An nbval mark must test something; in lax mode most pass whatever happens."""
     for index, cell in page.code:
         tags = " ".join(cell.metadata.get("tags", [])).upper().replace("-", "_")
         comments = re.findall(r"^\s*#.*", cell.source, re.M)

@@ -1,4 +1,4 @@
-"""What the course asks for, what its lock pins, and what is installed.
+"""What the course requires, what its lock pins, and what is installed.
 
 `colab.py` imports it before anything is installed: only the standard library and `packaging`.
 """
@@ -16,17 +16,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def direct(root: Path = ROOT) -> dict[str, Requirement]:
-    """The ranges of `pyproject.toml` that hold on this machine, by name."""
+    """The requirements of `pyproject.toml` that apply to this machine, by name."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return _holding(project["dependencies"])
 
 
 def locked(root: Path = ROOT, environment: dict[str, str] | None = None) -> dict[str, Requirement]:
-    """The pins of `requirements.lock` that hold, by name, without their markers.
+    """The pins of `requirements.lock` that apply, by name, without their markers.
 
-    Args:
-        root: the folder of the lock.
-        environment: what the markers are evaluated against, where it differs from this machine.
+    `environment` overrides values of this machine when the markers are evaluated.
     """
     lines = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
     return _holding([line for line in lines if line.strip() and line[0] != "#"], environment)
@@ -41,7 +39,7 @@ def installed(name: str) -> str | None:
 
 
 def is_met(requirement: Requirement) -> bool:
-    """Whether a package is installed, at a version in range."""
+    """Whether a package is installed in a version that fits."""
     version = installed(requirement.name)
     return version is not None and requirement.specifier.contains(version, prereleases=True)
 

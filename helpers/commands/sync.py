@@ -1,9 +1,8 @@
-"""`course sync`: write what is known in one place wherever it is shown.
+"""`course sync`: copy what is known in one place to wherever it is shown.
 
-The repository's address comes from `pyproject.toml`; minutes and memory from the stamps of the
-stored runs; reading and exercise minutes from each notebook's metadata; the README's picture from a
-notebook's stored output. They are shown in Colab cells, badges, notebook heads, the README and
-INSTRUCTORS.md, and a test finds none that differs.
+The repository's address comes from `pyproject.toml`, minutes and memory from the stamps of stored
+runs, reading and exercise minutes from notebook metadata, the README's picture from a stored
+output. They go into Colab cells, badges, notebook heads, the README and INSTRUCTORS.md.
 """
 
 import base64
@@ -46,7 +45,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Pause:
-    """Minutes without the course."""
+    """A pause, in minutes."""
 
     minutes: int
     what: str = "pause"
@@ -54,7 +53,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class Day:
-    """Stops in their order, and the minutes that they should not exceed."""
+    """Stops in order, and the minutes that they should not exceed."""
 
     minutes: int
     stops: tuple[Stop | Pause, ...]
@@ -89,7 +88,7 @@ DAYS = {
 
 
 def minutes_of(notebook: str, root: Path = ROOT) -> dict[str, int] | None:
-    """Whole minutes of a lesson: `reading`, `exercises`, and `compute` rounded up.
+    """`reading`, `exercises` and `compute` (rounded up) of a lesson, in minutes.
 
     Returns:
         None if the notebook, its plan or its stored run is missing.
@@ -104,11 +103,10 @@ def minutes_of(notebook: str, root: Path = ROOT) -> dict[str, int] | None:
 
 
 def timetable(name: str, root: Path = ROOT) -> str:
-    """The table of one of `DAYS`, in Markdown.
+    """The Markdown table of one of `DAYS`.
 
-    A stop takes its reading, its exercises and its compute one after the other, as if nobody read
-    while cells run: what is saved there is the slack. A lesson whose run is not stored yet has
-    question marks, and adds nothing to the clock.
+    Reading, exercises and compute are added up, though people read while cells run: that is the
+    slack. A lesson without a stored run has question marks, and adds no minutes.
     """
     lines = [
         "| start | notebook | read and talk | exercises | compute | in all |",
@@ -149,16 +147,7 @@ FRONT = ("09_whole_history", "history_figure(")
 
 
 def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
-    """Bring every shown copy up to date.
-
-    Args:
-        check: change nothing, list what differs.
-        root: the repository.
-        echo: where the list goes.
-
-    Returns:
-        0; with `check`, 1 if something differs.
-    """
+    """Bring every shown copy up to date; with `check`, only list what differs, and return 1."""
     fresh = {path: synced_notebook(path, root).encode() for path in notebooks.find(root)}
     _, picture = _front_picture(root)
     if picture:
@@ -177,7 +166,7 @@ def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
 
 
 def synced_notebook(path: Path, root: Path = ROOT) -> str:
-    """The text of a notebook with address, badge and minutes as they are now."""
+    """The text of a notebook with current address, badge and minutes."""
     notebook = notebooks.read(path)
     badge, line = template.badge(path.relative_to(root).as_posix(), root), minutes_line(notebook)
     for cell in notebook.cells:
@@ -189,7 +178,7 @@ def synced_notebook(path: Path, root: Path = ROOT) -> str:
 
 
 def minutes_line(notebook) -> str:
-    """What a notebook asks of a learner's time: reading, exercises, compute here and on a T4."""
+    """The time that a notebook takes: reading, exercises, compute here and on a T4."""
     reading, exercises, cpu, t4, _ = _figures(notebook)
     return (
         f"{reading} minutes to read, {exercises} for the exercises; {cpu} of compute on two cores, "
@@ -210,7 +199,7 @@ def synced_instructors(text: str, root: Path = ROOT) -> str:
     """Put timetables and the address into INSTRUCTORS.md.
 
     Raises:
-        ValueError: if a timetable there has a name that nothing is known about.
+        ValueError: if a timetable there is none of `DAYS`.
     """
     for _, name, _ in DAY.findall(text):
         if name not in DAYS:
@@ -223,12 +212,12 @@ PAGES = {"README.md": synced_readme, "INSTRUCTORS.md": synced_instructors}
 
 
 def _filled(pattern: re.Pattern, new: str, text: str) -> str:
-    """Replace what stands between the two groups of a pattern."""
+    """Replace what is between the two groups of a pattern."""
     return pattern.sub(lambda match: match[1] + new + match[2], text)
 
 
 def _front_picture(root: Path) -> tuple[str, bytes]:
-    """Description and PNG bytes of the figure that fronts the README; empty if none is stored."""
+    """Alt text and PNG bytes of the README's picture; empty if none is stored."""
     name, piece = FRONT
     path = root / "notebooks" / f"{name}.ipynb"
     for cell in notebooks.read(path).cells if path.exists() else []:
@@ -241,7 +230,7 @@ def _front_picture(root: Path) -> tuple[str, bytes]:
 
 
 def _figures(notebook) -> list[str]:
-    """Minutes to read, for exercises, of compute on two cores and on a T4; peak memory."""
+    """Minutes of reading, exercises, compute on two cores and on a T4; then peak GB."""
     plan = notebook.metadata.get(PLAN_KEY, {})
     stamp = notebook.metadata.get(notebooks.STAMP_KEY)
     found = [str(plan.get("reading", "?")), str(plan.get("exercises", "?"))]

@@ -1,4 +1,4 @@
-"""The parts every notebook shares word for word: the badge, the Colab cell, the setup cell."""
+"""The parts that all notebooks share: the badge, the Colab cell, the setup cell."""
 
 import tomllib
 from pathlib import Path
@@ -28,13 +28,13 @@ run = setup(notebook={notebook})"""
 
 
 def address(root: Path = ROOT) -> str:
-    """The repository's address, as `pyproject.toml` gives it under `[project.urls]`."""
+    """The repository's address, from `pyproject.toml`."""
     with open(root / "pyproject.toml", "rb") as file:
         return tomllib.load(file)["project"]["urls"]["Repository"].rstrip("/")
 
 
 def badge(notebook_path: str, root: Path = ROOT) -> str:
-    """The Colab badge, in Markdown, of a notebook given by its path from the top of the tree."""
+    """The Colab badge, in Markdown, for a notebook's path from the top of the repository."""
     place = address(root).removeprefix("https://github.com/")
     link = f"https://colab.research.google.com/github/{place}/blob/main/{notebook_path}"
     return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"

@@ -22,13 +22,10 @@ QUICK = ("00_start_here", "04_bert")
 def run_tests(
     paths: Iterable[str] = (), workers: int = 2, quick: bool = False, root: Path = ROOT
 ) -> int:
-    """Run all tests, or those in the given files, and return 0 only if every one passed.
+    """Run all tests, or those in the given files or notebooks; return 0 only if every one passed.
 
-    Args:
-        paths: test files or notebooks; without them everything.
-        workers: processes side by side.
-        quick: leave out tests marked `slow` and, where no paths are given, most notebooks.
-        root: the repository, whose address the notebooks must show.
+    `workers` is the number of parallel processes. `quick` leaves out tests marked `slow`, and
+    without paths most notebooks.
     """
     chosen = [os.path.abspath(path) for path in paths]  # pytest starts in `root`
     checked = [Path(path) for path in chosen if path.endswith(".ipynb")]
@@ -47,8 +44,7 @@ def run_tests(
 
 
 def _options(workers: int, quick: bool) -> list[str]:
-    # The lax mode compares outputs only where a cell asks for it; that a cell runs and that its
-    # own assertions hold is tested everywhere.
+    # The lax mode compares outputs only where a cell asks for it; it runs every cell.
     options = ["-q", "--durations=8", "--nbval-lax", "--nbval-current-env"]
     options += [f"--nbval-cell-timeout={CELL_TIMEOUT}"]
     options += [f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
@@ -60,7 +56,7 @@ def _options(workers: int, quick: bool) -> list[str]:
 
 
 def _environment(results: str) -> dict[str, str]:
-    # One thread a worker: two processes of two threads each are slower on two cores.
+    # One thread per worker: two processes of two threads are slower on two cores.
     own = {name: value for name, value in os.environ.items() if name not in NOT_UNDER_TEST}
     return own | {
         "COURSE_PROFILE": "smoke",

@@ -1,7 +1,7 @@
-"""Make the course's own environment when it is missing or stale, then run a command in it.
+"""Make the course's own environment if it is missing or stale, then run a command in it.
 
-Run as a script, by the system's Python and with nothing installed: `python helpers/commands/venv.py
-lab` is what `make lab` does. It writes to `.venv/` and nowhere else.
+The system's Python runs it as a script, with nothing installed: `make lab` is `python
+helpers/commands/venv.py lab`. It writes to `.venv/` and nowhere else.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 
 
 def wanted_stamp() -> str:
-    """Fingerprint of what the environment is made from: Python, this folder, lock, project."""
-    # base_prefix, not prefix: the same Python counts as the same from inside the environment.
+    """Fingerprint of all that the environment depends on: Python, this folder, lock, project."""
+    # base_prefix, not prefix: it is the same from inside the environment.
     digest = hashlib.sha256(f"{sys.version_info[:2]} {sys.base_prefix} {ROOT}".encode())
     for name in ("requirements.lock", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes().replace(b"\r\n", b"\n"))
@@ -30,7 +30,7 @@ def wanted_stamp() -> str:
 def create() -> None:
     """Install everything the lock pins, and the course itself in editable form.
 
-    The stamp is written last: an interrupted installation is stale and is completed next time.
+    The stamp is written last, so that an interrupted installation is completed next time.
     """
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         raise SystemExit(
@@ -39,10 +39,10 @@ def create() -> None:
         )
     print(f"Setting up {VENV.name}/ from requirements.lock (once; a few minutes).", flush=True)
     STAMP.unlink(missing_ok=True)
-    # A Python of another version would stay in place if the folder were not emptied.
+    # Unless the folder is emptied, a Python of another version stays in place.
     config, version = VENV / "pyvenv.cfg", ".".join(map(str, sys.version_info[:3]))
     same = config.exists() and f"version = {version}\n" in config.read_text(encoding="utf-8")
-    # Not `import venv`: this file has that name, and its folder comes first when it is the script.
+    # Not `import venv`: as a script, this file has that name and comes first on the path.
     make = [sys.executable, "-I", "-m", "venv", *([] if same and PYTHON.exists() else ["--clear"])]
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
     # The lock holds the build backend, so that the course itself needs no index.
@@ -61,7 +61,7 @@ def create() -> None:
 
 
 def become(command: list) -> int:
-    """Replace this process by another program; on Windows, which cannot, wait for its exit code."""
+    """Replace this process by another program (Windows: run it and return its exit code)."""
     sys.stdout.flush()
     if os.name != "nt":
         os.execv(command[0], command)

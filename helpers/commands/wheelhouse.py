@@ -1,7 +1,7 @@
 """`course prefetch --to DIR --wheels`: every package of the course, for a machine without network.
 
-The packages are those of `requirements.lock`, and what these ask for beyond it, such as CUDA's
-libraries for a CUDA build of torch. `pip download` brings them, with the user's own pip settings.
+The packages are those of `requirements.lock` and their dependencies beyond it, such as CUDA's
+libraries for a CUDA build of torch. `pip download` fetches them, with the user's pip settings.
 """
 
 import os
@@ -15,7 +15,7 @@ from helpers.runtime import ROOT
 
 __all__ = ["PLATFORMS", "commands", "fetch_packages"]
 
-BATCH = 10  # packages asked of pip at once: what has come stays when the network ends
+BATCH = 10  # packages per call of pip: earlier ones are kept when the network fails
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PLATFORMS = {
     "linux": {"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
@@ -36,10 +36,8 @@ def fetch_packages(
     """Fill `to/wheels` with every package that the course needs on a machine.
 
     Args:
-        to: the folder that is to be carried.
-        python: the version there, such as `"3.12"`; None for the Python that runs.
-        platform: a key of `PLATFORMS`; None for this system.
-        root: the folder of `requirements.lock`.
+        python: the version there, such as `"3.12"`; by default the one that runs.
+        platform: there, a key of `PLATFORMS`; by default this system.
 
     Raises:
         AssetError: if the network, the disk or a wheel is missing; the message has the remedy.
@@ -54,7 +52,7 @@ def fetch_packages(
             batch = pins[start : start + BATCH]
             print(f"packages {start + 1} to {start + len(batch)} of {len(pins)}", flush=True)
             download(["--no-deps", *flags, *batch], folder)
-        if _is_this_system(platform):  # pip judges what a wheel asks for by where pip runs
+        if _is_this_system(platform):  # pip evaluates dependencies for the system it runs on
             download([*flags, *pins], folder)
         elif platform == "linux" and not list(folder.glob("torch-*+cpu-*")):
             raise PipError("torch asks for CUDA's libraries, which pip finds on Linux only")
@@ -76,11 +74,9 @@ def fetch_packages(
 
 
 def commands(to: Path, platform: str | None = None) -> list[str]:
-    """What to run on the machine without network, in the course's folder, once `to` is there.
+    """The commands to run on the machine without network, in the course's folder.
 
-    Args:
-        to: the carried folder, as it is called there.
-        platform: the system there; None for this one.
+    `to` is the carried folder's path there; `platform` is by default this system.
     """
     place = Path(to).expanduser().resolve()
     wheels = place / "wheels"

@@ -1,9 +1,7 @@
-"""The course's own data as `datasets` objects: fixed splits, and budgets of labels.
+"""The course's own data as `datasets` objects: fixed splits, and label budgets.
 
-Every era reads the same reviews through this module, so that a number in one notebook can stand
-beside a number in another. The parts are `drawing` (which texts are chosen), `reviews` (reviews and
-news, their splits and budgets), `film_ner` (names in sentences of held-out reviews), `instructions`
-(questions about held-out reviews, with answers) and `minimal_pairs` (right and wrong sentences).
+Every era reads the same reviews through this package, so that results of different notebooks can
+be compared.
 """
 
 from helpers.data.film_ner import (

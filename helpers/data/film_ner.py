@@ -1,8 +1,7 @@
-"""Names in film reviews: 1,200 sentences, annotated by offsets and joined with their texts here.
+"""Names in film reviews: 1,200 sentences, stored as offsets and joined with their texts here.
 
-`data/film_ner/` holds no text, only where a sentence lies in a review (named by the sha256 of its
-text) and where the names lie in it. This module reads the reviews, cuts the sentences out, splits
-them into tokens and writes one tag for each. `data/film_ner/README.md` says how they were made.
+`data/film_ner/` has no text: a review is named by its text's sha256, a sentence and its names by
+offsets. `data/film_ner/README.md` says how they were annotated.
 """
 
 import re
@@ -27,9 +26,9 @@ SPLITS = ("train", "validation", "test")
 NER_TYPES = ("CHAR", "LOC", "ORG", "PER", "WORK")
 NER_TAGS = ["O", *(f"{prefix}-{kind}" for kind in NER_TYPES for prefix in "BI")]
 
-# A possessive 's is a token of its own, because it never belongs to a name; letters with stops
-# between them (U.S., C.O.R.E.) are one token; all other punctuation, hyphens too, stands alone,
-# because a name may end at it (pro-Franco).
+# A possessive 's is a token, because it never belongs to a name; abbreviations with full stops
+# (U.S.) are one token; other punctuation, also a hyphen, is a token, because a name may end at it
+# (pro-Franco).
 TOKEN = re.compile(
     r"""
       ['’´`][sS]\b                                       # 's
@@ -42,27 +41,27 @@ TOKEN = re.compile(
 
 
 def film_ner_rows(name: str) -> list[dict]:
-    """Read one file of annotations as it stands, without any text.
+    """Read one file of annotations as it is, without any text.
 
     Args:
         name: `"train"`, `"validation"` or `"test"`; also `"first_pass"` or `"second_pass"`, the
             150 sentences that were annotated twice.
 
     Returns:
-        One dict a sentence: `review` (sha256 of the review's text), `start` and `end` (characters
+        One dict per sentence: `review` (sha256 of the review's text), `start` and `end` (characters
         in that text), `drawn` (`"capital"` or `"random"`), `spans` (a list of [start, end, type],
-        counted in the review's text like the sentence's own).
+        offsets in the review's text as well).
     """
     return stored_rows("film_ner", name)
 
 
 def film_ner_reviews() -> frozenset[str]:
-    """The reviews that the sentences come from, by sha256, so that other texts avoid them."""
+    """Sha256 of the reviews that the sentences come from, so that other texts avoid them."""
     return frozenset(row["review"] for split in SPLITS for row in film_ner_rows(split))
 
 
 def token_spans(text: str) -> list[tuple[int, int]]:
-    """Split a sentence into words and signs, so that every annotated name is whole tokens.
+    """Split a sentence into words and punctuation, so that every annotated name is whole tokens.
 
     Returns:
         (start, end) of each token in `text`; only white space lies between them.
@@ -71,12 +70,12 @@ def token_spans(text: str) -> list[tuple[int, int]]:
 
 
 def iob2_tags(tokens: list[tuple[int, int]], spans: list[tuple[int, int, str]]) -> list[str]:
-    """Write names as one tag a token: B-TYPE where a name starts, I-TYPE inside it, O elsewhere.
+    """Write names as one tag per token: B-TYPE where a name starts, I-TYPE inside it, O elsewhere.
 
     Args:
         tokens: (start, end) of each token, in order.
-        spans: (start, end, type) of each name, counted as the tokens are; each starts and ends
-            with a token, and none meets another.
+        spans: (start, end, type) of each name, with the same offsets; each name is whole tokens,
+            and no two overlap.
     """
     starts = {start: i for i, (start, _) in enumerate(tokens)}
     ends = {end: i for i, (_, end) in enumerate(tokens)}
@@ -91,15 +90,13 @@ def iob2_tags(tokens: list[tuple[int, int]], spans: list[tuple[int, int, str]]) 
 def load_film_ner(profile: Profile | None = None) -> DatasetDict:
     """Load the tagging task: names of five types in sentences from film reviews.
 
-    The types are PER (real people), CHAR (fictional beings), WORK (titles), LOC and ORG.
-
-    Args:
-        profile: if given, its `train_rows` and `heldout_rows` cut the splits (for tests).
+    The types are PER (real people), CHAR (fictional beings), WORK (titles), LOC and ORG. The
+    `train_rows` and `heldout_rows` of a profile cut the splits (for tests).
 
     Returns:
-        600 `train`, 200 `validation` and 400 `test` sentences of as many reviews. Columns: `text`
-        (the sentence), `tokens`, `tags` (ids of `NER_TAGS`, one a token), `spans` (dicts of
-        `start`, `end`, `type`, counted in `text`), `review` (sha256).
+        600 `train`, 200 `validation` and 400 `test` sentences, each from a different review.
+        Columns: `text` (the sentence), `tokens`, `tags` (ids of `NER_TAGS`, one per token), `spans`
+        (dicts of `start`, `end`, `type`, offsets in `text`), `review` (sha256).
 
     Raises:
         ValueError: if a review is not among the held-out ones; the message names it.

@@ -1,7 +1,7 @@
-"""Instructions for a film assistant: 500 questions about reviews, with the answers wanted.
+"""Instructions for a film assistant: 500 questions about reviews, with the intended answers.
 
-`data/instructions/` holds what was written for the course, and each review only by the sha256 of
-its text. This module joins the two. `data/instructions/README.md` says how they were made.
+`data/instructions/` has each review only as the sha256 of its text; this module joins the two.
+`data/instructions/README.md` says how they were written.
 """
 
 from datasets import Dataset, DatasetDict, Features, List, Value
@@ -26,34 +26,30 @@ COLUMNS = ("review", "text", "kind", "instruction", "answer", "rejected")
 
 
 def instruction_rows(name: str) -> list[dict]:
-    """Read one file of instructions as it stands, without the reviews' texts.
-
-    Args:
-        name: `"train"`, `"validation"` or `"test"`.
+    """Read `"train"`, `"validation"` or `"test"` as it is, without the reviews' texts.
 
     Returns:
-        One dict a row: `review` (sha256 of the review's text), `kind`, `instruction`, `answer`,
+        One dict per row: `review` (sha256 of the review's text), `kind`, `instruction`, `answer`,
         and `rejected` where the kind has one.
     """
     return stored_rows("instructions", name)
 
 
 def instruction_reviews() -> frozenset[str]:
-    """The reviews that the instructions are about, by sha256, so that other texts avoid them."""
+    """Sha256 of the reviews that the instructions are about, so that other texts avoid them."""
     return frozenset(row["review"] for split in SPLITS for row in instruction_rows(split))
 
 
 def load_instructions(profile: Profile | None = None) -> DatasetDict:
-    """Load the instructions with the reviews they are about, as columns and as conversations.
+    """Load the instructions with their reviews, as columns and as conversations.
 
-    Args:
-        profile: if given, its `train_rows` and `heldout_rows` cut the splits (for tests).
+    The `train_rows` and `heldout_rows` of a profile cut the splits (for tests).
 
     Returns:
         `train`, `validation` and `test`; no review is in two of them. Columns: `review` (sha256),
         `text`, `kind` (of `INSTRUCTION_KINDS`), `instruction`, `answer`, `rejected` (a worse
-        answer, empty where there is none) and `messages` (what the user says, instruction and
-        review, and what the assistant answers).
+        answer, empty if there is none) and `messages` (the user's instruction and review, and the
+        assistant's answer).
 
     Raises:
         ValueError: if a review is not among the held-out ones; the message names it.

@@ -1,7 +1,7 @@
 """Grammar in pairs of sentences: one is right, the other differs by a word and is wrong.
 
-A model that gives the right sentence the higher probability knows the rule, whether or not it was
-ever taught to follow instructions. `data/minimal_pairs/README.md` says how the pairs were made.
+A model that gives the right sentence the higher probability knows the rule, even if it was never
+taught to follow instructions. `data/minimal_pairs/README.md` says how the pairs were made.
 """
 
 from collections import Counter
@@ -15,14 +15,13 @@ __all__ = ["load_minimal_pairs"]
 
 
 def load_minimal_pairs(profile: Profile | None = None) -> Dataset:
-    """Load the pairs that ask whether a language model kept its grammar, in a fixed order.
+    """Load the pairs that test whether a language model kept its grammar, in a fixed order.
 
-    Args:
-        profile: if given, its `heldout_rows` cuts the list (for tests). Each phenomenon then keeps
-            its first pairs, as many as the others or one more.
+    A profile's `heldout_rows` cuts the list (for tests): each phenomenon keeps its first pairs, and
+    their numbers differ by one at most.
 
     Returns:
-        120 pairs with the columns `phenomenon` (12 of them, 10 pairs each), `good` and `bad`
+        120 pairs with the columns `phenomenon` (12, with 10 pairs each), `good` and `bad`
         (sentences).
     """
     pairs = stored_rows("minimal_pairs", "pairs")

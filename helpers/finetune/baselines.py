@@ -1,6 +1,6 @@
-"""What everything dearer has to beat: a linear model of counted words, and words' commonest tags.
+"""What every dearer method has to beat: a linear model of n-grams, or each word's usual tag.
 
-The linear model is kept as a list of terms with their weights: nothing is unpickled to use it.
+The linear model is stored as terms and weights, so that loading it unpickles nothing.
 """
 
 import itertools
@@ -33,19 +33,16 @@ FEATURES = (("words",), ("words", "characters"))
 STRENGTHS = (1.0, 3.0, 10.0, 30.0)
 MOST_TERMS = 100_000  # of a kind
 MOST_ROWS = 4_000  # in the cross-validation
-FEWEST = 5  # rows of a class among them, if it has so many
-MOST_CHARACTERS = 4_000_000  # in texts, up to which character n-grams are tried
+FEWEST = 5  # rows of each class in the cross-validation, if it has them
+MOST_CHARACTERS = 4_000_000  # in all texts; with more, character n-grams are not tried
 
 
 @dataclass(frozen=True)
 class Choice:
     """What cross-validation on the training texts chose.
 
-    Attributes:
-        features: kinds of terms, as in `COUNTED`.
-        C: inverse strength of the L2 penalty.
-        accuracy: of this choice in cross-validation.
-        rows: numbers of the texts that were used, shuffled.
+    `features` are keys of `COUNTED`, `C` is the inverse strength of the L2 penalty, `rows` are the
+    numbers of the texts that were used, shuffled.
     """
 
     features: tuple[str, ...]
@@ -56,11 +53,11 @@ class Choice:
 
 @dataclass
 class LinearModel:
-    """Terms, their rarity and their weights: text -> probability of each class.
+    """A TF-IDF classifier, stored as plain numbers.
 
     Attributes:
         parts: kind of terms -> its `terms` in order and their inverse document frequencies `idf`.
-        weights: (classes, terms), or (1, terms) for two classes; float32, as on disk.
+        weights: (classes, terms), or (1, terms) for two classes; float32.
         intercept: (classes,) or (1,).
     """
 
@@ -85,7 +82,7 @@ class LinearModel:
         return normalize(counts, copy=False)
 
     def sizes(self) -> tuple[int, int]:
-        """Trained parameters and all parameters, which are the same here."""
+        """Number of trained parameters, and of all parameters, which is the same here."""
         return (self.weights.size + self.intercept.size,) * 2
 
     def save(self, folder: Path) -> None:
@@ -97,17 +94,17 @@ class LinearModel:
 
     @classmethod
     def load(cls, folder: Path, card: dict | None = None, base: str | None = None) -> "LinearModel":
-        """Read what `save` wrote; `card` and `base` are for other methods."""
+        """Read what `save` wrote; `card` and `base` are there for the other methods."""
         numbers = load((folder / WEIGHTS).read_bytes())
         parts = json.loads((folder / TERMS).read_text(encoding="utf-8"))
         return cls(parts, numbers["weights"], numbers["intercept"])
 
 
 def cross_validate(texts: list[str], labels: list[int], seed: int = 0) -> Choice:
-    """Choose features and strength by cross-validation on training texts, two or more of a class.
+    """Choose features and strength by cross-validation; every class needs two texts or more.
 
-    Terms and their rarity are counted anew in every fold: counted on all texts, they would have
-    seen the fold that judges. Of equal choices the one with the stronger penalty is taken.
+    TF-IDF is fitted anew in every fold, so that no fold is seen before it judges. Of equally
+    accurate choices, the one with the stronger penalty wins.
     """
     rows = _sample(np.array(labels), seed)
     texts, y = [texts[i] for i in rows], np.array(labels)[rows]
@@ -126,9 +123,9 @@ def cross_validate(texts: list[str], labels: list[int], seed: int = 0) -> Choice
 def held_out_probabilities(
     texts: list[str], labels: list[int], choice: Choice, seed: int = 0
 ) -> np.ndarray:
-    """Probability of each class by a model that did not see the text: (choice.rows, classes).
+    """Probability of each class by a model that has not seen the text, (choice.rows, classes).
 
-    Texts, labels and seed are those of `cross_validate`.
+    Texts, labels and seed must be those given to `cross_validate`.
     """
     y = np.array(labels)[choice.rows]
     return cross_val_predict(
@@ -140,7 +137,7 @@ def held_out_probabilities(
 def fit_linear(
     texts: list[str], labels: list[int], features: tuple[str, ...], C: float
 ) -> LinearModel:
-    """Fit the model of one choice on all texts of train."""
+    """Fit the chosen model on all training texts."""
     pipeline = _pipeline(features, C).fit(texts, labels)
     vectors, model = pipeline["features"], pipeline["model"]
     parts = {
@@ -167,7 +164,7 @@ def _folds(y: np.ndarray, seed: int) -> StratifiedKFold:
 
 
 def _sample(y: np.ndarray, seed: int) -> np.ndarray:
-    """Numbers of about `MOST_ROWS` rows at most, shuffled, a few of every class among them."""
+    """Shuffled row numbers, about `MOST_ROWS` at most, with a few of every class."""
     order = np.random.default_rng(seed).permutation(len(y))
     if len(y) <= MOST_ROWS:
         return order
@@ -179,7 +176,7 @@ def _sample(y: np.ndarray, seed: int) -> np.ndarray:
 
 
 class CommonTags:
-    """The baseline for names: each word gets the tag that it had most often in train."""
+    """The baseline for names: each word gets its most frequent tag in train."""
 
     def __init__(self, sentences: list[list[str]], tags: list[list[str]]):
         seen = defaultdict(Counter)
@@ -189,5 +186,5 @@ class CommonTags:
         self.known = {word: tags.most_common(1)[0][0] for word, tags in seen.items()}
 
     def tags(self, sentences: list[list[str]]) -> list[list[str]]:
-        """One IOB2 tag a word; a name that begins with I- begins with B- here."""
+        """One IOB2 tag per word; an entity that would begin with I- begins with B-."""
         return [to_iob2([self.known.get(w, "O") for w in words], "IOB2") for words in sentences]

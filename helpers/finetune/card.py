@@ -44,12 +44,7 @@ LIMITS = {
 
 
 def model_card(numbers: dict, name: str) -> str:
-    """Write the card as Markdown, with metadata that the Hugging Face Hub reads.
-
-    Args:
-        numbers: what `folder.figures` gave.
-        name: of the model.
-    """
+    """Write the card of model `name` from `folder.figures`: Markdown, with metadata for the Hub."""
     task, gain = numbers["task"], numbers["gain"]
     names = [n for n in numbers["data"]["label_names"] if n != "O"]
     if task == "ner":
@@ -102,7 +97,7 @@ def _metadata(numbers: dict, name: str) -> ModelCardData:
 
 
 def _hub_id(base: dict | None) -> str | None:
-    """The name that the Hub knows the base by; none for a linear model and for a local folder."""
+    """The base's name on the Hub; None for a linear model or a local folder."""
     if base is None:
         return None
     name = hub_id(base["source"]).partition("@")[0]

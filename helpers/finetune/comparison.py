@@ -19,13 +19,13 @@ __all__ = ["Curve", "advise", "best", "learning_curve", "subset", "try_methods"]
 
 @dataclass
 class Curve:
-    """Answers on validation against the number of examples trained on."""
+    """Correctness on validation against the number of training examples."""
 
     method: str
     outcomes: dict[int, np.ndarray]  # examples -> right or wrong, (seeds, validation examples)
 
     def values(self) -> dict[int, np.ndarray]:
-        """Examples -> accuracy of each seed."""
+        """Accuracy of each seed, by number of training examples."""
         return {n: outcomes.mean(axis=1) for n, outcomes in self.outcomes.items()}
 
 
@@ -38,13 +38,9 @@ def try_methods(
     echo: Callable[[str], object] | None = print,
     **settings,
 ) -> list[Trained]:
-    """Train methods on the same texts, the cheapest first, and compare them on validation.
+    """Train methods (all of the task by default), cheapest first, and compare them on validation.
 
-    Args:
-        parts, seed, profile: as for `train`.
-        methods: some of those of the task; all without.
-        echo: told a line a method as soon as it is trained; None for silence.
-        settings: for every method but the linear one.
+    `settings` apply to every method but the linear one; `echo` receives one line per method.
     """
     order = METHODS[parts.train.task]
     tried: list[Trained] = []
@@ -65,10 +61,10 @@ def try_methods(
 
 
 def best(tried: Sequence[Trained]) -> Trained:
-    """The method to choose: the cheapest one that no dearer one beats for certain.
+    """Choose the cheapest method that no dearer one clearly beats.
 
-    A dearer method replaces the choice when its whole paired 95 % interval on validation lies
-    above (of perplexity, below): what cannot be told apart from luck is not worth its price.
+    A dearer method replaces it only if its whole paired 95 % interval on validation lies above 0
+    (below, for perplexity): a gain that may be luck is not worth its price.
     """
     chosen = tried[0]
     for trained in tried[1:]:
@@ -80,7 +76,7 @@ def best(tried: Sequence[Trained]) -> Trained:
 
 
 def subset(parts: Parts, n: int, seed: int) -> Parts:
-    """Parts with only `n` examples in train: nested by size, every class in its proportion."""
+    """Keep `n` training examples, each class in its proportion; smaller draws are nested."""
     data, share = parts.train, n / len(parts.train)
     most = {g: max(2, round(share * size)) for g, size in Counter(data.groups).items()}
     chosen: dict[int, list[int]] = {}
@@ -101,13 +97,13 @@ def learning_curve(
     whole: Trained | None = None,
     **settings,
 ) -> Curve:
-    """Train one method on more and more of train, always judged on the same validation.
+    """Train one method on growing parts of train, judged on the same validation each time.
 
     Args:
-        parts, method, profile, settings: as for `train`, of a classification.
-        sizes: examples to train on; without it an eighth, a quarter, a half and all.
-        seeds: of the drawing and of the training.
-        whole: a model trained on all of train already; it stands for the first seed there.
+        parts, method, profile, settings: as for `train`; the task must be classification.
+        sizes: numbers of examples; by default an eighth, a quarter, a half and all.
+        seeds: for drawing the examples and for training.
+        whole: a model already trained on all of train; it is reused for the first seed.
     """
     everything = len(parts.train)
     seeds = list(seeds)
@@ -126,11 +122,11 @@ def learning_curve(
 
 
 def advise(curves: Sequence[Curve]) -> str:
-    """Say whether more labels, or a larger model, would pay, and how sure that is.
+    """Say whether more labels or a larger model would pay, and how sure that is.
 
-    More labels: what the last doubling brought, paired over seeds and examples. It is a guess
-    that the next one brings about as much or less. A larger model: what the dearest method has
-    over the cheapest, both on all examples. Curves are given with the cheapest method first.
+    More labels: the gain of the last doubling, paired over seeds and examples; the next doubling
+    is assumed to bring as much or less. Larger model: the last curve against the first, both on
+    all examples, so give the cheapest method first.
     """
     lines = []
     for curve in curves:

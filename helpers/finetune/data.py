@@ -1,4 +1,4 @@
-"""What a file is for, and what is in it: one form for labelled texts, names, prose and chats."""
+"""One form for the data of every task: labelled texts, tagged words, prose and chats."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from helpers.tables.text import read_text
 __all__ = ["TASKS", "Data", "guess_task", "passages", "read"]
 
 TASKS = ("classification", "ner", "text", "chat")
-FEWEST_PER_CLASS = 5  # one for test, one for validation, and folds of the rest
+FEWEST_PER_CLASS = 5  # one for test, one for validation, the rest for folds
 FEWEST_ITEMS = 20  # of the other tasks
 FEW_BLOCKS = 10  # a text with fewer blank lines is read line by line
 CHAT_KEYS = {"messages", "conversations", "instruction", "prompt"}
@@ -26,13 +26,11 @@ class Data:
     """Examples of one task, in the order of the file.
 
     Attributes:
-        task: one of `TASKS`.
         items: texts; for `ner` lists of words, for `chat` lists of messages.
         labels: class numbers; for `ner` lists of IOB2 tags; None for `text` and `chat`.
-        label_names: of the classes, or of the tags, `O` first; none for `text` and `chat`.
+        label_names: of the classes, or of the tags with `O` first; empty for `text` and `chat`.
         warnings: what may mislead a training.
         source: the file's name.
-        summary: what the reader of the file had to say.
     """
 
     task: str
@@ -47,28 +45,28 @@ class Data:
         return len(self.items)
 
     def take(self, indices: Sequence[int]) -> "Data":
-        """The examples with these numbers, in that order."""
+        """The examples with these numbers, in the given order."""
         labels = None if self.labels is None else [self.labels[i] for i in indices]
         return replace(self, items=[self.items[i] for i in indices], labels=labels)
 
     def text_of(self, index: int) -> str:
-        """An example as one string, by which copies are found and splits are made."""
+        """An example as one string, used to find copies and to split."""
         item = self.items[index]
         if self.task == "chat":
             return "\n".join(message["content"] for message in item)
         return " ".join(item) if self.task == "ner" else item
 
     def key(self, index: int) -> str:
-        """Sha256 of an example up to case and spaces: equal for copies."""
+        """Sha256 of an example, ignoring case and spacing: equal for copies."""
         return text_hash(normalise(self.text_of(index)))
 
     @property
     def groups(self) -> list[int]:
-        """The class of each example; a task without classes is one group."""
+        """The class of each example; 0 for all where the task has no classes."""
         return self.labels if self.task == "classification" else [0] * len(self)
 
     def counts(self) -> dict[str, int]:
-        """Examples of each class, the largest first; of `ner` the entities of each type."""
+        """Examples per class (for `ner`, entities per type), the largest first."""
         if self.task == "classification":
             found = Counter(self.labels)
             return {self.label_names[label]: n for label, n in found.most_common()}
@@ -77,14 +75,14 @@ class Data:
 
     @property
     def most_common_share(self) -> float:
-        """Share of the largest class: what always answering it would score."""
+        """Share of the largest class: the accuracy of always answering it."""
         return max(self.counts().values()) / len(self)
 
 
 def guess_task(
     path: str | Path, text: str = "text", label: str = "label", encoding: str = "utf-8"
 ) -> str:
-    """Tell from a file's name and beginning what it is for.
+    """Tell the task from a file's name and beginning.
 
     Returns:
         `"ner"` for lines that end in entity tags, `"chat"` for JSON lines of messages, `"text"`
@@ -122,8 +120,7 @@ def read(
         path: .csv, .tsv or .jsonl with texts and labels; CoNLL with tagged words; .txt with prose;
             .jsonl with chats.
         task: one of `TASKS`; without it, what `guess_task` says.
-        text, label: columns of a table of texts and labels.
-        encoding: of the file.
+        text, label: column names, for classification.
 
     Raises:
         TableError: naming the places in the file and the remedy; also for too few examples.
@@ -157,7 +154,7 @@ def read(
 
 
 def passages(content: str) -> list[str]:
-    """Cut running text at blank lines; a text with few blank lines, at every line."""
+    """Cut running text at blank lines, or at every line if blank lines are few."""
     blocks = [block.strip() for block in re.split(r"\n[ \t\r]*\n", content) if block.strip()]
     if len(blocks) < FEW_BLOCKS:
         blocks = [line.strip() for line in content.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""A model's folder: resumed, written last and whole, checked before anything in it is used."""
+"""A model's folder: resumable, marked complete last, and checked before anything in it is used."""
 
 import hashlib
 import json
@@ -21,14 +21,14 @@ __all__ += ["load", "load_model", "may_resume", "open_folder", "save", "start_ru
 
 CARD, METRICS, README = "course.json", "metrics.json", "README.md"
 CHECKPOINTS = "checkpoints"
-RUN = "run.json"  # in there: what was ordered
+RUN = "run.json"  # in CHECKPOINTS: the options of the run
 FORMAT = 1
 KEYS = {"format", "task", "method", "label_names", "base", "settings", "files"}
 UNPACKING = (".pkl", ".pickle", ".joblib", ".bin", ".pt", ".pth", ".ckpt")  # could run code
 
 
 class FolderError(ValueError):
-    """A folder that is no finished model of this tool; the message names the remedy."""
+    """A folder without a finished model of this tool; the message names the remedy."""
 
 
 def is_complete(folder: Path | str) -> bool:
@@ -37,10 +37,10 @@ def is_complete(folder: Path | str) -> bool:
 
 
 def may_resume(record: Path, run: dict) -> bool:
-    """Whether an unfinished run left a record, whose first line says in JSON that it is this one.
+    """Whether there is a record of an unfinished run, with `run` as JSON on its first line.
 
     Raises:
-        ValueError: if the run was another one; the message names what differs.
+        ValueError: if the record is of another run; the message names what differs.
     """
     if not record.is_file():
         return False
@@ -58,7 +58,7 @@ def may_resume(record: Path, run: dict) -> bool:
 
 
 def check_output(folder: Path, run: dict, resume: bool) -> None:
-    """Refuse to write over something, or to resume a run that was ordered otherwise."""
+    """Refuse to overwrite a folder, or to resume a run with other options."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; give a folder as --output.")
     if is_complete(folder):
@@ -76,7 +76,7 @@ def check_output(folder: Path, run: dict, resume: bool) -> None:
 
 
 def start_run(folder: Path, run: dict) -> None:
-    """Record what was ordered, for `check_output` of a later run."""
+    """Record the run's options, for `check_output` of a later call."""
     write_text(folder / CHECKPOINTS / RUN, json.dumps(run) + "\n")
 
 
@@ -88,16 +88,12 @@ def save(
     data: Data,
     name: str | None = None,
 ) -> Path:
-    """Write a model, its figures and its card; the folder is complete when `course.json` is there.
+    """Write a model, its figures and its card; `course.json` comes last and marks it complete.
 
     Args:
-        trained, parts, tested: a model, what it was trained on, and what `test_once` gave.
-        folder: made if needed; nothing else may be in it than an earlier model, which is replaced.
-        data: the whole data set.
-        name: of the model on its card; the folder's without it.
-
-    Returns:
-        The folder.
+        folder: made if needed; an earlier model in it is replaced, other files are refused.
+        data: the whole data set, before the split.
+        name: of the model on its card; by default the folder's.
 
     Raises:
         ValueError: if the model is a baseline, which is not kept, or the folder holds other files.
@@ -135,7 +131,7 @@ def save(
 
 
 def figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[str, Any]:
-    """Every number of a run, as `metrics.json` and the card have them."""
+    """Every figure of a run, for `metrics.json` and the card."""
     trainable, total = trained.sizes
     return {
         "task": trained.task,
@@ -175,7 +171,7 @@ def figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[
 
 
 def open_folder(folder: Path | str) -> dict:
-    """Read what a folder holds, after a look at every file in it.
+    """Check every file in a folder and return its `course.json`.
 
     Raises:
         FolderError: if it is no folder of ours, not complete, damaged, or of another version.
@@ -208,7 +204,7 @@ def open_folder(folder: Path | str) -> dict:
 
 
 def _check_files(folder: Path, card: dict) -> None:
-    """Refuse weights that could run code, and files that are not as they were saved."""
+    """Refuse files that could run code when unpacked, and files that have changed since `save`."""
     for path in folder.iterdir():
         if path.suffix in UNPACKING:
             raise FolderError(
@@ -228,21 +224,19 @@ def _check_files(folder: Path, card: dict) -> None:
 
 
 def load(folder: Path | str, base: str | None = None):
-    """Load a finished model: it answers with `probabilities`, `tags` or `write`.
+    """Load a finished model, which answers with `probabilities`, `tags` or `write`.
 
-    Args:
-        folder: what `save` wrote.
-        base: of an adapter, if its base lies elsewhere than it did; another one is refused.
+    `base` is the place of an adapter's base if that has moved; a different base is refused.
 
     Raises:
         FolderError: as `open_folder`.
-        pretrained.ModelError: if the base of an adapter cannot be had, or is not its own.
+        pretrained.ModelError: if an adapter's base cannot be loaded, or is a different one.
     """
     return load_model(folder, open_folder(folder), base)
 
 
 def load_model(folder: Path | str, card: dict, base: str | None = None):
-    """Load the model of a folder that `open_folder` has looked at, as `load` does."""
+    """Load as `load` does, from a folder already checked by `open_folder`."""
     return MODELS[card["task"], card["method"]].load(Path(folder), card, base)
 
 

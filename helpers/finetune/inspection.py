@@ -1,4 +1,4 @@
-"""Look at the data before anything is trained: copies, leaks, classes, lengths, doubtful labels."""
+"""Look at data before training: copies, leaks, classes, lengths, doubtful labels."""
 
 from dataclasses import dataclass, field
 from statistics import median
@@ -30,13 +30,11 @@ class Inspection:
     """What is in a data set.
 
     Attributes:
-        data: the data set.
-        copies: examples that repeat an earlier one.
-        conflicting: texts that stand there with two different labels.
-        leaks: test examples of a random cut by rows that have a copy, or nearly one, in train.
+        conflicting: texts that occur with two different labels.
+        leaks: test examples of a random split that have a copy or near copy in train.
         words: (median, longest) words of an example.
-        choice: of the linear model whose cross-validation doubts labels; None without classes.
-        doubtful: what it contradicts, the surest first; rows of train alone.
+        choice: the linear model that questions labels; None without classes.
+        doubtful: labels it contradicts, in train alone, the surest first.
     """
 
     data: Data
@@ -48,7 +46,7 @@ class Inspection:
     doubtful: list[Doubt] = field(default_factory=list)
 
     def report(self) -> str:
-        """Everything in words, with the surest contradictions in full."""
+        """Everything in words, with the surest contradictions quoted."""
         lines = [self.data.summary, "What may mislead:"]
         lines.append(f"  copies of earlier examples: {self.copies:,}")
         if self.data.labels:
@@ -74,15 +72,10 @@ class Inspection:
 
 
 def inspect(data: Data, test_size: float = 0.2, seed: int = 0) -> Inspection:
-    """Look at a data set for what would make a score wrong or a model worse.
+    """Look for what would make a score wrong or a model worse.
 
-    Labels are doubted only in train: to mend labels of the test with a model's help makes the test
-    agree with that model.
-
-    Args:
-        data: what `read` gave.
-        test_size: as for `split`.
-        seed: of the random cut that is held against ours, and of the folds.
+    Only labels of train are questioned: mending test labels with a model's help would make the
+    test agree with that model. `seed` is for the folds, and for the random split that shows leaks.
     """
     distinct, _ = without_copies(data)
     keys = {data.key(i) for i in range(len(data))}
@@ -105,18 +98,14 @@ def inspect(data: Data, test_size: float = 0.2, seed: int = 0) -> Inspection:
 
 
 def doubtful_labels(data: Data, rows: list[int], probabilities: np.ndarray) -> list[Doubt]:
-    """Labels that a model which had not seen them is sure against (Northcutt et al. 2021).
+    """Labels contradicted by a model that had not seen them (Northcutt et al. 2021), surest first.
 
-    A class's threshold is the mean probability that its own examples give it. A label is doubted
-    when another class passes its threshold, and is the likeliest of those that do.
+    A class's threshold is the mean probability that its own examples give it. A label is doubtful
+    when the likeliest of the classes that pass their threshold is another one.
 
     Args:
-        data: the data set.
-        rows: numbers of the examples that were judged.
-        probabilities: of each class for these, (rows, classes).
-
-    Returns:
-        Doubts, the surest first.
+        rows: numbers of the judged examples.
+        probabilities: of each class for them, (rows, classes).
     """
     given, p = np.array([data.labels[i] for i in rows]), probabilities
     own = p[np.arange(len(given)), given]
@@ -132,7 +121,7 @@ def doubtful_labels(data: Data, rows: list[int], probabilities: np.ndarray) -> l
 
 
 def _leaks(data: Data, test_size: float, seed: int) -> int:
-    """Test examples of a cut at random, copies left in, that train has seen or nearly seen."""
+    """Test examples of a random split without deduplication that have a (near) copy in train."""
     order = np.random.default_rng(seed).permutation(len(data)).tolist()
     n = max(1, round(test_size * len(data)))
     test, train = order[:n], order[n:]

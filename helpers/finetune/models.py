@@ -1,7 +1,7 @@
-"""Pre-trained models for each task, which offer the same to the pipeline.
+"""Pre-trained models for each task, with one interface for the pipeline.
 
-`start` loads the base, `fit` trains it on items and labels, `probabilities`, `tags` or `losses`
-and `write` answer, `save` and `load` keep it in a folder.
+`start` loads the base, `fit` trains it; `probabilities`, `tags`, or `losses` and `write` answer;
+`save` and `load` use a folder.
 """
 
 import contextlib
@@ -26,18 +26,18 @@ from helpers.runtime import Profile, usable_precision
 
 __all__ = ["MODELS", "ChatModel", "NeuralModel", "ProseModel", "in_shares"]
 
-FEW_STEPS, SAVE_STEPS = 20, 200  # between checkpoints: at least, for they are large; at most
+FEW_STEPS, SAVE_STEPS = 20, 200  # between checkpoints (they are large): at least, at most
 BATCH = 64  # rows at once in an evaluation
-LANGUAGE_BATCH = 4  # of these fewer: logits over all words are large
-QUESTION = "\nLabel:"  # stands after each text, so that the last token is always the same
+LANGUAGE_BATCH = 4  # smaller: logits over the vocabulary are large
+QUESTION = "\nLabel:"  # after each text: the head then always reads the same last token
 TEMPLATE = "chat_template.jinja"  # where tokenizers save it
-# Of a decoder that was never taught to chat:
+# For a decoder without a template of its own:
 PLAIN = """{% for message in messages %}{{ message.role }}: {{ message.content }}{{ eos_token }}
 {% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"""
 
 
 def in_shares(answer: Callable[[list], list], items: list) -> list:
-    """Answer items, each in one of the processes that run; all of them get all answers."""
+    """Answer items, shared among the running processes; every process gets all answers."""
     if training.place()[1] == 1:
         return answer(items)
     with PartialState().split_between_processes(items) as share:
@@ -46,12 +46,9 @@ def in_shares(answer: Callable[[list], list], items: list) -> list:
 
 @dataclass
 class NeuralModel:
-    """What pre-trained models of this tool share.
+    """What the pre-trained models share.
 
-    Attributes:
-        loaded: tokenizer and model.
-        max_length: tokens read of an item.
-        notes: what the last call of `rows` left out.
+    `max_length` is the number of tokens read of an item; `notes` say what the last `rows` left out.
     """
 
     loaded: pretrained.Pretrained
@@ -59,16 +56,16 @@ class NeuralModel:
     notes: list[str] = field(default_factory=list)
 
     def sizes(self) -> tuple[int, int]:
-        """Trained parameters, and all."""
+        """Number of trained parameters, and of all."""
         return evaluation.count_parameters(self.loaded.model)
 
     def frozen(self) -> list[str]:
-        """Parameters that stay as they are: without an adapter, those below the blocks."""
+        """Names of parameters not to train: without an adapter, those below the blocks."""
         model = self.loaded.model
         return pretrained.freeze_below(model, len(pretrained.blocks(model)))
 
     def fit(self, items, labels, settings: dict, **options) -> training.FitResult:
-        """Train what is free with settings of `settings_for`; options as for `training.fit`."""
+        """Train with `settings` from `settings_for`; `options` go to `training.fit`."""
         rows, batch_size = self.rows(items, labels), settings["batch_size"]
         return training.fit(
             self.loaded.model,
@@ -81,13 +78,13 @@ class NeuralModel:
             warmup_steps=0.1,
             pad_id=self.loaded.pad_id,
             precision=usable_precision(training.device_of(self.loaded.model)),
-            # An epoch, but a long one must not be lost as a whole.
+            # Once per epoch, but never lose the whole of a long one.
             save_steps=min(SAVE_STEPS, max(FEW_STEPS, math.ceil(len(rows) / batch_size))),
             **options,
         )
 
     def logits(self, rows: Dataset) -> np.ndarray:
-        """What the model answers to rows."""
+        """The model's outputs for tokenized rows."""
         return training.predict(self.loaded.model, rows, BATCH, pad_id=self.loaded.pad_id)
 
     def save(self, folder: Path) -> None:
@@ -97,13 +94,13 @@ class NeuralModel:
 
 
 class EncoderModel(NeuralModel):
-    """An encoder with a fresh head, all of its blocks tuned."""
+    """An encoder with a new head; all of its blocks are tuned."""
 
     task, cased = "classification", False
 
     @classmethod
     def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
-        """Load the base with a fresh head."""
+        """Load the base with a new head."""
         loaded = pretrained.load_encoder(
             cls.task, label_names=names, profile=profile, source=base, cased=cls.cased,
             seed=settings["seed"], echo=None,
@@ -112,7 +109,7 @@ class EncoderModel(NeuralModel):
 
     @classmethod
     def load(cls, folder: Path, card: dict, base=None):
-        """Read what `save` wrote; it needs no base."""
+        """Read what `save` wrote; no base is needed."""
         loaded = pretrained.load_encoder(
             cls.task, label_names=card["label_names"], source=folder.resolve(), device=_device(),
             echo=None,
@@ -148,7 +145,7 @@ class Tagger(EncoderModel):
         )  # fmt: skip
 
     def tags(self, sentences: list[list[str]]) -> list[list[str]]:
-        """IOB2 tags, one a word."""
+        """IOB2 tags, one per word."""
         return in_shares(self._tags, sentences)
 
     def _tags(self, sentences: list[list[str]]) -> list[list[str]]:
@@ -162,26 +159,26 @@ class Tagger(EncoderModel):
 
 
 class AdaptedModel(NeuralModel):
-    """A decoder with a LoRA adapter; the base stays as it is, and is not saved."""
+    """A decoder with a LoRA adapter; the base is frozen and not saved."""
 
     task = "lm"
 
     @classmethod
     def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
-        """Load the base with an adapter that does nothing yet; a classifier gets a fresh head."""
+        """Load the base with an adapter that changes nothing yet; a classifier gets a head too."""
         loaded = pretrained.load_decoder(
             cls.task, label_names=names or None, profile=profile, source=base,
             seed=settings["seed"], echo=None,
         )  # fmt: skip
         if hasattr(loaded.model, "dropout"):
-            # Few parameters train: there is little to hold back by hiding parts of a state.
+            # Few parameters train, so there is little to regularise.
             loaded.model.dropout.p = 0.0
         options = {name: settings[name] for name in ("rank", "alpha", "seed")}
         return cls(add_adapter(loaded, **options), settings["max_length"])
 
     @classmethod
     def load(cls, folder: Path, card: dict, base=None):
-        """Put the adapter on its base, or refuse another."""
+        """Put the adapter on its base; a different base is refused."""
         loaded = pretrained.load_decoder(
             cls.task, label_names=card["label_names"] or None, echo=None, device=_device(),
             source=base or card["base"]["source"],
@@ -189,7 +186,7 @@ class AdaptedModel(NeuralModel):
         return cls(load_adapter(loaded, folder), card["settings"]["max_length"])
 
     def frozen(self) -> list[str]:
-        """Nothing more than what `add_adapter` has frozen."""
+        """None here: `add_adapter` has frozen the base already."""
         return []
 
     def save(self, folder: Path) -> None:
@@ -204,7 +201,7 @@ class AdaptedClassifier(AdaptedModel, EncoderClassifier):
     task = "classification"
 
     def rows(self, texts: list[str], labels=None) -> Dataset:
-        """Texts as rows of tokens: a long text is cut, the question after it is not."""
+        """Texts as rows of tokens, each followed by `QUESTION`, for which a long text is cut."""
         tokenizer = self.loaded.tokenizer
         end = tokenizer(QUESTION, add_special_tokens=False)["input_ids"]
         room = self.max_length - len(end)
@@ -213,17 +210,17 @@ class AdaptedClassifier(AdaptedModel, EncoderClassifier):
 
 
 class ProseModel(AdaptedModel):
-    """A language model with an adapter, which goes on reading running text."""
+    """A language model with an adapter, trained on running text."""
 
     def rows(self, items: list[str], labels=None) -> Dataset:
-        """Passages, joined with an end token after each, cut into windows."""
+        """Passages, each followed by an end token, joined and cut into windows."""
         tokenizer = self.loaded.tokenizer
         encoded = tokenizer(items, add_special_tokens=False, verbose=False)["input_ids"]
         ids = np.concatenate([np.array([*row, tokenizer.eos_token_id]) for row in encoded])
         return training.cut_windows(ids, max(2, min(self.max_length, len(ids) - 1)))
 
     def losses(self, items: list, adapted: bool = True) -> np.ndarray:
-        """[summed loss in nats, predicted tokens] of each item, (items, 2); or by the base."""
+        """(items, 2): summed loss in nats and predicted tokens; `adapted=False` scores the base."""
         with contextlib.nullcontext() if adapted else self.loaded.model.disable_adapter():
             return np.array(in_shares(lambda share: list(self._losses(share)), items))
 
@@ -232,16 +229,16 @@ class ProseModel(AdaptedModel):
         return decoding.document_losses(self.loaded, items, most)
 
     def write(self, prompts: list, max_new_tokens: int = 60) -> list[str]:
-        """Go on from each prompt with the likeliest words."""
+        """Continue each prompt by greedy decoding."""
         return decoding.generate(self.loaded, prompts, max_new_tokens=max_new_tokens)
 
 
 class ChatModel(ProseModel):
-    """A language model with an adapter, to be taught answers; questions are read, not learned."""
+    """A language model with an adapter, trained on the assistant's answers alone."""
 
     @classmethod
     def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
-        """Load the base; one without a chat template gets a plain one."""
+        """Load the base; if it has no chat template, give it `PLAIN`."""
         model = super().start(names, settings, profile, base)
         if not model.loaded.tokenizer.chat_template:
             model.loaded.tokenizer.chat_template = PLAIN
@@ -249,13 +246,13 @@ class ChatModel(ProseModel):
 
     @classmethod
     def load(cls, folder: Path, card: dict, base=None):
-        """Put the adapter on its base, with the chat template it was taught with."""
+        """Put the adapter on its base, with the chat template it was trained with."""
         model = super().load(folder, card, base)
         model.loaded.tokenizer.chat_template = (folder / TEMPLATE).read_text(encoding="utf-8")
         return model
 
     def rows(self, items: list[list[dict]], labels=None) -> Dataset:
-        """Chats as rows of tokens; the label of what the assistant does not say is -100."""
+        """Chats as rows of tokens; labels are -100 outside the assistant's answers."""
         rows = self._chat_rows(items)
         learned = [i for i, row in enumerate(rows["labels"]) if set(row) != {IGNORED}]
         if not learned:

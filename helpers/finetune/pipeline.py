@@ -1,6 +1,6 @@
-"""From a file to a folder, in the order in which it happens; `finetune` is the whole of it.
+"""From a file to a folder; `finetune` does it all.
 
-Read, cut in three, choose the settings, estimate, train, validate, test once, save with a card.
+The order: read, split, choose settings, estimate, train, validate, test once, save with a card.
 """
 
 import hashlib
@@ -32,14 +32,7 @@ ENCODER_RATE = 2e-4  # of MiniLM; larger encoders take less
 
 @dataclass
 class Order:
-    """What was asked for on the command line.
-
-    Attributes:
-        text, label, encoding: of the file.
-        resume, dry_run: resume an unfinished run; say what it would cost, and stop.
-        base: another pre-trained model.
-        settings: that differ from the defaults.
-    """
+    """The options of `course finetune`; `settings` are those that differ from the defaults."""
 
     data: Path
     output: Path
@@ -57,7 +50,7 @@ class Order:
     settings: dict = field(default_factory=dict)
 
     def fingerprint(self) -> dict:
-        """What has to be the same for a run to be resumed."""
+        """What must be equal for a run to be resumed."""
         same = "method task text label encoding seed test_size base settings".split()
         content = hashlib.sha256(Path(self.data).read_bytes()).hexdigest()
         values = {key: getattr(self, key) for key in same}
@@ -65,9 +58,9 @@ class Order:
 
 
 def finetune(order: Order) -> int:
-    """Read, cut, train, test once, save; says on the way what it does, and returns an exit code.
+    """Do everything that an order asks for, printing each step; returns an exit code.
 
-    Under `torchrun` every process calls it; the first one prints and writes.
+    Under `torchrun` every process calls it; only the first prints and writes.
 
     Raises:
         ValueError: if the file, the folder or a setting does not fit; also TableError, ModelError
@@ -132,10 +125,10 @@ def _train_and_save(order: Order, data: Data, parts: Parts, settings: dict, say)
 
 
 def baseline(parts: Parts, seed: int = 0, profile: Profile | None = None) -> Trained:
-    """Train what everything else has to beat: for classes a linear model, for names a dictionary.
+    """Train what everything else has to beat: a linear model for classes, a word list for names.
 
-    The linear model is tuned as hard as can be (features and strength by cross-validation on
-    train): a weak baseline makes any method look good.
+    The linear model is tuned by cross-validation on train (features and strength), since a weak
+    baseline makes any method look good.
 
     Raises:
         ValueError: for `text` and `chat`, whose baseline is the model itself before training.
@@ -171,15 +164,12 @@ def train(
     """Train one method on train, and score it on validation.
 
     Args:
-        parts: what `split` gave.
         method: `"linear"`, `"encoder"` or `"lora"`, the cheapest first.
-        seed: of everything random.
-        profile: which pre-trained model is the base, and how much it reads of a text; the `cpu`
-            profile without it.
+        profile: decides the base and how much it reads of a text; by default `cpu`.
         base: another pre-trained model: a folder, or a Hub id.
-        checkpoints: folder to keep the state of the training in; none without.
-        resume: go on from there.
-        settings: all of them; without it the defaults and `overrides` of single ones.
+        checkpoints: folder for resumable state; without it none is kept.
+        resume: continue from there.
+        settings: all of them; without it the defaults, changed by `overrides`.
 
     Raises:
         ValueError: if the method is not for the task, or a setting is unknown.
@@ -225,7 +215,7 @@ def _train_neural(
 
 
 def in_one_piece(network) -> dict:
-    """The weights of a model that FSDP has spread over the processes, which all have to ask."""
+    """The full weights of a model that FSDP has sharded; every process must call it."""
     return get_model_state_dict(network, options=StateDictOptions(full_state_dict=True))
 
 
@@ -250,12 +240,9 @@ def _train_linear(parts: Parts, seed: int, profile: Profile) -> Trained:
 def test_once(
     trained: Trained, parts: Parts, against: Trained | None = None, profile: Profile | None = None
 ) -> Tested:
-    """Open the test for the model that validation chose, and for the baseline beside it.
+    """Open the test for the model chosen on validation, and for the baseline beside it.
 
-    Args:
-        trained, parts, profile: the model, and what it was trained with.
-        against: its baseline; without it one is trained, and a language model is compared with
-            its own base.
+    Without a baseline `against`, one is trained; a language model is compared with its own base.
 
     Raises:
         ValueError: if another model was tested on these parts before.
@@ -278,6 +265,6 @@ test_once.__test__ = False  # its name is not that of a test
 
 
 def _choose_card() -> None:
-    """Give each process on a machine with several cards one of its own."""
+    """On a machine with several GPUs, give each process its own."""
     if training.place()[1] > 1 and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))

@@ -1,4 +1,4 @@
-"""`course predict` and `answer`: a finished model answers texts, or a file of them."""
+"""`course predict` and `answer`: use a finished model on texts, or on a file of them."""
 
 import csv
 import hashlib
@@ -24,8 +24,7 @@ from helpers.tables.text import read_text
 
 __all__ = ["answer", "predict"]
 
-# Inputs of a task that are answered together; what is computed for them is let go before the next.
-# Written answers come slowly, and a kill should lose few; fewer would be padded more.
+# Inputs answered together: all that is in memory, and for generation all that a kill can lose.
 AT_ONCE = {"classification": 256, "ner": 256, "text": 64, "chat": 64}
 
 
@@ -38,11 +37,11 @@ def answer(
         folder: the `--output` of `course finetune`.
         inputs: texts; for a chat model also lists of messages.
         base: as for `load`.
-        max_new_tokens: where a written answer is cut.
+        max_new_tokens: limit for a written answer.
 
     Returns:
-        One dict an input: `label` and `probability`; `entities` (dicts of `text`, `type`, `start`,
-        `end`, counted in characters); or `generated`. Each has its `text` first.
+        One dict per input: `text`, then `label` and `probability`; or `entities` (dicts of `text`,
+        `type`, `start`, `end`, in characters); or `generated`.
 
     Raises:
         FolderError: if the folder does not hold a finished model.
@@ -70,22 +69,20 @@ def predict(
 ) -> int:
     """Answer one text or a file, and print or write the answers; returns an exit code.
 
-    The output appears when it is whole. Texts that a model writes are kept in OUTPUT.part as they
-    are found, and the same call after a kill goes on from there. The output has all columns of the
-    file; a column that is named as one of the answer keeps its name, and the answer's is called
-    `predicted_...`.
+    The output file is written whole, at the end. Generated texts are kept in OUTPUT.part meanwhile,
+    and the same call resumes from it. The output has all columns of the file; where an answer's
+    column has a name that is taken, it is called `predicted_...`.
 
     Args:
-        folder, base, max_new_tokens: as for `answer`.
-        text: one text, or instead of it
-        file: .csv, .tsv or .jsonl with a column of texts, or .txt with one text a line.
+        text, file: one of them: a text, or a .csv, .tsv or .jsonl file with a column of texts, or
+            a .txt file with one text per line.
         output: .csv or .jsonl; without it answers are printed.
         column, encoding: of the file.
-        echo: told each answer.
+        folder, base, max_new_tokens: as for `answer`.
 
     Raises:
-        ValueError: if neither or both of text and file are given, the output has another suffix,
-            is there already, or its .part belongs to another run.
+        ValueError: if neither or both of text and file are given, the output has another suffix or
+            exists already, or its .part belongs to another run.
         TableError: if the file cannot be read or lacks the column.
     """
     if (text is None) == (file is None):
@@ -124,7 +121,7 @@ def _free_output(output: Path) -> Path:
 
 
 def _collect(parts: Iterable[list[dict]], count: int, journal: Path | None) -> list[dict]:
-    """All answers; with a journal, those that are found are kept before the next are looked for."""
+    """All answers; a journal receives each batch before the next is computed."""
     answers = []
     with tqdm(total=count, desc="answering", unit="text", leave=False,
               disable=not shows_progress()) as bar:  # fmt: skip
@@ -138,21 +135,21 @@ def _collect(parts: Iterable[list[dict]], count: int, journal: Path | None) -> l
 
 
 def _fingerprint(folder: Path | str, items: list, max_new_tokens: int) -> dict:
-    """What has to be the same for answers to be kept after a kill."""
+    """What must be equal for a run to be resumed."""
     model = hashlib.sha256((Path(folder) / CARD).read_bytes()).hexdigest()
     texts = hashlib.sha256(json.dumps(items).encode()).hexdigest()
     return {"model": model, "texts": texts, "max_new_tokens": max_new_tokens}
 
 
 def _begin(journal: Path, run: dict) -> list[dict]:
-    """Answers that an earlier call of the same run had found; the journal is ready for more."""
+    """Answers kept by an earlier, killed call of the same run; the journal is ready for more."""
     answers = []
     if may_resume(journal, run):
         for line in journal.read_text(encoding="utf-8").splitlines()[1:]:
             try:
                 answers.append(json.loads(line))
             except ValueError:
-                break  # the kill came while it was written
+                break  # killed while writing it
     write_text(journal, _json_lines([run, *answers]))
     return answers
 
@@ -166,7 +163,7 @@ class Inputs:
     with_text: bool = False  # whether the text is one of those columns
 
     def beside(self, answers: list[dict]) -> list[dict]:
-        """The rows with their answers; a column of the file is never written over."""
+        """The rows with their answers; no column of the file is overwritten."""
         taken, found = {name for row in self.rows for name in row}, []
         for row, answer in zip(self.rows, answers, strict=True):
             new = {k: v for k, v in answer.items() if k != "text" or not self.with_text}
@@ -175,7 +172,7 @@ class Inputs:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    while name in taken:  # a file of answers may be asked again, of another model
+    while name in taken:  # the file may itself be another model's answers
         name = f"predicted_{name}"
     return name
 
@@ -208,7 +205,7 @@ def _read(path: Path, column: str, task: str, encoding: str) -> Inputs:
 
 
 def _question(row: Row, path: Path) -> list[dict]:
-    """A chat up to where the assistant's turn is; an answer that is there is not shown."""
+    """A chat without its last message, if that is an answer of the assistant."""
     chat = row.values.get("messages")
     whole = isinstance(chat, list) and all(
         isinstance(message, dict) and all(isinstance(message.get(key), str) for key in KEYS)
@@ -229,7 +226,6 @@ def _check_inputs(inputs: list) -> None:
 
 
 def _in_parts(model, card: dict, inputs: list, max_new_tokens: int) -> Iterator[list[dict]]:
-    """Answers some at a time, as they are found."""
     size = AT_ONCE[card["task"]]
     for start in range(0, len(inputs), size):
         yield _answers(model, card, inputs[start : start + size], max_new_tokens)

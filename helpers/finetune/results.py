@@ -1,4 +1,4 @@
-"""What training leaves behind: a model, and how good it is on validation and on the test."""
+"""What training yields: a model, and its scores on validation and test."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +17,10 @@ class Score:
     """How good the answers to some examples are.
 
     Attributes:
-        metric: `"accuracy"`, `"span_f1"` or `"perplexity"` (of a token; lower is better).
-        interval: the figure with its 95 % bootstrap interval over examples.
-        outcomes: one an example: right or wrong; [tp, fp, fn]; [nll, tokens].
-        macro_f1: of classes.
+        metric: `"accuracy"`, `"span_f1"` or `"perplexity"` (per token; lower is better).
+        interval: 95 %, by bootstrap over examples.
+        outcomes: one per example: right or wrong; [tp, fp, fn]; [nll, tokens].
+        macro_f1: for classification only.
     """
 
     metric: str
@@ -34,7 +34,7 @@ class Score:
         return f"{name} {self.interval}{more} (n = {len(self.outcomes):,})"
 
     def minus(self, other: "Score", draws: int = evaluation.DRAWS) -> evaluation.Interval:
-        """What this has more than another on the same examples, paired; of perplexity a share."""
+        """Paired difference to another score on the same examples; relative for perplexity."""
         compare = {
             "accuracy": evaluation.paired_difference,
             "span_f1": evaluation.paired_f1_difference,
@@ -45,17 +45,14 @@ class Score:
 
 @dataclass
 class Trained:
-    """A model, how it came about, and how good it is on validation.
+    """A model, how it was made, and how good it is on validation.
 
     Attributes:
-        task, method: as in `settings.METHODS`; a baseline for names is `"known words"`.
+        method: as in `settings.METHODS`; `"known words"` is the baseline for names.
         model: answers with `probabilities`, `tags` or `losses` and `write`.
-        label_names: as in `Data`.
-        validation: its score there.
-        settings: everything that was set.
         seconds, peak_memory_bytes: of the training; a resumed one counts from its beginning.
-        sizes: trained parameters, and all.
-        steps: that were taken by this process; 0 for a linear model.
+        sizes: number of trained parameters, and of all.
+        steps: taken by this process; 0 for a linear model.
         base: name and source of the pre-trained model; None for a linear model.
         notes: what was left out of the training, and why.
     """
@@ -86,7 +83,7 @@ class Tested:
 
 
 def judge(model, data: Data, profile: Profile | None = None, **options) -> Score:
-    """Let a model answer examples, and score the answers; options are of `losses`."""
+    """Let a model answer examples, and score the answers; `options` go to its `losses`."""
     draws = profile.bootstrap_draws if profile else evaluation.DRAWS
     if data.task == "classification":
         answers = model.probabilities(data.items).argmax(axis=1)

@@ -1,4 +1,4 @@
-"""How long and how fast to train, by method and data, and what that would cost."""
+"""How long and how fast to train, given method and data, and an estimate of the cost."""
 
 import math
 from dataclasses import dataclass
@@ -23,36 +23,35 @@ METHODS = {
 
 LANGUAGE_TASKS = ("text", "chat")
 
-# Rates and steps are those that the course's comparisons chose on film reviews; the rate of an
-# encoder falls with its size (`pretrained.learning_rate_for`). Small batches of the decoder are of
-# texts of one length, so that little of them is padding.
+# Chosen by the course's comparisons on film reviews. An encoder's learning rate falls with its
+# size (`pretrained.learning_rate_for`); a decoder's small batches need little padding.
 ENCODER = {"learning_rate": None, "batch_size": 32, "num_epochs": 4, "min_steps": 30}
 TAGGER = {"learning_rate": None, "batch_size": 16, "num_epochs": 6, "min_steps": 100}
 ADAPTER = {"learning_rate": 1e-3, "batch_size": 8, "num_epochs": 2, "min_steps": 80}
 ADAPTER |= {"rank": 8, "alpha": 16.0}
 LANGUAGE = {**ADAPTER, "learning_rate": 5e-4, "min_steps": 20}
-MANY = ((5_000, 3), (20_000, 2), (100_000, 1))  # from so many examples, at most so many epochs
+MANY = ((5_000, 3), (20_000, 2), (100_000, 1))  # (more examples than this, at most these epochs)
 LENGTHS = (64, 128, 256, 512)  # tokens read of a text
 LONGEST = {"smoke": 64, "cpu": 256, "gpu": 512}
 WINDOW = 128  # tokens in a row of running text
 LEAST = {"num_epochs": 1, "min_steps": 1, "batch_size": 1, "max_length": 8, "rank": 1}
 
-# Of the speed of a large matrix product, what training and reading reach with short texts.
-USED = {"encoder": 0.2, "lora": 0.5}  # the encoder's matrices are small
+# Share of a large matrix product's speed that short texts reach; an encoder's matrices are small.
+USED = {"encoder": 0.2, "lora": 0.5}
 WEIGHT_BYTES = 4
 TRAINING_BYTES = 12  # for each weight that trains: its gradient, and AdamW's two means
 PROGRAM = 700e6  # bytes of Python with torch and transformers loaded
-LINEAR_CHARACTERS = 12_000  # a second, over all fits of the cross-validation
+LINEAR_CHARACTERS = 12_000  # per second, over all fits of the cross-validation
 SAMPLE = 500
 
 
 def settings_for(method: str, train: Data, profile: Profile, overrides: dict | None = None) -> dict:
-    """Settings for a method and as much data as this, and what is wanted otherwise.
+    """Default settings for a method and this much data, changed by `overrides`.
 
     Returns:
-        `learning_rate` (None where the size of the encoder decides), `batch_size`, `num_epochs`,
+        `learning_rate` (None where the encoder's size decides), `batch_size`, `num_epochs`,
         `min_steps`, `max_length` (tokens read of an example), and for an adapter `rank` and
-        `alpha`; nothing for a linear model, which chooses for itself.
+        `alpha`; empty for a linear model, which chooses for itself.
 
     Raises:
         ValueError: for a method that is not for the task, a setting that the method does not have,
@@ -90,14 +89,14 @@ def _defaults(method: str, train: Data, profile: Profile) -> dict:
 
 
 def num_epochs_for(rows: int, settings: dict) -> int:
-    """Epochs that give the steps asked for at least: few examples are seen more often."""
+    """Epochs that give at least `min_steps` steps: few examples are seen more often."""
     steps = math.ceil(rows / settings["batch_size"])
     return max(settings["num_epochs"], math.ceil(settings["min_steps"] / steps))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What training, validation and test are expected to take, and what that rests on."""
+    """Expected cost of training, validation and test, and what the estimate is based on."""
 
     method: str
     minutes: float
@@ -119,12 +118,7 @@ def estimate(
     base: str | None = None,
     settings: dict | None = None,
 ) -> Estimate:
-    """Estimate minutes and memory of `train` and `test_once`, in some seconds and without training.
-
-    Args:
-        parts: what `split` gave.
-        method, profile, base, settings: as for `train`.
-    """
+    """Estimate minutes and memory of `train` and `test_once` in a few seconds, without training."""
     profile, data = profile or PROFILES["cpu"], parts.train
     letters = sum(len(data.text_of(i)) for i in range(len(data)))
     if method == "linear":
@@ -147,7 +141,7 @@ def estimate(
     tokens = _tokens(loaded.tokenizer, data, settings["max_length"])
     held_out = tokens / len(data) * (len(parts.validation) + parts.test_size)
     rows = math.ceil(tokens / settings["max_length"]) if data.task == "text" else len(data)
-    # Two operations a weight forward, two for the gradient of inputs, two for that of weights.
+    # Per weight: two operations forward, two for the gradient of inputs, two for that of weights.
     used = body + (config.hidden_size * config.vocab_size if language else 0)
     flops = (4 if adapter else 6) * used * tokens * num_epochs_for(rows, settings)
     flops += 2 * used * held_out * (2 if language else 1)
@@ -162,7 +156,7 @@ def estimate(
 
 
 def _length(train: Data, profile: Profile) -> int:
-    """Tokens that hold nineteen of twenty examples, guessed from their letters, within limits."""
+    """Tokens that hold 95 % of the examples, estimated from their characters, within limits."""
     if train.task == "text":
         return WINDOW
     letters = sorted(len(train.text_of(i)) for i in range(len(train)))
@@ -172,7 +166,7 @@ def _length(train: Data, profile: Profile) -> int:
 
 
 def _tokens(tokenizer, data: Data, max_length: int) -> float:
-    """Tokens of train, cut as in training, from a sample."""
+    """Number of tokens in train, cut as in training, estimated from a sample."""
     texts = [data.text_of(i) for i in range(0, len(data), max(1, len(data) // SAMPLE))]
     lengths = [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
     cut = lengths if data.task == "text" else [min(n, max_length) for n in lengths]

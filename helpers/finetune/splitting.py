@@ -1,4 +1,4 @@
-"""Train, validation and test by a rule that looks at the texts alone, and a test opened once."""
+"""Train, validation and test by a rule that depends on the texts alone; the test is opened once."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,20 +11,16 @@ from helpers.finetune.data import Data
 
 __all__ = ["NEAR", "Parts", "near_copies", "split", "without_copies"]
 
-NEAR = 0.9  # cosine of two texts' words, from which they are copies of each other
-MOST_COMPARED = 30_000  # texts; more are not compared with each other
+NEAR = 0.9  # cosine of TF-IDF vectors at which two texts count as near copies
+MOST_COMPARED = 30_000  # texts; with more, near copies are not searched for
 
 
 @dataclass
 class Parts:
     """A data set in three: train learns, validation chooses, test reports, once.
 
-    Attributes:
-        train, validation: the first two parts.
-        test_size: examples in the third, which `open_test` gives.
-        test_share: of the examples, as it was asked for.
-        notes: what was left out, and why, in words.
-        opened: the model that was tested.
+    `test_share` is the share that was asked for, `notes` say what was left out and why, `opened`
+    names the model that was tested. The test comes from `open_test` only.
     """
 
     train: Data
@@ -39,8 +35,8 @@ class Parts:
         """Hand out the test, and remember for which model.
 
         Raises:
-            ValueError: if another model was tested on it: a choice between two models on the test
-                makes its figure too good.
+            ValueError: if another model was tested on it: choosing between two models on the test
+                makes its score too good.
         """
         if self.opened not in (None, model):
             raise ValueError(
@@ -57,14 +53,13 @@ class Parts:
 
 
 def split(data: Data, test_size: float = 0.2) -> Parts:
-    """Cut a data set in three: the same cut on every machine and for every seed.
+    """Cut a data set in three, the same on every machine and for every seed.
 
-    Of equal texts one stays; texts with conflicting labels are left out, since nobody knows which
-    is right. Within each class, examples stand in the order of their hashes: the first are test,
-    the next as many validation, the rest train. Near copies of held-out texts leave train.
+    Copies are dropped, and so are texts with conflicting labels. Within each class, in the order of
+    the texts' hashes, the first `test_size` are test, the next as many validation, the rest train.
+    Near copies of held-out texts leave train.
 
     Args:
-        data: what `read` gave.
         test_size: share of the examples for test, and again for validation; below 0.45.
 
     Raises:
@@ -86,7 +81,7 @@ def split(data: Data, test_size: float = 0.2) -> Parts:
 
 
 def without_copies(data: Data) -> tuple[list[int], list[str]]:
-    """Numbers of the examples that are no copies of earlier ones, and what was left out."""
+    """Numbers of the examples without copies and conflicts, and notes on what was left out."""
     first: dict[str, int] = {}
     conflicting = set()
     for i in range(len(data)):
@@ -102,7 +97,7 @@ def without_copies(data: Data) -> tuple[list[int], list[str]]:
 
 
 def near_copies(data: Data, rows: list[int], others: list[int]) -> list[tuple[int, int]]:
-    """Pairs (row, other) whose words, weighted by rarity, have a cosine of `NEAR` or more."""
+    """Pairs (row, other) whose TF-IDF vectors have a cosine of `NEAR` or more."""
     texts = [data.text_of(i) for i in [*rows, *others]]
     if not rows or not others or len(texts) > MOST_COMPARED:
         return []
@@ -138,7 +133,7 @@ def _cut(data: Data, rows: list[int], test_size: float) -> dict[str, list[int]]:
 
 
 def _near_held_out(data: Data, parts: dict[str, list[int]]) -> set[int]:
-    """Examples of train and validation that are near copies of what is held out from them."""
+    """Examples of train and validation that are near copies of examples held out from them."""
     held_out = parts["test"] + parts["validation"]
     from_train = {j for _, j in near_copies(data, held_out, parts["train"])}
     return from_train | {j for _, j in near_copies(data, parts["test"], parts["validation"])}

@@ -1,9 +1,7 @@
 """Read the user's own data: a table of texts and labels, CoNLL entities, or a chat file.
 
-Every loader stops at what cannot be used, naming the file, the line, the value and the remedy,
-and warns of what can be used but will mislead. The parts are `text` (bytes to text), `rows` (text
-to rows), `labels` and `table` (rows to texts and classes), `iob` and `conll` (tagged words), and
-`chat`.
+Every loader stops at what cannot be used, naming file, line, value and remedy, and warns of what
+can be used but will mislead.
 """
 
 from helpers.tables.chat import ChatTable, load_chat, write_chat

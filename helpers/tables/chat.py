@@ -1,8 +1,8 @@
 """Read and write the user's own instructions: chat JSONL, as fine-tuning services take it.
 
 Each line is one conversation: {"messages": [{"role": "user", "content": "..."}, {"role":
-"assistant", "content": "..."}]}. An optional system message opens it; user and assistant then
-take turns, and the assistant has the last word, because that is what the model learns to write.
+"assistant", "content": "..."}]}. A system message may open it; then user and assistant alternate,
+and the assistant comes last, because its answers are what the model learns.
 """
 
 import difflib
@@ -33,7 +33,7 @@ ROLES = ("system", "user", "assistant")
 KEYS = ("role", "content")
 ALIASES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 FORMAT = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}]}'
-# Keys that give away another common layout, and how to carry it over.
+# Keys of other common layouts, and how to convert them.
 OTHER_LAYOUTS = {
     "conversations": 'ShareGPT: rename "from" to "role" and "value" to "content"',
     "instruction": 'Alpaca: instruction and input become the user, output the "assistant"',
@@ -44,11 +44,11 @@ OTHER_LAYOUTS = {
 
 @dataclass(frozen=True)
 class ChatTable:
-    """Conversations that are ready for a chat template, and what to know about them first.
+    """Conversations ready for a chat template, and what to know about them first.
 
     Attributes:
         dataset: column `messages`: a list of {"role", "content"} for each conversation.
-        warnings: what will not stop a training but may mislead it.
+        warnings: what does not stop a training but may mislead it.
         source: the file's name.
     """
 
@@ -57,7 +57,7 @@ class ChatTable:
     source: str = "chat"
 
     def report(self) -> str:
-        """Sum the file up for reading: conversations, turns, answer lengths, warnings."""
+        """Summarise the file: conversations, turns, answer lengths, warnings."""
         chats = self.dataset["messages"][:]
         answers = [m["content"] for chat in chats for m in chat if m["role"] == "assistant"]
         words = [len(answer.split()) for answer in answers]
@@ -73,12 +73,7 @@ class ChatTable:
 def load_chat(path: str | Path, *, encoding: str = "utf-8") -> ChatTable:
     """Load conversations from chat JSONL, or say exactly what to mend in them.
 
-    Args:
-        path: a file with one conversation a line; its suffix does not matter.
-        encoding: how the file's bytes spell characters.
-
-    Returns:
-        A ChatTable; keys other than role and content are left out, with a warning.
+    Keys other than role and content are left out, with a warning.
 
     Raises:
         TableError: if the file cannot be read or a conversation is malformed. The message names
@@ -101,18 +96,14 @@ def load_chat(path: str | Path, *, encoding: str = "utf-8") -> ChatTable:
 def write_chat(path: str | Path, conversations: Iterable[list[dict] | dict]) -> Path:
     """Write conversations as chat JSONL that `load_chat` and fine-tuning services accept.
 
-    Nothing is written unless every conversation is in order, and a file that is already there
-    stays whole until the new one is complete.
+    The file appears whole or not at all: nothing is written unless every conversation is valid, and
+    an earlier file stays until the new one is complete. The folder is made if it is missing.
 
     Args:
-        path: where to write, in UTF-8; the folder is made if it is missing.
         conversations: lists of {"role", "content"} messages, or dicts with a key `messages`.
 
-    Returns:
-        The path.
-
     Raises:
-        TableError: if there is none, or one is malformed or holds other keys.
+        TableError: if there is none, or one is malformed or has other keys.
     """
     path = Path(path)
     problems = Problems(path)

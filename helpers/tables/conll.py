@@ -1,7 +1,7 @@
 """Read the user's own entities from a CoNLL file, and bring its tags to one scheme.
 
-Files in the wild write the same entity in four ways; which one a file uses is read from its tags
-(see `iob`), and what breaks its rules is repaired and counted.
+Files write the same entity in four ways. The scheme is told from the tags (see `iob`); what breaks
+its rules is repaired and counted.
 """
 
 import re
@@ -24,7 +24,7 @@ from helpers.tables.text import (
 
 __all__ = ["NerTable", "load_ner"]
 
-LONG = 300  # tokens; a longer "sentence" most often lacks its blank line
+LONG = 300  # tokens; most longer "sentences" lack a blank line
 FEW = 5  # entities of a type
 
 
@@ -35,7 +35,7 @@ class NerTable:
     Attributes:
         dataset: columns `tokens` and `tags`, each a list of strings of the same length.
         entity_types: the distinct types, sorted, without prefix.
-        scheme: how the file wrote its tags: "IOB1", "IOB2", "BIOES" or "BILOU".
+        scheme: of the file: "IOB1", "IOB2", "BIOES" or "BILOU".
         warnings: what was repaired, and what may mislead a training.
         source: the file's name.
     """
@@ -47,7 +47,7 @@ class NerTable:
     source: str = "table"
 
     def report(self) -> str:
-        """Sum the file up for reading: sentences, tokens, entities of each type, warnings."""
+        """Summarise the file: sentences, tokens, entities of each type, warnings."""
         tags = self.dataset["tags"][:]
         counts = Counter(kind for sentence in tags for kind, _, _ in spans(sentence))
         lines = [
@@ -73,19 +73,14 @@ class _Token:
 
 
 def load_ner(path: str | Path, *, scheme: str = "auto", encoding: str = "utf-8") -> NerTable:
-    """Load tagged sentences from a CoNLL file, or say exactly what to mend in it.
+    """Load tagged sentences from a CoNLL file as IOB2, or say exactly what to mend in it.
 
-    One token a line, the token in the first column and its tag in the last, columns parted by
-    spaces or tabs, a blank line after each sentence. -DOCSTART- lines, and lines that start with
-    "# " before a sentence, are skipped.
+    One token per line, with the token in the first column and its tag in the last, separated by
+    spaces or tabs, and a blank line after each sentence. -DOCSTART- lines are skipped, and so are
+    lines that start with "# " before a sentence.
 
     Args:
-        path: the file; its suffix does not matter.
-        scheme: "IOB1", "IOB2", "BIOES", "BILOU", or "auto" to read it from the tags.
-        encoding: how the file's bytes spell characters.
-
-    Returns:
-        A NerTable with tags in IOB2.
+        scheme: "IOB1", "IOB2", "BIOES", "BILOU", or "auto" to tell it from the tags.
 
     Raises:
         TableError: if the file cannot be read, has one column or a changing number, a tag without
@@ -108,7 +103,7 @@ def load_ner(path: str | Path, *, scheme: str = "auto", encoding: str = "utf-8")
 
 
 def _columns(line: str) -> list[str]:
-    # Only spaces and tabs part columns: a token may be, or hold, another kind of space.
+    # Only spaces and tabs separate columns: a token may contain another kind of space.
     return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
 
 
@@ -173,7 +168,7 @@ def _detect(path: Path, sentences: list[list[_Token]]) -> str:
         Problems(path).stop("", what, "Write S- and E- throughout, or U- and L- throughout.")
     if bioes or bilou:
         return "BIOES" if bioes else "BILOU"
-    # Each of the two schemes forbids what the other one needs; the fewer breaches win.
+    # Each scheme forbids what the other needs, so choose the one with fewer violations.
     tags = [[token.tag for token in sentence] for sentence in sentences]
     breaches = {s: sum(len(convert(t, s)[1]) for t in tags) for s in ("IOB2", "IOB1")}
     return min(breaches, key=breaches.get)

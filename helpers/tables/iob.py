@@ -1,8 +1,8 @@
-"""Entity tags: four schemes read as one, IOB2, and the spans that they spell.
+"""Entity tags: four schemes converted to one, IOB2, and the spans that they mark.
 
-In IOB1 (Ramshaw and Marcus, 1995) `B-` only parts two touching entities of one type; in IOB2 every
+In IOB1 (Ramshaw and Marcus, 1995) `B-` only separates adjacent entities of one type; in IOB2 every
 entity starts with `B-`; BIOES and BILOU also mark the last token (`E-`, `L-`) and single tokens
-(`S-`, `U-`). Unread, the difference passes as errors of the model.
+(`S-`, `U-`). If the scheme is ignored, the difference counts as errors of the model.
 """
 
 import re
@@ -11,7 +11,7 @@ from helpers.tables.text import TableError
 
 __all__ = ["SCHEMES", "TAG", "convert", "known_scheme", "spans", "to_iob2"]
 
-# For each scheme: the prefixes that open an entity on purpose, go on with it, and close it.
+# Per scheme: the prefixes that explicitly open an entity, continue it, and close it.
 SCHEMES = {
     "IOB1": ("B", "I", ""),
     "IOB2": ("B", "I", ""),
@@ -22,7 +22,7 @@ TAG = re.compile(r"O|[BIESLU]-.+")
 
 
 def spans(tags: list[str]) -> list[tuple[str, int, int]]:
-    """List the entities that a sentence's IOB2 tags spell, as span F1 counts them.
+    """List the entities in a sentence's IOB2 tags, as span F1 counts them.
 
     An `I-` that continues nothing starts an entity, as in the CoNLL scorer (Tjong Kim Sang and De
     Meulder, 2003).
@@ -44,13 +44,9 @@ def spans(tags: list[str]) -> list[tuple[str, int, int]]:
 
 
 def to_iob2(tags: list[str], scheme: str) -> list[str]:
-    """Rewrite the tags of one sentence so that every entity starts with `B-` and goes on with `I-`.
+    """Rewrite the tags of one sentence, written in a scheme, as IOB2.
 
     A tag that continues nothing becomes `B-`.
-
-    Args:
-        tags: of one sentence.
-        scheme: what they are written in: "IOB1", "IOB2", "BIOES" or "BILOU".
 
     Raises:
         TableError: for a scheme or a tag that does not exist; the message names it.
@@ -59,17 +55,17 @@ def to_iob2(tags: list[str], scheme: str) -> list[str]:
 
 
 def known_scheme(scheme: str) -> str:
-    """The name of a scheme in capitals, or a TableError that lists those there are."""
+    """The name of a scheme in capitals, or a TableError that lists the known ones."""
     if str(scheme).upper() not in SCHEMES:
         raise TableError(f"There is no scheme {scheme!r}. Use one of {', '.join(SCHEMES)}.")
     return scheme.upper()
 
 
 def convert(tags: list[str], scheme: str) -> tuple[list[str], list[int]]:
-    """Rewrite one sentence's tags as IOB2, and tell where they break the rules of their scheme.
+    """Rewrite one sentence's tags as IOB2, and report where they break the rules of their scheme.
 
     Returns:
-        IOB2 tags, and the positions (from 0) of tags that their own scheme does not allow there.
+        IOB2 tags, and the positions (from 0) of tags that their scheme does not allow there.
 
     Raises:
         TableError: for a tag that the scheme does not have.
@@ -77,13 +73,13 @@ def convert(tags: list[str], scheme: str) -> tuple[list[str], list[int]]:
     opening, going_on, closing = SCHEMES[scheme]
     out: list[str] = []
     odd: set[int] = set()
-    entity = None  # the type of an entity that the next token may continue
-    last = None  # the type of the token before, for the one rule of IOB1
+    entity = None  # the type of the entity that the next token may continue
+    last = None  # the type of the previous token, for IOB1's rule
     for i, tag in enumerate(tags):
         prefix, kind = _split(tag, scheme)
         continues = tag != "O" and prefix in going_on and kind == entity
         if closing and entity and not continues:
-            odd.add(i - 1)  # the entity before was never closed
+            odd.add(i - 1)  # the previous entity was never closed
         if tag == "O":
             out.append("O")
             entity = last = None

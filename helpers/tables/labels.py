@@ -1,7 +1,7 @@
-"""Judge the label column of a user's file: is it a set of classes, and the one that was meant?
+"""Check the label column of a user's file: is it a set of classes, and the intended one?
 
 Labels go wrong quietly: `1` beside `"1"`, `Pos` beside `pos`, a rating read as 400 classes.
-Each of these trains without a word and scores badly, so each stops here with the places.
+Each of these would train without an error and score badly, so each stops here with the places.
 """
 
 import math
@@ -35,14 +35,10 @@ def find_missing_labels(rows: list[Row], column: str, problems: Problems) -> Non
 def clean_labels(path: Path, rows: list[Row], column: str, min_per_class: int) -> list[str]:
     """Turn the label column into class names, or say why it is not one.
 
-    Args:
-        path: the file, for messages.
-        rows: its rows; every one has a label (see `find_missing_labels`).
-        column: the label column.
-        min_per_class: fewest rows that a class may have.
+    `rows` must all have a label (see `find_missing_labels`); `path` is for messages only.
 
     Returns:
-        One class name a row, without spaces around it. true and false become "true" and "false",
+        One class name per row, without spaces around it. true and false become "true" and "false",
         and 0.0 and 1.0 become "0" and "1".
 
     Raises:
@@ -61,7 +57,7 @@ def clean_labels(path: Path, rows: list[Row], column: str, min_per_class: int) -
 
 
 def sort_labels(names: list[str]) -> list[str]:
-    """The distinct class names as a reader expects them: numbers by value, words by alphabet."""
+    """The distinct class names in order: numbers by value, words by alphabet."""
 
     def rank(name: str) -> tuple[bool, float, str, str]:
         number = _number(name)
@@ -135,7 +131,7 @@ def _refuse_mixed_types(rows: list[Row], values: list, problems: Problems) -> No
     for row, value in zip(rows, values, strict=True):
         first.setdefault(_kind(value), f"{row.place} is {value!r}")
     if set(first) == {"text"}:
-        # In a CSV file all is text; there 0, 1 and true are the mixture to look for.
+        # In CSV all values are text, so the mixture to look for is 0, 1 and true.
         first = {}
         for row, value in zip(rows, values, strict=True):
             first.setdefault(_kind_of_text(value), f"{row.place} is {value!r}")

@@ -1,7 +1,4 @@
-"""Split a user's CSV, TSV or JSONL text into rows that remember their line.
-
-The line matters: a message that says "line 812" can be acted on in any editor.
-"""
+"""Split a user's CSV, TSV or JSONL text into rows that know their line, for messages."""
 
 import csv
 import io
@@ -18,10 +15,8 @@ __all__ = ["Row", "read_delimited", "read_json_lines"]
 class Row:
     """One record of a file and where to find it.
 
-    Attributes:
-        line: the line of the file on which the record starts, counted from 1.
-        number: the row as a spreadsheet numbers it: the header of a CSV file is row 1.
-        values: column name to value.
+    `line` is the line on which it starts, from 1; `number` is the row in a spreadsheet, where a CSV
+    header is row 1; `values` are by column name.
     """
 
     line: int
@@ -30,13 +25,13 @@ class Row:
 
     @property
     def place(self) -> str:
-        """Where a reader finds this row; names line and row when quoted newlines part them."""
+        """The row in words; both line and row if they differ because of quoted newlines."""
         row = "" if self.line == self.number else f" (spreadsheet row {self.number})"
         return f"line {self.line}{row}"
 
 
 def read_delimited(path: Path, text: str, delimiter: str) -> tuple[list[str], list[Row]]:
-    """Read CSV or TSV text, keeping for every record the line it starts on.
+    """Read CSV or TSV text, keeping the line on which each record starts.
 
     Returns:
         The column names, without spaces around them, and the rows. Blank lines are skipped.
@@ -72,9 +67,8 @@ def read_delimited(path: Path, text: str, delimiter: str) -> tuple[list[str], li
 
 
 def _records(path: Path, text: str, delimiter: str) -> list[Row]:
-    """The records as lists of `fields`."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    # The module's own limit of 131,072 characters is a long review with its markup.
+    # csv's default limit, 131,072 characters, can be one long review with markup.
     limit = csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))
     start, records = 1, []
     try:
@@ -102,15 +96,14 @@ def _explain_quotes(path: Path, start: int, end: int, error: csv.Error) -> None:
 
 
 def read_json_lines(path: Path, text: str) -> list[Row]:
-    """Read one JSON object a line. Blank lines are skipped.
+    """Read one JSON object per line. Blank lines are skipped.
 
     Raises:
-        TableError: naming the first lines that are not JSON, or JSON and not an object, or that
-            say one key twice.
+        TableError: naming the first lines that are not a JSON object, or that repeat a key.
     """
     problems, rows = Problems(path), []
     remedy = 'Write one complete JSON object a line: {"key": "value", ...}'
-    # JSON strings may hold U+2028 and other characters that str.splitlines() would break at.
+    # Not splitlines(): JSON strings may contain U+2028 and others that it breaks at.
     for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():
             continue

@@ -17,7 +17,7 @@ __all__ = ["Table", "load_table"]
 
 FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
 LONG = 2_000  # words; encoders of this course read at most a few hundred tokens
-FEW = 30  # rows of a class, below which a test score is mostly chance
+FEW = 30  # rows of a class; with fewer, a test score is mostly chance
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Table:
     Attributes:
         dataset: columns `text` (string) and `label` (ClassLabel); other columns are dropped.
         label_names: class names; the integer in `label` is a position in this list.
-        warnings: what will not stop a training but may mislead it.
+        warnings: what does not stop a training but may mislead it.
         rows_read: rows in the file, without header and blank lines.
         source: the file's name.
     """
@@ -39,7 +39,7 @@ class Table:
     source: str = "table"
 
     def report(self) -> str:
-        """Sum the table up for reading: size, classes, text lengths, warnings."""
+        """Summarise the table: size, classes, text lengths, warnings."""
         counts = Counter(self.dataset["label"][:])
         words = [len(text.split()) for text in self.dataset["text"][:]]
         lines = [f"{self.source}: {self.rows_read:,} rows, {len(self.label_names)} classes"]
@@ -62,15 +62,13 @@ def load_table(
 ) -> Table:
     """Load a file of labelled texts for classification, or say exactly what to mend in it.
 
+    Texts stay as in the file; labels lose the spaces around them.
+
     Args:
         path: a .csv, .tsv, .jsonl or .ndjson file; CSV and TSV start with a header line.
-        text: the column (or JSON key) with the texts.
-        label: the column (or JSON key) with the labels.
+        text, label: columns, or JSON keys.
         min_per_class: fewest rows that a class may have.
-        encoding: how the file's bytes spell characters; a UTF-8 byte order mark is accepted.
-
-    Returns:
-        A Table; texts are as in the file, labels are without spaces around them.
+        encoding: of the file; a UTF-8 byte order mark is accepted.
 
     Raises:
         TableError: naming up to five places of each kind of problem.
@@ -147,7 +145,7 @@ def _check_texts(rows: list[Row], column: str, problems: Problems) -> None:
 
 
 def _warn_swallowed(rows: list[Row], texts: list[str], labels: list[str]) -> list[str]:
-    """Find texts that hold what looks like whole rows: the mark of a quote that closed too late."""
+    """Find texts that seem to contain whole rows, after a quote that closed too late."""
     names = "|".join(re.escape(name) for name in set(labels))
     ending = re.compile(rf"[,\t] *(?:{names}) *(?:\r\n|\r|\n)")
     places = [row.place for row, text in zip(rows, texts, strict=True) if ending.search(text)]

@@ -1,8 +1,4 @@
-"""Read a user's text file whole, and say plainly what is wrong with it.
-
-This is the ground under `tables`: bytes to text, and many problems to one readable error.
-Nothing here knows about rows, labels, entities or chats.
-"""
+"""Read a user's text file whole, and report all that is wrong with it in one readable error."""
 
 import codecs
 import difflib
@@ -21,7 +17,7 @@ __all__ = [
     "with_warnings",
 ]
 
-SHOWN = 5  # problems of one kind that a message lists before it counts the rest
+SHOWN = 5  # problems of one kind listed in a message; the rest are counted
 
 
 class TableError(ValueError):
@@ -29,23 +25,16 @@ class TableError(ValueError):
 
 
 class Problems:
-    """Collect what is wrong with one file, so that a single error names the first few of each kind.
-
-    Args:
-        path: the file; its name opens the message.
-    """
+    """Collect what is wrong with one file, for a single error with the first few of each kind."""
 
     def __init__(self, path: Path):
         self.path = path
         self.by_remedy: dict[str, list[str]] = {}
 
     def add(self, place: str, what: str, remedy: str) -> None:
-        """Note one problem; problems with the same remedy are listed together.
+        """Note what is wrong in one place; problems with the same remedy are listed together.
 
-        Args:
-            place: where, for example "line 3"; "" when it concerns the whole file.
-            what: what was wrong, with the value.
-            remedy: what the reader can do about it.
+        `place` is "" if the problem concerns the whole file; `what` includes the wrong value.
         """
         self.by_remedy.setdefault(remedy, []).append(f"{place}: {what}" if place else what)
 
@@ -69,24 +58,24 @@ class Problems:
 
 
 def shorten(value: object, width: int = 60) -> str:
-    """Show a value as Python writes it, so that spaces are visible, without flooding a message."""
+    """Show a value as Python writes it, so that spaces are visible, but no longer than `width`."""
     shown = repr(value)
     return shown if len(shown) <= width else shown[: width - 4] + "..." + shown[-1]
 
 
 def list_places(places: Iterable[str]) -> str:
-    """Name the first three places of many."""
+    """The first three places of many."""
     places = list(places)
     return ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
 
 
 def warn_of(what: str, places: Sequence[str], remedy: str) -> list[str]:
-    """One warning that counts and names places, or none where there are none."""
+    """One warning that counts and names places, or none if there are none."""
     return [f"{what}: {len(places):,} ({list_places(places)}). {remedy}"] if places else []
 
 
 def list_repeats(items: Iterable[Hashable], places: Sequence[str]) -> list[str]:
-    """Say of every item that was there before where it is and what it repeats."""
+    """Report each item that occurred before: its place, and the place of the first."""
     seen: dict[Hashable, str] = {}
     firsts = [seen.setdefault(item, place) for item, place in zip(items, places, strict=True)]
     pairs = zip(places, firsts, strict=True)
@@ -94,25 +83,25 @@ def list_repeats(items: Iterable[Hashable], places: Sequence[str]) -> list[str]:
 
 
 def with_warnings(lines: Sequence[str], warnings: Sequence[str]) -> str:
-    """A report's lines, then how many warnings there are and what they say."""
+    """A report's lines, followed by the number of warnings and the warnings."""
     count = f"Warnings: {len(warnings) or 'none'}"
     return "\n".join([*lines, count, *(f"  - {warning}" for warning in warnings)])
 
 
 def storable(text: str) -> bool:
-    """False for a NUL or a lone surrogate, which escapes in JSON can smuggle into a string."""
+    """False for a NUL or a lone surrogate, both of which JSON escapes can put into a string."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """Read a file whole, or say what stands in the way.
+    """Read a file whole, or say why that fails.
 
     Returns:
         The text with its line ends as they are, without a UTF-8 byte order mark.
 
     Raises:
         TableError: if the file is missing, a folder, empty, in another encoding (the message
-            names the byte, the line and an encoding that fits) or holds NUL bytes.
+            names the byte, the line and an encoding that fits) or has NUL bytes.
     """
     problems = Problems(path)
     try:
@@ -153,7 +142,7 @@ def _explain_unreadable(path: Path, problems: Problems, error: OSError) -> None:
 def _explain_encoding(problems: Problems, data: bytes, start: int, encoding: str) -> None:
     line = data[:start].count(b"\n") + 1
     guess = _guess_encoding(data)
-    # A few bytes of context: utf-16 must be cut at an even offset to stay readable.
+    # UTF-16 must be cut at an even offset to stay readable.
     first = max(0, start - 12) // 2 * 2
     around = data[first : start + 12].decode(guess, errors="ignore")
     problems.stop(
@@ -179,7 +168,7 @@ def _guess_encoding(data: bytes) -> str:
 def _explain_nul(problems: Problems, data: bytes) -> None:
     sample, offset = data[:2000], data.find(b"\0")
     remedy = "Export the file again as plain UTF-8 text, or remove these bytes."
-    # Latin text in UTF-16 without a mark has a zero in every second byte.
+    # Latin text in UTF-16 without a byte order mark has a zero in every second byte.
     if sample.count(0) > len(sample) // 4:
         guess = "utf-16-be" if sample[0::2].count(0) > sample[1::2].count(0) else "utf-16-le"
         remedy = f'This looks like UTF-16: save it as UTF-8, or pass encoding="{guess}".'
