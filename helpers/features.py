@@ -1,8 +1,6 @@
-"""Counted words and what was done with them before 2010, as scikit-learn parts.
+"""Bag-of-words methods from before 2010 that scikit-learn lacks.
 
-Presence and n-grams are scikit-learn's own `CountVectorizer(binary=True, ngram_range=(1, 2))`; here
-is what it lacks: negation marks, log-count ratios, feature augmentation for two corpora, and the
-maximum-entropy model that is pulled towards earlier weights.
+Presence and n-grams are scikit-learn's own `CountVectorizer(binary=True, ngram_range=(1, 2))`.
 """
 
 import re
@@ -28,11 +26,11 @@ class NegationMarks(TransformerMixin, BaseEstimator):
     """
 
     def fit(self, texts, y=None):
-        """Nothing to learn; present because pipelines call it."""
+        """Learn nothing; pipelines call it."""
         return self
 
     def transform(self, texts):
-        """Mark each text; returns a list of texts of the same length."""
+        """Mark each text."""
         return [self.mark(text) for text in texts]
 
     @staticmethod
@@ -49,15 +47,11 @@ class NegationMarks(TransformerMixin, BaseEstimator):
 
 
 def log_count_ratio(X, y, alpha: float = 1.0) -> np.ndarray:
-    """How much more often each feature stands in positive texts than in negative ones, in logs.
+    """How much more often each feature occurs in positive texts (y = 1) than in negative ones (0).
 
     r = log((p / sum p) / (q / sum q)) with p = alpha + counts in positive texts and q the same for
-    negative ones (Wang & Manning 2012, equation 2).
-
-    Args:
-        X: counts or weights (texts, features), none negative.
-        y: 1 for positive, 0 for negative (texts,).
-        alpha: added to every count, so that an unseen feature gets a finite ratio.
+    negative ones (Wang & Manning 2012, equation 2). X is (texts, features), none negative; alpha
+    keeps the ratio of an unseen feature finite.
 
     Raises:
         ValueError: if there are not exactly the classes 0 and 1.
@@ -75,8 +69,8 @@ def log_count_ratio(X, y, alpha: float = 1.0) -> np.ndarray:
 class LogCountRatio(TransformerMixin, BaseEstimator):
     """Scale each feature by its log-count ratio: the "NB" in NB-SVM (Wang & Manning 2012).
 
-    The linear model behind it then starts from naive Bayes: weights of one everywhere are naive
-    Bayes, and regularisation keeps them small where the labels say little.
+    With all weights equal to one, the linear model after it is naive Bayes; regularisation keeps
+    weights small where the labels say little.
     """
 
     def __init__(self, alpha: float = 1.0):
@@ -96,10 +90,8 @@ class LogCountRatio(TransformerMixin, BaseEstimator):
 def augment(X, domain: str):
     """Give every feature three copies: one shared, one for each domain (Daume 2007, equation 1).
 
-    A source text becomes (x, x, 0) and a target text (x, 0, x). A linear model then learns what is
-    common in the first copy and what differs in the other two.
-
-    The result is sparse and has the shape (texts, 3 * features).
+    A source text becomes (x, x, 0) and a target text (x, 0, x), sparse, (texts, 3 * features). A
+    linear model learns what is common in the first copy and what differs in the other two.
     """
     X = sparse.csr_matrix(X)
     zeros = sparse.csr_matrix(X.shape, dtype=X.dtype)
@@ -116,8 +108,7 @@ class PriorLogisticRegression(ClassifierMixin, BaseEstimator):
 
     Args:
         prior: weights to start from and be pulled to, shape (features,); None for zeros.
-        strength: of the pull; 0 < strength. Small forgets the prior, large ignores the labels.
-        max_iter: steps of L-BFGS.
+        strength: above 0; small values forget the prior, large ones ignore the labels.
         tol: largest gradient entry at which fitting stops.
     """
 

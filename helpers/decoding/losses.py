@@ -49,7 +49,7 @@ class LossAtLabels(nn.Module):
         check_body_and_output(model)
 
     def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
-        """Return the mean loss over all labels (B, T), which are -100 where none is meant."""
+        """Return the mean loss over labels (B, T); -100 marks tokens without one."""
         losses = token_losses(self.model, input_ids, attention_mask, labels)
         # A batch without a label has the loss 0, not 0 / 0.
         return {"loss": losses.sum() / max(1, len(losses))}

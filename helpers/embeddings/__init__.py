@@ -1,7 +1,7 @@
-"""Word vectors: GloVe, skip-gram, and what is built from them for texts and networks.
+"""Word vectors: GloVe, skip-gram, and their use for texts and networks.
 
-All embeddings and small networks of the course cut texts with `tokenize`, so that their numbers
-differ by the vectors and not by what counts as a word.
+All embeddings and small networks of the course split texts with `tokenize`, so that results differ
+by the vectors and not by what counts as a word.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,16 +30,10 @@ __all__ = [
 def embedding_matrix(
     vocabulary: Sequence[str], embeddings: Embeddings, seed: int, pad: int | None = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Line vectors up with a network's vocabulary, to start its embedding layer from.
+    """Arrange vectors by a vocabulary of V words, to initialise a network's embedding layer.
 
-    A word without a vector gets a random one whose numbers spread as those of the known words do
-    (after Kim 2014).
-
-    Args:
-        vocabulary: the word of each row (V).
-        embeddings: where vectors come from.
-        seed: of the random ones.
-        pad: the row of the padding, which stays zero; None if there is none.
+    A word without a vector gets a random one with the standard deviation of the known vectors
+    (after Kim 2014). The row `pad` stays zero; None if there is no padding.
 
     Returns:
         The matrix (V, dimensions), and which words are known (V,).
@@ -58,7 +52,7 @@ def embedding_matrix(
 
 
 def inverse_frequencies(texts: Sequence[str]) -> dict[str, float]:
-    """Weigh each word by the rarity of texts that have it: 1 + ln((1 + texts) / (1 + with it))."""
+    """Weight each word by its inverse document frequency: 1 + ln((1 + texts) / (1 + with it))."""
     counts = TfidfVectorizer(tokenizer=tokenize, lowercase=False, token_pattern=None).fit(texts)
     return dict(zip(counts.get_feature_names_out().tolist(), counts.idf_.tolist(), strict=True))
 
@@ -66,12 +60,10 @@ def inverse_frequencies(texts: Sequence[str]) -> dict[str, float]:
 def average(
     texts: Sequence[str], embeddings: Embeddings, weights: Mapping[str, float] | None = None
 ) -> np.ndarray:
-    """Turn each text into the mean vector of its words, order forgotten.
+    """Turn each text into the mean vector of its words.
 
-    Args:
-        texts: as read; they are cut with `tokenize`.
-        embeddings: words without a vector are passed over.
-        weights: such as `inverse_frequencies`; a word without one counts as the rarest.
+    Words without a vector are skipped. With `weights`, such as `inverse_frequencies`, a word
+    without one counts as the rarest.
 
     Returns:
         (texts, dimensions); zeros for a text without any known word.

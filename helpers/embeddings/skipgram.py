@@ -1,4 +1,4 @@
-"""Vectors learned from unlabelled text: skip-gram, and the counts that GloVe starts from."""
+"""Skip-gram vectors from unlabelled text, and the co-occurrence counts that GloVe starts from."""
 
 import hashlib
 import inspect
@@ -28,18 +28,14 @@ def train_skipgram(
 ) -> Embeddings:  # fmt: skip
     """Learn word vectors from unlabelled text: skip-gram with negative sampling, by gensim.
 
-    Several workers update the vectors in whatever order they get to run, so that a seed repeats
-    the result with `workers=1` only.
+    The method is that of Mikolov et al. (2013). A seed repeats the result only with `workers=1`,
+    since several threads update in varying order.
 
     Args:
-        token_lists: the tokens of each text.
-        dimensions: numbers in each vector.
-        window: furthest context word to either side, in words.
-        num_epochs: passes over the texts.
+        window: furthest context word to either side.
         min_count: words seen less often get no vector.
-        negative: random words that each true pair is set against.
-        seed: of all draws.
-        workers: threads; None for one a processor, at most four.
+        negative: random words that each true pair is compared with.
+        workers: threads; None for one per processor, at most four.
 
     Raises:
         ValueError: if no word occurs `min_count` times.
@@ -61,10 +57,10 @@ def train_skipgram(
 def cached_skipgram(
     texts: Sequence[str], name: str = "imdb", seed: int = 0, **settings
 ) -> Embeddings:
-    """Give skip-gram vectors of unlabelled texts, trained on first use and then kept.
+    """Return skip-gram vectors of unlabelled texts, trained on first use and then kept.
 
-    They are kept in the cache folder under `derived/`. The file's name covers the texts, the way
-    they are cut and all settings of `train_skipgram`: a change of any of them trains again.
+    They are kept in the cache folder under `derived/`. A change of the texts, of tokenization or of
+    a setting of `train_skipgram` trains again.
     """
     asked = inspect.signature(train_skipgram).bind([], seed=seed, **settings)
     asked.apply_defaults()
@@ -83,14 +79,10 @@ def cached_skipgram(
 
 
 def cooccurrence(token_lists: Iterable[Sequence[str]], vocabulary: Sequence[str], window: int = 10):
-    """Count which words stand near which; a pair d words apart counts 1/d (GloVe, section 3.1).
+    """Count which words occur near which; a pair d words apart counts 1/d (GloVe, section 3.1).
 
-    Words outside the vocabulary are taken out first, as in GloVe's own program.
-
-    Args:
-        token_lists: the tokens of each text; no pair reaches over a text's end.
-        vocabulary: the words (V) of rows and columns.
-        window: furthest neighbour counted, in words.
+    Words outside the vocabulary (V words) are removed first, as in GloVe's own program. A pair lies
+    within one text, at most `window` words apart.
 
     Returns:
         A symmetric sparse matrix (V, V).
@@ -109,7 +101,7 @@ def cooccurrence(token_lists: Iterable[Sequence[str]], vocabulary: Sequence[str]
 
 
 class _Counted:
-    """Texts that gensim may read many times, with one progress bar over all passes."""
+    """Texts that gensim may read several times, with one progress bar over all passes."""
 
     def __init__(self, token_lists, total: int):
         self.token_lists = token_lists

@@ -1,4 +1,4 @@
-"""A table of words and their vectors that answers questions."""
+"""Word vectors that can be looked up and compared."""
 
 import difflib
 from collections.abc import Iterable
@@ -17,10 +17,7 @@ __all__ = ["Embeddings", "load_glove"]
 class Embeddings:
     """Words and their vectors: `matrix[index[word]]` is the vector of `word`.
 
-    Attributes:
-        words: distinct words, the most frequent first.
-        matrix: float32, shape (words, dimensions).
-        index: row of each word.
+    `words` are distinct, the most frequent first; `matrix` is float32 (words, dimensions).
     """
 
     words: tuple[str, ...]
@@ -28,7 +25,6 @@ class Embeddings:
     index: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self):
-        """Refuse words and rows that do not belong together."""
         object.__setattr__(self, "words", tuple(self.words))
         object.__setattr__(self, "index", {word: row for row, word in enumerate(self.words)})
         if self.matrix.ndim != 2 or not len(self.words) == len(self.index) == len(self.matrix):
@@ -45,7 +41,7 @@ class Embeddings:
 
     @property
     def dimensions(self) -> int:
-        """Numbers in each vector."""
+        """Length of each vector."""
         return self.matrix.shape[1]
 
     @cached_property
@@ -56,10 +52,10 @@ class Embeddings:
         """Look up one word; shape (dimensions,).
 
         Raises:
-            KeyError: if it has no vector; the message names words spelled like it.
+            KeyError: if it has no vector; the message suggests words with similar spelling.
         """
         if word not in self.index:
-            # All of GloVe would take seconds, and what was meant is rarely a rare word.
+            # All of GloVe would take seconds, and rare words are rarely meant.
             likely = [w for w in self.words[:100_000] if w[:1] == word[:1].lower()]
             close = difflib.get_close_matches(word.lower(), likely, n=3)
             hint = f" Close to it: {', '.join(close)}." if close else ""
@@ -75,15 +71,9 @@ class Embeddings:
     def neighbours(
         self, word_or_vector: str | np.ndarray, n: int = 10, exclude: Iterable[str] = ()
     ) -> list[tuple[str, float]]:
-        """Find the words whose vectors point the same way.
+        """Find the `n` words with the most similar vectors: (word, cosine), nearest first.
 
-        Args:
-            word_or_vector: a word, which is then left out of the answer, or a vector (dimensions,).
-            n: how many.
-            exclude: further words to leave out.
-
-        Returns:
-            (word, cosine), the nearest first.
+        The given word itself and those in `exclude` are left out. A vector has shape (dimensions,).
         """
         left_out = set(exclude)
         if isinstance(word_or_vector, str):
@@ -105,20 +95,20 @@ class Embeddings:
     ) -> list[tuple[str, float]]:
         """Answer "a is to b as c is to ...?" with the words nearest to b - a + c.
 
-        Vectors are brought to length one first (3CosAdd; Mikolov, Yih & Zweig 2013). The usual
-        practice leaves the three given words out; without that, the answer is often b or c.
+        Vectors are scaled to length one first (3CosAdd; Mikolov, Yih & Zweig 2013). By convention
+        the three given words are left out; otherwise the answer is often b or c.
         """
         first, second, third = _unit_rows(np.stack([self.vector(word) for word in (a, b, c)]))
         return self.neighbours(second - first + third, n, (a, b, c) if exclude_inputs else ())
 
     def restrict(self, words: Iterable[str]) -> "Embeddings":
-        """Keep only these words, in their order here; words without a vector are passed over."""
+        """Keep only these words, in the order here; words without a vector are skipped."""
         rows = sorted({self.index[word] for word in words if word in self.index})
         return Embeddings(tuple(self.words[row] for row in rows), np.asarray(self.matrix[rows]))
 
 
 def load_glove(limit: int | None = None) -> Embeddings:
-    """Load GloVe 6B (Pennington et al. 2014): 400,000 words, 50 numbers each.
+    """Load GloVe 6B (Pennington et al. 2014): 400,000 words, 50 dimensions.
 
     `limit` keeps the most frequent words only.
     """

@@ -1,9 +1,7 @@
-"""Teach a decoder a domain, a job and a preference, and judge what it then answers.
+"""Teach a decoder a domain, a task and a preference, and judge its answers.
 
-`text_rows` and `chat_rows` turn texts and conversations into rows that know where the loss counts,
-and `decoding.LossAtLabels` computes it there and nowhere else, for `training.fit`. `sft_trainer`
-and `dpo_trainer` build TRL's trainers, and `train` runs one. `judge` scores an answer of the film
-assistant.
+`text_rows` and `chat_rows` make rows for `decoding.LossAtLabels` and `training.fit`; `sft_trainer`
+and `dpo_trainer` build TRL's trainers, which `train` runs.
 """
 
 from helpers.instructing.answers import FIELDS, Report, judge, read_names, refuses, report

@@ -1,7 +1,6 @@
-"""Is an answer of the film assistant right? What a program can judge, it judges here.
+"""Judge the film assistant's answers by program, exactly as they were written.
 
-Nothing is repaired before it is judged: an answer that is meant for a program must be readable to
-one.
+Nothing is repaired first: an answer meant for a program must be readable by one.
 """
 
 import json
@@ -29,11 +28,10 @@ REFUSAL = re.compile(
 
 
 def read_names(answer: str) -> dict[str, list[str]] | None:
-    """Read an answer as the JSON that was asked for.
+    """Read an answer as the JSON that was asked for: {"people": names, "titles": names}.
 
-    Returns:
-        {"people": names, "titles": names}, or None if it is anything else: no JSON, text around
-        it, other keys, or values that are not lists of strings.
+    None if it is anything else: no JSON, text around it, other keys, or values that are not lists
+    of strings.
     """
     try:
         names = json.loads(answer)
@@ -48,19 +46,19 @@ def read_names(answer: str) -> dict[str, list[str]] | None:
 
 
 def refuses(answer: str) -> bool:
-    """Tell whether an answer says that it cannot be given, in one of the usual wordings."""
+    """Tell whether an answer says, in one of the usual wordings, that it cannot be given."""
     return bool(REFUSAL.search(answer))
 
 
 def judge(kind: str, answer: str, wanted: str) -> dict:
-    """Judge one answer beside the one wanted, which is that of the data.
+    """Judge one answer against the wanted one from the data.
 
     Returns:
         For `json`: `valid`, `exact` (share of the two fields with exactly the names wanted, each
-        once, in any order) and `counts` ([found, invented, missed] names, each with its field; of
-        an invalid answer all are missed). For `refuse`: `right`, whether it refuses. For
-        `question`: `answered`, whether it does not; what it says is for reading. For `sentiment`:
-        `right`, the same verdict.
+        once, in any order) and `counts` ([found, invented, missed] names, each with its field; all
+        are missed if the answer is invalid). For `refuse`: `right`, whether it refuses. For
+        `question`: `answered`, whether it does not refuse; a reader judges the content. For
+        `sentiment`: `right`, the same verdict.
 
     Raises:
         ValueError: for a kind that no program can judge.
@@ -86,12 +84,9 @@ def judge(kind: str, answer: str, wanted: str) -> dict:
 
 @dataclass(frozen=True)
 class Report:
-    """What the answers to one kind of instruction came to.
+    """Results for one kind of instruction.
 
-    Attributes:
-        kind: of the instructions.
-        judged: what `judge` gave, one a row.
-        measures: name -> value with its 95 % interval.
+    `judged` has the result of `judge` per row, `measures` name -> value with its 95 % interval.
     """
 
     kind: str
@@ -102,19 +97,18 @@ class Report:
 def report(
     kind: str, answers: Sequence[str], wanted: Sequence[str], draws: int = evaluation.DRAWS
 ) -> Report:
-    """Judge the answers to instructions of one kind.
+    """Judge the answers to instructions of one kind, in the order of `wanted`.
 
-    Shares have Wilson's interval: with two dozen rows, of which all or none are right, a bootstrap
-    would give an interval of no width. Names are counted over all rows, rows are drawn.
+    Shares have Wilson's interval: with two dozen rows, all or none of them right, a bootstrap
+    interval would have no width. Names are counted over all rows; rows are drawn for their
+    bootstrap.
 
     Args:
         kind: `"json"`, `"refuse"`, `"question"` or `"sentiment"`.
-        answers: what the model wrote.
-        wanted: the answers in the data, in the same order.
-        draws: of the bootstrap.
+        draws: number of bootstrap draws.
 
     Raises:
-        ValueError: if the numbers of answers differ or there are none, or the kind is unknown.
+        ValueError: if the numbers of answers differ or are 0, or the kind is unknown.
     """
     if len(answers) != len(wanted) or not len(answers):
         raise ValueError(f"{len(answers)} answers for {len(wanted)} wanted ones; give as many.")

@@ -1,7 +1,7 @@
-"""Texts and conversations as rows of tokens, with a label where the loss counts and -100 elsewhere.
+"""Texts and conversations as rows of tokens, with -100 as label where the loss does not count.
 
-A label stands at the place of its own token, as transformers has it: the loss compares it with what
-the model expected one place before.
+As in transformers, a label has the index of its own token: the loss compares it with the prediction
+made one position before.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,21 +15,13 @@ __all__ = ["chat_prompts", "chat_rows", "preference_pairs", "text_rows"]
 
 
 def text_rows(tokenizer, texts: Sequence[str], max_tokens: int) -> Dataset:
-    """Turn texts into rows for a language model: the beginning of each, after a start token.
+    """Turn texts into rows for a language model: up to `max_tokens` of each, after a start token.
 
-    These are the tokens that `decoding.document_losses` reads, so that the mean loss over all
-    labels is the logarithm of the perplexity that it gives.
-
-    Args:
-        tokenizer: of a decoder.
-        texts: documents; none may be empty.
-        max_tokens: predicted tokens of a text; what follows is left out.
-
-    Returns:
-        Rows with `input_ids` and `labels`, the first label -100.
+    The tokens are those of `decoding.document_losses`, so that the mean loss over all labels is the
+    logarithm of its perplexity. Rows have `input_ids` and `labels`, the first label -100.
 
     Raises:
-        ValueError: as `decoding.document_rows`.
+        ValueError: as for `decoding.document_rows`.
     """
     rows = document_rows(tokenizer, texts, max_tokens)
     return Dataset.from_dict({"input_ids": rows, "labels": [[IGNORED, *row[1:]] for row in rows]})
@@ -41,25 +33,22 @@ def chat_rows(
     prompt_loss: bool = False,
     max_length: int | None = None,
 ) -> Dataset:
-    """Turn conversations into rows whose loss is that of the assistant's answers.
+    """Turn conversations into rows (`input_ids`, `labels`) with a loss on the assistant's answers.
 
-    An answer's tokens have labels, its end token too, since the model must learn to stop, and what
-    the template writes behind that (a line break, as a rule). The question has none: it will
-    always be given. What follows the last answer is left out.
+    An answer's tokens have labels, and so has its end token (the model must learn to stop) with
+    what the template writes after it (usually a line break). Questions have none, since they will
+    be given. What follows the last answer is left out.
 
     Args:
-        tokenizer: one with a chat template.
-        chats: lists of messages, `role` and `content`.
-        prompt_loss: give every token a label, the question's too.
+        tokenizer: must have a chat template.
+        chats: lists of messages with `role` and `content`.
+        prompt_loss: label every token, also in questions.
         max_length: longer rows are cut to so many tokens, and may keep no label.
 
-    Returns:
-        Rows with `input_ids` and `labels`, one a conversation.
-
     Raises:
-        ValueError: if there is no chat template, a conversation has no answer, the template writes
-            a message otherwise once another follows, or a row is longer than the model reads and
-            not to be cut; the message names the row.
+        ValueError: if there is no chat template, a conversation has no answer, the template changes
+            a message once another follows, or a row is too long for the model and `max_length` is
+            None; the message names the row.
     """
     if not tokenizer.chat_template:
         raise ValueError(
@@ -107,7 +96,7 @@ def _tokens(tokenizer, chat: list[dict], **options) -> list[int]:
 
 
 def chat_prompts(tokenizer, chats: Iterable[Sequence[dict]]) -> list[str]:
-    """Write each conversation without its last answer, up to where that begins: for `generate`."""
+    """Write each conversation up to the start of its last answer, for `generate`."""
     return [
         tokenizer.apply_chat_template(list(chat)[:-1], tokenize=False, add_generation_prompt=True)
         for chat in chats
@@ -115,13 +104,10 @@ def chat_prompts(tokenizer, chats: Iterable[Sequence[dict]]) -> list[str]:
 
 
 def preference_pairs(rows) -> Dataset:
-    """Take from instructions what learning from preferences needs: two answers to one question.
+    """Select the two answers to each question that preference learning needs.
 
-    Args:
-        rows: of `data.load_instructions`; those without a rejected answer are left out.
-
-    Returns:
-        Rows with `prompt`, `chosen` and `rejected`, each a list of messages.
+    Returns the rows of `data.load_instructions` that have a rejected answer, with `prompt`,
+    `chosen` and `rejected` as lists of messages.
     """
     return Dataset.from_list(
         [

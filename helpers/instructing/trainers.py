@@ -1,7 +1,7 @@
 """TRL's trainers, set up for a small model with a LoRA adapter, and made quiet.
 
-TRL's own defaults are those of a large model on a large card: numbers in bfloat16, and activations
-thrown away and computed again. Here both are off; what is trained stays float32.
+TRL's defaults suit a large model on a large GPU: bfloat16 and gradient checkpointing. Here both are
+off, and what is trained stays float32.
 """
 
 import math
@@ -29,21 +29,17 @@ REFERENCE = "ref"  # TRL's name of the frozen copy of an adapter that DPO compar
 def sft_trainer(
     loaded: Pretrained, rows: Dataset, output_dir: Path | str, *, precision="float32", **settings
 ):
-    """Build TRL's trainer for supervised fine-tuning of the adapter on a model.
+    """Build TRL's `SFTTrainer`, for `train`, to fine-tune the active adapter of a model.
 
-    The loss is TRL's, computed where there is a label: on a CPU TRL 1.16 computes the logits of
+    The loss is TRL's, but computed only at the labels: on a CPU TRL 1.16 computes the logits of
     every position, which takes longer than all the rest of a small model.
 
     Args:
-        loaded: of `add_adapter`; the active adapter is trained.
         rows: conversations in a column `messages`, of which the last answer is learned; or what
             TRL takes, such as `prompt` and `completion`, or rows of `chat_rows`.
-        output_dir: of checkpoints; none are written without `save_steps`.
+        output_dir: for checkpoints; none are written without `save_steps`.
         precision: as for `training.fit`.
-        settings: of `trl.SFTConfig`; without them one epoch, 8 rows at once, learning rate 1e-3.
-
-    Returns:
-        A `trl.SFTTrainer`, for `train`.
+        settings: of `trl.SFTConfig`; by default one epoch, 8 rows per batch, learning rate 1e-3.
     """
     from trl import SFTConfig
 
@@ -57,18 +53,15 @@ def sft_trainer(
 def dpo_trainer(
     loaded: Pretrained, pairs: Dataset, output_dir: Path | str, *, precision="float32", **settings
 ):
-    """Build TRL's trainer for direct preference optimisation (Rafailov et al. 2023).
+    """Build TRL's `DPOTrainer`, for `train`: direct preference optimisation (Rafailov et al. 2023).
+
+    The adapter `"default"` is trained; the model as it is now is the reference.
 
     Args:
-        loaded: of `add_adapter`; its adapter `"default"` is trained, and the model as it is now is
-            the reference.
-        pairs: of `preference_pairs`.
+        pairs: as from `preference_pairs`.
         output_dir, precision: as for `sft_trainer`.
-        settings: of `trl.DPOConfig`, `beta` among them, which keeps the policy close to the
-            reference; without them one epoch, 4 pairs at once, learning rate 1e-4.
-
-    Returns:
-        A `trl.DPOTrainer`, for `train`.
+        settings: of `trl.DPOConfig`, such as `beta`, which keeps the policy close to the
+            reference; by default one epoch, 4 pairs per batch, learning rate 1e-4.
     """
     from trl import DPOConfig, DPOTrainer
 
@@ -80,16 +73,14 @@ def dpo_trainer(
 def train(trainer, resume: bool = False) -> FitResult:
     """Run a trainer of TRL, and measure what it cost.
 
-    Args:
-        trainer: of `sft_trainer` or `dpo_trainer`.
-        resume: go on from the last checkpoint in its `output_dir`.
+    With `resume` it continues from the last checkpoint in its `output_dir`.
 
     Returns:
-        A `FitResult`: the losses are those of each step, from the start of the first run on; steps
-        and tokens, padding not counted, are those of this call.
+        A `FitResult`: losses of all steps since the start of the first run; steps and tokens
+        (without padding) of this call.
 
     Raises:
-        FloatingPointError: if the loss stops being a number; the message names the step.
+        FloatingPointError: if the loss is not finite; the message names the step.
         ValueError: if there is no checkpoint to resume from.
     """
     progress = _Progress()
@@ -176,7 +167,7 @@ def _drop_reference(model) -> None:
 
 
 class _Progress(TrainerCallback):
-    """Draws a bar of steps, and knows where this call of `train` began."""
+    """Draws a bar of steps, and records where this call of `train` began."""
 
     def __init__(self):
         self.bar = tqdm(disable=not shows_progress(), desc="training", leave=False)
@@ -193,7 +184,7 @@ class _Progress(TrainerCallback):
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Switch off the bars and remarks of three libraries for a while."""
+    """Switch off the bars and messages of three libraries for a while."""
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:

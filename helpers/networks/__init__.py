@@ -1,13 +1,12 @@
 """The small networks of the 2010s, each readable in one screen.
 
-Every `forward(input_ids, attention_mask=None, labels=None)` returns a dict with `logits` and, when
-labels are given, `loss`: what `transformers` models return too, so that one trainer fits all.
-Padding is id 0 and stands on the right. Parameter names begin with the layer's name, by which
-`training.fit` freezes layers and gives them rates.
+Every `forward(input_ids, attention_mask=None, labels=None)` returns a dict with `logits` and, given
+labels, `loss`, as `transformers` models do, so that one trainer fits all. Padding is id 0, on the
+right. Parameter names begin with the layer's name, which `training.fit` takes.
 
-Arguments that several share: `vocabulary_size` (V), `num_labels` (C), `dimensions` of a word's
-vector (D), `hidden` units of an LSTM (H); `embeddings`, vectors (V, D) to start from, copied, which
-then decide D; `dropout`, the share of units hidden in training. B texts of at most T tokens.
+Shared arguments: `vocabulary_size` (V), `num_labels` (C), `dimensions` of a word vector (D),
+`hidden` units of an LSTM (H); `embeddings`, vectors (V, D) to start from, copied, which then decide
+D. B texts of at most T tokens.
 """
 
 from helpers.networks.byte_pairs import END, read_byte_pairs, save_byte_pairs, train_byte_pairs

@@ -1,4 +1,4 @@
-"""Pieces of words, learned from text: byte-level byte-pair encoding."""
+"""Sub-word tokens learned from text: byte-level byte-pair encoding."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,16 +17,12 @@ SPECIAL = ("<pad>", END)  # ids 0 and 1
 
 
 def train_byte_pairs(texts: Iterable[str], size: int = 4_096):
-    """Learn which bytes belong together: the commonest pair becomes one piece, again and again.
+    """Learn a sub-word vocabulary: the most frequent pair becomes one token, again and again.
 
     Compression by Gage (1994), for words by Sennrich et al. (2016), on bytes by Radford et al.
-    (2019): no text is without pieces, so no piece stands for the unknown. Texts are read in lower
-    case, without HTML breaks and without spaces before marks, so that "It's fun.<br />" and
-    "it's fun ." are the same; a snippet is written as the latter, a review as the former.
-
-    Args:
-        texts: strings; their order does not matter.
-        size: pieces, among them the 256 bytes, padding (id 0) and `END` (id 1).
+    (2019), so that there is no unknown token. Texts are lower-cased, without HTML breaks and
+    without spaces before punctuation: "It's fun.<br />", as in a review, and "it's fun .", as in a
+    snippet, become the same. `size` counts the 256 bytes, padding (id 0) and `END` (id 1) too.
 
     Returns:
         A `transformers.PreTrainedTokenizerFast`. Called on a text it puts `END` before and after

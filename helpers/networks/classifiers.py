@@ -1,4 +1,4 @@
-"""Networks that judge a text, each of its words, or an image."""
+"""Networks that classify a text, each of its words, or an image."""
 
 import torch
 from torch import nn
@@ -13,9 +13,9 @@ __all__ = ["BiLSTMTagger", "DigitsCNN", "LSTMClassifier", "TextCNN"]
 class TextCNN(nn.Module):
     """Find the telling phrases of a text with filters over 3, 4 and 5 words (Kim 2014).
 
-    A filter answers how much each window of words looks like its pattern; only its best window
-    counts. There are `filters` (F) of each width; `freeze_embeddings` leaves the word vectors as
-    they are ("static" in the paper). Parameter names: `embedding`, `convolutions.0`, `head`.
+    A filter measures how much each window of words matches its pattern; only its best window
+    counts. There are `filters` (F) of each width; `freeze_embeddings` keeps the word vectors
+    unchanged ("static" in the paper). Parameter names: `embedding`, `convolutions.0`, `head`.
     """
 
     def __init__(
@@ -43,20 +43,20 @@ class TextCNN(nn.Module):
 
     @staticmethod
     def best_window(convolution, x, lengths):
-        """Largest answer of each filter over windows of real words: (B, D, T) -> (B, F)."""
+        """Largest output of each filter over windows of real words: (B, D, T) -> (B, F)."""
         answers = F.relu(convolution(x))  # (B, F, T - width + 1)
         starts = torch.arange(answers.shape[2], device=x.device)
         # A text shorter than the filter keeps its first window. After ReLU nothing is below 0, so
-        # a window set to 0 cannot win.
+        # a window set to 0 cannot win the maximum.
         last = (lengths - convolution.kernel_size[0]).clamp(min=0)
         return (answers * (starts <= last[:, None])[:, None, :]).amax(dim=2)
 
 
 class LSTMClassifier(nn.Module):
-    """Read a text word by word, then judge it by the states on the way.
+    """Read a text word by word, and classify it from the states on the way.
 
-    Last state, mean and maximum over real words go to the head together (concat pooling, Howard &
-    Ruder 2018). Parameter names: `embedding`, `lstm`, `head`.
+    The head reads last state, mean and maximum over real words (concat pooling, Howard & Ruder
+    2018). Parameter names: `embedding`, `lstm`, `head`.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class LSTMClassifier(nn.Module):
 
 
 class BiLSTMTagger(nn.Module):
-    """Label every word of a sentence, having read it from both sides (Huang, Xu & Yu 2015).
+    """Label every word of a sentence, read in both directions (Huang, Xu & Yu 2015).
 
     Words labelled -100 are left out of the loss. With `num_shapes`, `forward` also needs
     `shape_ids` (B, T): kinds of spelling, such as 1 lower case and 2 capital first; 0 is padding.
@@ -129,7 +129,7 @@ class BiLSTMTagger(nn.Module):
 
 
 class DigitsCNN(nn.Module):
-    """Read 8 x 8 digits with three layers of filters and a head, copied or frozen one by one."""
+    """Classify 8 x 8 digits with three layers of filters and a head, to copy or freeze by name."""
 
     def __init__(self, num_labels: int = 10, filters: int = 16):
         super().__init__()

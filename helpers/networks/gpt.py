@@ -10,7 +10,7 @@ __all__ = ["TinyGPT", "TinyGPTClassifier", "sample"]
 
 
 class Block(nn.Module):
-    """Let every token look back at those before it, then think about what it saw (B, T, D)."""
+    """A transformer block: causal self-attention, then a feed-forward layer (B, T, D)."""
 
     def __init__(self, dimensions: int, heads: int, dropout: float):
         super().__init__()
@@ -23,13 +23,13 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x):
-        """Add both answers to what came in; each reads a normalised copy (pre-norm)."""
+        """Add the output of both parts to their input; each reads a normalised copy (pre-norm)."""
         x = x + self.dropout(self.project(self.look_back(self.norm1(x))))
         hidden = F.gelu(self.widen(self.norm2(x)), approximate="tanh")
         return x + self.dropout(self.narrow(hidden))
 
     def look_back(self, x):
-        """Mix the values of earlier tokens, by how well their keys answer the queries."""
+        """Mix the values of earlier tokens, weighted by how well their keys match the queries."""
         B, T, D = x.shape
         split = self.attention(x).view(B, T, 3, self.heads, D // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, heads, T, D / heads)
@@ -41,11 +41,9 @@ class Block(nn.Module):
 class TinyGPT(nn.Module):
     """Predict each next token from those before it, all positions at once (Radford et al. 2019).
 
-    The shape is GPT-2's: learned positions, pre-norm blocks, a token's vector serving as input and
-    as output (tied). No token sees a later one, so padding on the right needs no mask; padding on
-    the left is not foreseen. `labels` are the input ids; the shift by one happens here.
-
-    There are `layers` blocks of `heads` heads each, and `context` positions. Parameter names:
+    As in GPT-2: learned positions, pre-norm blocks, and the same vectors as input and output
+    (tied). No token sees a later one, so padding on the right needs no mask; padding on the left is
+    not supported. `labels` are the input ids; the shift by one happens here. Parameter names:
     `embedding`, `positions`, `blocks.0`, ..., `norm`.
 
     Raises:
@@ -75,7 +73,7 @@ class TinyGPT(nn.Module):
                 nn.init.zeros_(parameter)
 
     def states(self, input_ids):
-        """Read ids (B, T): what the last block makes of each token, (B, T, D)."""
+        """Return the normalised output of the last block for ids (B, T): (B, T, D)."""
         length, context = input_ids.shape[1], self.shape["context"]
         if length > context:
             raise ValueError(f"{length} tokens do not fit a context of {context}; cut the text.")
@@ -86,23 +84,22 @@ class TinyGPT(nn.Module):
         return self.norm(x)
 
     def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
-        """Give logits (B, T, V); with labels also the mean loss of a token."""
+        """Return logits (B, T, V); with labels also the mean loss per token."""
         logits = F.linear(self.states(input_ids), self.embedding.weight)
         if labels is None:
             return {"logits": logits}
         real = real_tokens(input_ids, attention_mask)
         following = labels.masked_fill(~real, IGNORED)[:, 1:]  # (B, T - 1): the token after each
-        # What would follow the last token is not known.
+        # The token after the last one is unknown.
         return outputs(logits, F.pad(following, (0, 1), value=IGNORED))
 
 
 class TinyGPTClassifier(nn.Module):
-    """Judge a text by the state of its last token, and go on predicting it (GPT-1).
+    """Classify a text by the state of its last token, the only one that saw everything (GPT-1).
 
-    Radford et al. 2018: the text stands between a start and an end token; a linear head reads the
-    state at the end, the only one that saw everything. In training, `lm_weight` times the loss of
-    predicting the same text is added to that of the labels; in evaluation the loss is that of the
-    labels. Arguments beyond the first two, `lm_weight` apart, are those of `TinyGPT`.
+    The text stands between a start and an end token (Radford et al. 2018). In training, `lm_weight`
+    times the loss of predicting the text is added to that of the labels; in evaluation it is not.
+    `shape` has further arguments of `TinyGPT`.
     Parameter names: `body.embedding`, ..., `body.blocks.0`, ..., `head`.
     """
 
@@ -146,21 +143,16 @@ def sample(
     model: TinyGPT, ids: list[int], max_new_tokens: int = 40, temperature: float = 0.8,
     top_k: int | None = 50, seed: int = 0, stop: int | None = None
 ) -> list[int]:  # fmt: skip
-    """Let a language model go on writing, one token at a time.
+    """Let a language model continue a text, token by token; returns the new ids alone.
 
-    The whole text is read again for each token: slower than to keep keys and values, and shorter.
+    The whole text is read again for each token, which is simpler than a cache of keys and values,
+    and slower. The model sees the last `context` tokens.
 
     Args:
-        model: as it was trained; it reads the last `context` tokens.
-        ids: of the text so far, at least one.
-        max_new_tokens: written at most.
-        temperature: below 1 the likely tokens become likelier; 0 always takes the likeliest.
-        top_k: draw from that many of the likeliest; None from all.
-        seed: the same seed, the same text.
-        stop: a token after which nothing is written; it is not given back.
-
-    Returns:
-        The ids of the continuation alone.
+        ids: the text so far, at least one token.
+        temperature: below 1 likely tokens become likelier; 0 always takes the most probable.
+        top_k: sample from this many of the most probable tokens; None from all.
+        stop: a token that ends the text; it is not returned.
     """
     if not ids:
         raise ValueError("There is nothing to go on from; begin with the end-of-text token.")

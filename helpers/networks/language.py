@@ -10,14 +10,13 @@ __all__ = ["LSTMLanguageModel"]
 
 
 class LSTMLanguageModel(nn.Module):
-    """Predict each next word from the words before it: no label is needed but the text itself.
+    """Predict each next word from the words before it; no labels but the text itself are needed.
 
-    A word's vector serves twice: it is read, and it is what a state is compared with when the word
-    is to be predicted (tied weights; Press & Wolf 2017). To score every word at every position is
-    slow on a CPU, so in training the right word stands against `samples` words drawn by rank
-    (sampled softmax, Jean et al. 2015); in evaluation against all. Ids must go by frequency, as
-    `Vocabulary.build` gives them. `labels` are the input ids; the shift by one happens here.
-    Parameter names: `embedding`, `lstm`, `project`, `bias`.
+    Word vectors serve as input and as output (tied weights; Press & Wolf 2017). Scoring every word
+    at every position is slow on a CPU, so training compares the right word with `samples` words
+    drawn by rank (sampled softmax, Jean et al. 2015); evaluation compares it with all. Ids must be
+    ordered by frequency, as by `Vocabulary.build`. `labels` are the input ids; the shift by one
+    happens here. Parameter names: `embedding`, `lstm`, `project`, `bias`.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class LSTMLanguageModel(nn.Module):
         self.register_buffer("drawn", drawn / drawn.sum(), persistent=False)
 
     def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
-        """Give the mean loss of a word alone when there are labels, else logits (B, T, V)."""
+        """Return only the mean loss per word if there are labels, else logits (B, T, V)."""
         states, _ = self.lstm(self.dropout(self.embedding(input_ids)))  # (B, T, H)
         states = self.dropout(self.project(self.dropout(states)))  # (B, T, D)
         if labels is None:
@@ -53,7 +52,7 @@ class LSTMLanguageModel(nn.Module):
         return scores.index_fill(-1, torch.tensor(PAD, device=scores.device), -torch.inf)
 
     def exact(self, states, words):
-        """Loss over all words, some states at a time, which keeps memory small."""
+        """Mean loss over all words, computed for some states at a time to save memory."""
         parts = [
             F.cross_entropy(self.scores(some), right, reduction="sum")
             for some, right in zip(states.split(512), words.split(512), strict=True)
@@ -61,7 +60,7 @@ class LSTMLanguageModel(nn.Module):
         return torch.stack(parts).sum() / len(words)
 
     def sampled(self, states, words):
-        """Estimate the loss from a sample, each word counted for as many as it stands for."""
+        """Estimate the loss from sampled words, corrected for their probability of being drawn."""
         wrong = torch.multinomial(self.drawn, self.samples, replacement=True)  # (S,)
         stands_for = -torch.log(self.drawn[wrong] * self.samples)
         right = (states * self.embedding.weight[words]).sum(dim=1) + self.bias[words]  # (N,)

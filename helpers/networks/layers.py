@@ -1,4 +1,4 @@
-"""What several networks share: word vectors, masks, pooling, and the form of their answer."""
+"""What several networks share: word vectors, masks, pooling and outputs."""
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ IGNORED = -100  # the label that torch's cross entropy leaves out, as everywhere
 
 
 def word_embedding(size: int, dimensions: int, matrix=None) -> nn.Embedding:
-    """Make an embedding, at random or as a copy of a matrix; padding is the zero vector."""
+    """Make an embedding, random or copied from a matrix; padding is the zero vector."""
     if matrix is not None and (matrix.ndim != 2 or len(matrix) != size):
         raise ValueError(
             f"The word vectors have shape {tuple(matrix.shape)}; the vocabulary needs "
@@ -43,7 +43,7 @@ def concat_pool(states, real):
 
 
 def outputs(logits, labels=None) -> dict:
-    """Wrap logits (..., C), with the mean cross entropy over all labels (...) but -100."""
+    """Return logits (..., C) and, with labels (...), the mean cross entropy over all but -100."""
     if labels is None:
         return {"logits": logits}
     loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)

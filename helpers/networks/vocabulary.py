@@ -14,7 +14,7 @@ SPECIAL = ["<pad>", "<unk>"]
 
 
 class Vocabulary:
-    """Number the words of a corpus: 0 is padding, 1 any word not kept, `words[i]` has id i."""
+    """Number the words of a corpus: 0 is padding, 1 any unknown word, `words[i]` has id i."""
 
     def __init__(self, words: Iterable[str]):
         self.words = [*SPECIAL, *words]
@@ -27,10 +27,10 @@ class Vocabulary:
     def build(
         cls, token_lists: Iterable[list[str]], min_count: int = 1, max_size: int | None = None
     ) -> "Vocabulary":
-        """Keep the frequent words of tokenised texts, most frequent first, ties by alphabet.
+        """Keep the most frequent words of tokenized texts, in that order, ties alphabetically.
 
-        A word seen less than `min_count` times becomes unknown; `max_size` limits the words kept,
-        not counting padding and unknown.
+        A word seen less than `min_count` times becomes unknown; `max_size` does not count padding
+        and unknown.
         """
         counts = Counter(token for tokens in token_lists for token in tokens)
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -44,7 +44,7 @@ class Vocabulary:
         return word in self.ids
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Give the id of each token; 1 for a word that is not in the vocabulary."""
+        """Return the id of each token; 1 for an unknown word."""
         return [self.ids.get(token, UNKNOWN) for token in tokens]
 
     def save(self, path: Path) -> None:
