@@ -9,12 +9,10 @@ __all__ = ["prefetch"]
 
 
 def prefetch(names: list[str] | None = None, to: str | Path | None = None) -> None:
-    """Fetch assets ahead of time, after printing a table of sizes, licences and states.
+    """Fetch assets (None is all) ahead of time; a table of sizes, licences and states comes first.
 
-    Args:
-        names: None for all assets.
-        to: a folder to fill instead of the cache; another machine can use it offline as
-            COURSE_CACHE. What the cache already has is copied.
+    `to` is a folder to fill instead of the cache; another machine can use it offline as
+    COURSE_CACHE. What the cache already has is copied.
 
     Raises:
         AssetError: if a name is unknown, or at the end, for what could not be fetched.

@@ -61,9 +61,6 @@ def obtain(asset: Asset, to: Path, other: Path | None = None) -> Path:
     """Make sure that the cache `to` holds an asset, and return the asset's folder in it.
 
     A complete cache may be read-only. The cache `other` is copied from before any download.
-
-    Raises:
-        AssetError: if no source delivers, the disk is full, or the cache cannot be written.
     """
     folder = to / asset.name
     try:

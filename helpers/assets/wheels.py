@@ -28,11 +28,7 @@ def download(arguments: list[str], to: Path) -> None:
     """Download wheels into an existing folder, without installing them or running their code.
 
     `arguments` are requirements and flags of `pip download`; its temporary files stay in the
-    folder.
-
-    Raises:
-        PipError: if pip is missing or gives up.
-        OSError: with errno ENOSPC when pip ran out of disk.
+    folder. Errors are PipError, or OSError with errno ENOSPC when pip ran out of disk.
     """
     for stale in to.glob(".pip-*"):  # of a run that was killed
         shutil.rmtree(stale, ignore_errors=True)

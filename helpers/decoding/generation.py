@@ -28,7 +28,7 @@ def generate(
     seed: int = 0,
     batch_size: int = 16,
 ) -> list[str]:
-    """Let the model continue each prompt.
+    """Let the model continue each prompt; returns the continuations alone, without end token.
 
     The model's own distribution is used: settings that a checkpoint recommends (top-p, repetition
     penalty) are ignored. With temperature 0, batching does not change the texts.
@@ -39,9 +39,6 @@ def generate(
         temperature: 0 for the most probable token, 1 to sample from the model's distribution; below
             1 sharpens it.
         seed: for sampling, which also depends on `batch_size`. Global generators stay unchanged.
-
-    Returns:
-        The continuations alone, without end token, in the order of the prompts.
 
     Raises:
         ValueError: if a prompt and its answer do not fit into the model's context, or a setting

@@ -73,9 +73,6 @@ def encode_prompts(
     """Turn a shared prefix and prompts into tokens, which joined are those of the joined text.
 
     Only the first prompt is checked: the others come from the same template.
-
-    Raises:
-        ValueError: if prompts are missing or empty, or the prefix ends inside a word.
     """
     if isinstance(prompts, str) or not len(prompts):
         raise ValueError(f"The prompts are {prompts!r}; give a list of at least one text.")
@@ -98,11 +95,7 @@ def encode_prompts(
 def encode_words(
     tokenizer, words: Mapping[str, tuple[str, ...]], bare: bool
 ) -> list[tuple[str, list[int]]]:
-    """Turn all labels' words into [(label, tokens)]; `bare` if the prompt ends in a line break.
-
-    Raises:
-        ValueError: if two words are the same tokens, so that no score could tell them apart.
-    """
+    """Turn all labels' words into [(label, tokens)]; `bare` if the prompt ends in a line break."""
     encoded, seen = [], {}
     for label, given in words.items():
         for word in given:

@@ -60,13 +60,10 @@ def inverse_frequencies(texts: Sequence[str]) -> dict[str, float]:
 def average(
     texts: Sequence[str], embeddings: Embeddings, weights: Mapping[str, float] | None = None
 ) -> np.ndarray:
-    """Turn each text into the mean vector of its words.
+    """Turn each text into the mean vector of its words: (texts, dimensions).
 
-    Words without a vector are skipped. With `weights`, such as `inverse_frequencies`, a word
-    without one counts as the rarest.
-
-    Returns:
-        (texts, dimensions); zeros for a text without any known word.
+    Words without a vector are skipped; a text without any known word gets zeros. With `weights`,
+    such as `inverse_frequencies`, a word without one counts as the rarest.
     """
     columns, starts = [], [0]
     for text in texts:

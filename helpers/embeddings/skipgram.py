@@ -79,13 +79,10 @@ def cached_skipgram(
 
 
 def cooccurrence(token_lists: Iterable[Sequence[str]], vocabulary: Sequence[str], window: int = 10):
-    """Count which words occur near which; a pair d words apart counts 1/d (GloVe, section 3.1).
+    """Count which words occur near which, as a symmetric sparse matrix (V, V).
 
-    Words outside the vocabulary (V words) are removed first, as in GloVe's own program. A pair lies
-    within one text, at most `window` words apart.
-
-    Returns:
-        A symmetric sparse matrix (V, V).
+    A pair d words apart counts 1/d (GloVe, section 3.1). Words outside the vocabulary (V words) are
+    removed first, as in GloVe's own program. A pair lies within one text, at most `window` apart.
     """
     row_of = {word: row for row, word in enumerate(vocabulary)}
     texts = [[row_of[word] for word in tokens if word in row_of] for tokens in token_lists]

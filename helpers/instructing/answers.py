@@ -97,18 +97,14 @@ class Report:
 def report(
     kind: str, answers: Sequence[str], wanted: Sequence[str], draws: int = evaluation.DRAWS
 ) -> Report:
-    """Judge the answers to instructions of one kind, in the order of `wanted`.
+    """Judge the answers to instructions of one kind, such as `"json"`, in the order of `wanted`.
 
     Shares have Wilson's interval: with two dozen rows, all or none of them right, a bootstrap
     interval would have no width. Names are counted over all rows; rows are drawn for their
     bootstrap.
 
-    Args:
-        kind: `"json"`, `"refuse"`, `"question"` or `"sentiment"`.
-        draws: number of bootstrap draws.
-
     Raises:
-        ValueError: if the numbers of answers differ or are 0, or the kind is unknown.
+        ValueError: if the numbers of answers differ or are 0, or the kind is not one of `judge`.
     """
     if len(answers) != len(wanted) or not len(answers):
         raise ValueError(f"{len(answers)} answers for {len(wanted)} wanted ones; give as many.")

@@ -19,10 +19,8 @@ __all__ = ["Pretrained", "Wanted", "device_for", "explained", "quiet", "seeded"]
 class Pretrained:
     """A tokenizer and its model, in evaluation mode and, unless packed in NF4, in float32.
 
-    Attributes:
-        name: what figures call it, such as `"MiniLM-L6"`.
-        source: the folder, Hub id or asset it came from.
-        new_parameters: names of the parameters that are random, not from the checkpoint.
+    `name` is for figures, such as `"MiniLM-L6"`; `source` is the folder, Hub id or asset it came
+    from; `new_parameters` are random, not from the checkpoint.
     """
 
     tokenizer: Any

@@ -47,7 +47,7 @@ class FrozenBelow(nn.Module):
         self._check(body)
 
     def remember(self, dataset, batch_size: int = 64):
-        """Run the frozen blocks over rows of `encode_texts` and add a column `state`.
+        """Add a column `state` to rows of `encode_texts`: what the frozen blocks make of each.
 
         Train on the result with `training.fit(freeze=self.freeze)`.
         """

@@ -25,11 +25,7 @@ class Record:
 
 
 class Checkpoints:
-    """The last two checkpoints of one training; without a folder none are kept.
-
-    Raises:
-        ValueError: if the folder has checkpoints and `resume` is False, or `resume` has no folder.
-    """
+    """The last two checkpoints of one training; a ValueError if there are some but no `resume`."""
 
     def __init__(self, folder: Path | None, resume: bool):
         if resume and not folder:
@@ -44,11 +40,7 @@ class Checkpoints:
             )
 
     def restore(self, processes: Processes, settings: dict) -> Record:
-        """Load the last checkpoint, if there is one.
-
-        Raises:
-            ValueError: if it is from a run with other settings.
-        """
+        """Load the last checkpoint, if there is one; a ValueError if its run had other settings."""
         if self.last is None:
             return Record(settings)
         record = Record(**json.loads((self.last / RECORD).read_text(encoding="utf-8")))

@@ -81,10 +81,7 @@ class Stepper:
 
 
 class Losses:
-    """Collect the losses of steps, and stop training if one is not finite.
-
-    Reading a number from a GPU makes it wait, so `at_once` losses are read together.
-    """
+    """Collect the losses of steps, `at_once` read together: each read makes a GPU wait."""
 
     def __init__(self, record: Record, total_steps: int, at_once: int):
         self.record, self.total_steps, self.at_once = record, total_steps, at_once
