@@ -20,10 +20,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all (atomically), making its folder if needed.
+    """Write a file whole or not at all, even if killed; its folder is made if needed.
 
-    A temporary file beside it is written first and then renamed: a reader never sees a part of it,
-    even if the process is killed.
+    A temporary file beside it is written first and then renamed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
@@ -39,7 +38,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes out while a file or folder is made; the lock file is `path` + `.lock`.
+    """Keep other processes out while `path` is made, with a lock file `path` + `.lock`.
 
     Waits for a process that has the lock, and says so once on stderr.
     """

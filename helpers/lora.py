@@ -59,16 +59,13 @@ def add_lora(
     model: nn.Module, targets: Iterable[str], rank: int = 8, alpha: float = 16.0,
     dropout: float = 0.0, rank_stabilized: bool = False,
 ) -> list[str]:  # fmt: skip
-    """Freeze a model and replace its target layers by `LoRALinear`, in place.
+    """Freeze a model, replace its target layers by `LoRALinear` in place, and return their names.
 
     A is random, so seed torch before.
 
     Args:
         targets: last parts of layer names, such as `"q_proj"`, or regular expressions for them.
         rank, alpha, dropout, rank_stabilized: as for `LoRALinear`.
-
-    Returns:
-        Full names of the adapted layers.
 
     Raises:
         ValueError: if a target fits no linear layer, or the rank is below 1.

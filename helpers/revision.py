@@ -15,14 +15,11 @@ NO_RESULTS = ("__init__", "commands", "lessons", "notebooks", "plots", "revision
 
 
 def revision(code: str, package: Path = PACKAGE) -> str:
-    """Fingerprint of what a piece of Python code uses of `helpers`, for ledger rows and stamps.
+    """Fingerprint of what a piece of code uses of `helpers`, for ledger rows and stamps.
 
     It changes exactly when a module changes that the code reaches through its imports; comments,
     docstrings and blank lines do not count. It hashes contents, not a commit, and is therefore the
-    same in a clone, a zip file and on Colab.
-
-    Args:
-        code: such as `"from helpers.methods import bert"`, or the code cells of a notebook.
+    same in a clone, a zip file and on Colab. The code may be that of a notebook.
     """
     digest = hashlib.sha256()
     for path in sorted(modules_behind(code, package)):

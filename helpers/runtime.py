@@ -1,8 +1,4 @@
-"""What a run is: its profile, its seed, its device, and what it costs.
-
-Every notebook begins with `run = setup(notebook=3)`. This object is all that a notebook needs to
-know about the machine; no other code of the course asks.
-"""
+"""What a run is: profile, seed, device and cost. Notebooks ask the machine nothing else."""
 
 import os
 import platform
@@ -39,10 +35,7 @@ GPU_MEMORY_NEEDED = 14 * 2**30  # the `gpu` profile fits a T4, which has 14.6 Gi
 
 @dataclass(frozen=True)
 class Profile:
-    """How much a run computes: a profile changes sizes, never which code runs.
-
-    `None` for a number of rows means all rows.
-    """
+    """How much a run computes, never which code runs; `None` rows means all rows."""
 
     name: str
     budgets: tuple[int | str, ...]
@@ -126,13 +119,10 @@ def shows_progress() -> bool:
 
 
 def make_run(notebook: str, revision: str, seed: int = 0) -> Run:
-    """Seed Python, NumPy and torch, and describe the run.
+    """Seed Python, NumPy and torch, and describe the run (its profile as in `choose_profile`).
 
     `notebook` is its path under `notebooks/`, without suffix; `revision` is the fingerprint of the
     code behind its results (see `helpers.revision`).
-
-    Raises:
-        ValueError: if `COURSE_PROFILE` is unknown; the message lists what there is.
     """
     import numpy as np
     import torch
@@ -171,8 +161,8 @@ def measure(interval: float = 0.02) -> Iterator[Cost]:
     """Time a block and sample its memory: `with measure() as cost: ...`.
 
     Memory is the largest resident size minus the size at the start, in bytes (on CUDA: the peak of
-    allocated memory after a reset). It is sampled because the operating system's own peak never
-    falls, so that a second block in one process could not be measured.
+    allocated memory after a reset). The operating system's own peak never falls: it could not
+    measure a second block.
     """
     import psutil
 

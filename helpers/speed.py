@@ -10,8 +10,8 @@ BATCH, LENGTH, WIDTH = 16, 64, 128
 def training_speed(seconds: float = 5.0) -> float:
     """Measure the training speed of this CPU, in steps per second.
 
-    A small transformer is trained, because that fills the minutes of the notebooks: matrix products
-    and the many small operations between them. It ends within one step after `seconds`.
+    A small transformer is trained, as in the notebooks: matrix products, and many small operations
+    between them. It ends within one step after `seconds`.
     """
     import torch  # here: `course doctor` tells where it is missing
 
@@ -38,15 +38,10 @@ def training_speed(seconds: float = 5.0) -> float:
 def matmul_gflops(
     size: int | tuple[int, int, int] = 1024, seconds: float = 0.5, device: str = "cpu"
 ) -> float:
-    """Measure plain arithmetic: the speed of a float32 matrix product.
+    """Measure the GFLOP/s of a float32 matrix product, counting `2 * M * K * N` operations.
 
-    Args:
-        size: rows and columns of both matrices; or (M, K, N) for a product of (M, K) and (K, N).
-        seconds: how long to multiply; the measurement ends within one product after that.
-        device: `"cpu"` or `"cuda"`.
-
-    Returns:
-        GFLOP/s, counting `2 * M * K * N` operations per product.
+    `size` is that of square matrices, or (M, K, N) for a product of (M, K) and (K, N). The
+    measurement ends within one product after `seconds`.
     """
     import torch
 

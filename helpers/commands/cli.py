@@ -1,7 +1,4 @@
-"""The `course` command: every tool of the course under one name, on every system.
-
-Each subcommand loads only what it needs, so that `course --help` answers at once.
-"""
+"""The `course` command; each subcommand imports only what it needs, so that `--help` is fast."""
 
 import argparse
 import sys

@@ -1,7 +1,4 @@
-"""`course doctor`: is this machine ready? A report to read, or to paste when asking for help.
-
-It changes nothing and contacts no network. Each check reads one thing and returns its findings.
-"""
+"""`course doctor`: is this machine ready? Changes nothing and contacts no network."""
 
 import json
 import os
@@ -44,11 +41,7 @@ class Finding:
 
 
 def doctor(as_json: bool = False, root: Path = ROOT) -> int:
-    """Print what this machine has, and what to do.
-
-    Returns:
-        0 ready, 1 fixable with what the last line says, 2 needs a person's help.
-    """
+    """Print what this machine has and what to do; exit code 0 ready, 1 fixable, 2 needs help."""
     report: dict[str, list[Finding]] = {}
     for title, check in CHECKS.items():
         report[title] = _guarded(title, check, root)
@@ -249,10 +242,9 @@ def _minutes(root: Path) -> list[Finding]:
 
 
 def expected_minutes(stamp: dict | None, speed_here: float) -> str:
-    """Say how long a notebook will take here, from the stamp of its stored run (None without one).
+    """Say how long a notebook takes here, from its stored run's stamp and our steps per second.
 
-    `speed_here` is in training steps per second on this CPU. Without a CPU speed in the stamp, the
-    minutes are those of the stored run, and the text says so.
+    Without a CPU speed in the stamp, the minutes are those of the stored run, and the text says so.
     """
     if stamp is None:
         return "no timed run is stored yet"

@@ -62,8 +62,7 @@ def run(
         strict: fail when a verdict differs from the recorded one; None: as `COURSE_STRICT` says.
 
     Returns:
-        0 when all ran; 1 when a notebook failed or, if strict, a verdict differs; 130 after
-        Ctrl-C.
+        0 when all ran; 1 when one failed or, if strict, a verdict differs; 130 after Ctrl-C.
 
     Raises:
         ValueError: if a name or the profile is unknown; the message lists what there is.
@@ -161,10 +160,7 @@ def _run_one(path: Path, job: _Job) -> Outcome:
 
 
 def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
-    """This process's environment with the run's choices, and with absolute paths.
-
-    A kernel runs in the notebook's folder, where a relative path would name another place.
-    """
+    """This process's environment and the run's choices; absolute paths, for the kernel's folder."""
     env = {"COURSE_PROGRESS": "0", **os.environ}
     env |= {"COURSE_PROFILE": job.profile, "COURSE_VERDICTS": str(verdicts)}
     if job.store:

@@ -27,11 +27,10 @@ SILENT.setLevel(logging.CRITICAL)
 
 @dataclass
 class Outcome:
-    """What running a notebook gave: its cost, where it ran, and what stopped it, if anything did.
+    """What running a notebook cost, where it ran, and what stopped it, if anything did.
 
-    `peak_memory_bytes` is the resident size of the kernel and its children. `state` is `ran`,
-    `skipped: unchanged` or `failed at cell 3: KeyError`; `message` says more of a failure;
-    `differs` lists verdicts that are not the recorded ones.
+    `peak_memory_bytes` is the resident size of the kernel and its children; `state` is `ran`,
+    `skipped: unchanged` or `failed at cell 3: KeyError`; `differs` lists verdicts not as recorded.
     """
 
     label: str
@@ -61,13 +60,8 @@ def run_cells(
 ) -> None:
     """Run code cells in order until one fails; fills in the outputs of `notebook`, and `outcome`.
 
-    Args:
-        notebook: an nbformat notebook; cells after a failing one stay without outputs.
-        outcome: its label begins each progress line; a cell's error is reported in it.
-        cwd: the folder the kernel runs in.
-        env: the whole environment of the kernel.
-        timeout: seconds per cell; None for no limit.
-        echo: receives one line per cell, when the cell ends.
+    `env` is the kernel's whole environment, `timeout` is in seconds per cell (None: no limit),
+    `echo` receives a line when a cell ends, which begins with the outcome's label.
     """
     watch = _Watch(notebook, outcome, echo)
     client = _client(notebook, watch, cwd, timeout)

@@ -22,11 +22,7 @@ MANIFEST = ".copies.json"  # name -> sha256 of the copy as it was made
 
 
 def copy_notebooks(root: Path = ROOT) -> list[str]:
-    """Bring `work/` up to date without touching a notebook that the learner has changed.
-
-    Returns:
-        A line for each changed copy of which the course has a later version.
-    """
+    """Update all of `work/` but the copies that the learner changed; lists those out of date."""
     work = root / "work"
     work.mkdir(exist_ok=True)
     made = _read_manifest(work)
@@ -66,11 +62,7 @@ def reset(names: list[str], root: Path = ROOT) -> int:
 
 
 def lab(open_browser: bool = True, port: int = 8888, root: Path = ROOT) -> int:
-    """Fetch the reviews, copy the notebooks, and replace this process by JupyterLab.
-
-    JupyterLab prints its address; as root or without a display it opens no browser. `port` is the
-    first one to try.
-    """
+    """Fetch the reviews, copy the notebooks, become JupyterLab; `port` is the first one to try."""
     try:
         assets.path("reviews")
     except assets.AssetError as error:

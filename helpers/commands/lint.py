@@ -1,7 +1,4 @@
-"""`course lint`: check the house rules of notebooks and pages without running them.
-
-Each broken rule is one line with its remedy; the rules are in `lint_structure` and `lint_content`.
-"""
+"""`course lint`: check notebooks and pages without running them; one line per broken rule."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -39,14 +36,10 @@ class Problem:
 def lint(
     paths: Iterable[Path] | None = None, root: Path = ROOT, echo: Callable[[str], None] = print
 ) -> int:
-    """Check notebooks and Markdown files and print what to mend.
+    """Check files (by default all notebooks, README and INSTRUCTORS) and print what to mend.
 
-    Args:
-        paths: by default every notebook of the course, README and INSTRUCTORS.
-        root: its `pyproject.toml` gives the address for badge and setup.
-
-    Returns:
-        An exit code: 0 if no rule that fails is broken, else 1. Warnings do not fail.
+    Returns 1 if there are errors, else 0: warnings do not count. `root` has the `pyproject.toml`
+    with the address for badge and setup.
     """
     if paths is None:
         pages = (root / name for name in ("README.md", "INSTRUCTORS.md"))

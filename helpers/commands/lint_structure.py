@@ -1,6 +1,6 @@
-"""House rules on the structure of a notebook and on its code cells.
+"""House rules on a notebook's structure and code, written as in `lint_content`.
 
-Rules are written as in `lint_content`. Syntax, star imports and long lines are left to ruff.
+Syntax, star imports and long lines are left to ruff.
 """
 
 import ast

@@ -1,6 +1,6 @@
-"""What the course requires, what its lock pins, and what is installed.
+"""What is required, locked and installed, by the standard library and `packaging` alone.
 
-`colab.py` imports it before anything is installed: only the standard library and `packaging`.
+`colab.py` imports it before anything is installed.
 """
 
 import tomllib
@@ -22,10 +22,7 @@ def direct(root: Path = ROOT) -> dict[str, Requirement]:
 
 
 def locked(root: Path = ROOT, environment: dict[str, str] | None = None) -> dict[str, Requirement]:
-    """The pins of `requirements.lock` that apply, by name, without their markers.
-
-    `environment` overrides values of this machine when the markers are evaluated.
-    """
+    """The applying pins of `requirements.lock`, by name; `environment` overrides this machine's."""
     lines = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
     return _holding([line for line in lines if line.strip() and line[0] != "#"], environment)
 

@@ -1,8 +1,7 @@
 """`course sync`: copy what is known in one place to wherever it is shown.
 
-The repository's address comes from `pyproject.toml`, minutes and memory from the stamps of stored
-runs, reading and exercise minutes from notebook metadata, the README's picture from a stored
-output. They go into Colab cells, badges, notebook heads, the README and INSTRUCTORS.md.
+Sources: `pyproject.toml` (address), stamps of stored runs (minutes, memory), notebook metadata
+(minutes to read), a stored figure. Shown in notebooks, the README and INSTRUCTORS.md.
 """
 
 import base64
@@ -88,11 +87,7 @@ DAYS = {
 
 
 def minutes_of(notebook: str, root: Path = ROOT) -> dict[str, int] | None:
-    """`reading`, `exercises` and `compute` (rounded up) of a lesson, in minutes.
-
-    Returns:
-        None if the notebook, its plan or its stored run is missing.
-    """
+    """Minutes of a lesson: `reading`, `exercises`, `compute` (rounded up); None if unknown."""
     path = root / "notebooks" / f"{notebook}.ipynb"
     stamp = notebooks.read_stamp(path)
     plan = notebooks.read(path).metadata.get(PLAN_KEY, {}) if stamp else {}
@@ -196,11 +191,7 @@ def synced_readme(text: str, root: Path = ROOT) -> str:
 
 
 def synced_instructors(text: str, root: Path = ROOT) -> str:
-    """Put timetables and the address into INSTRUCTORS.md.
-
-    Raises:
-        ValueError: if a timetable there is none of `DAYS`.
-    """
+    """Put timetables and the address into INSTRUCTORS.md; an unknown timetable is a ValueError."""
     for _, name, _ in DAY.findall(text):
         if name not in DAYS:
             raise ValueError(f"INSTRUCTORS.md has a table {name!r}; known: {', '.join(DAYS)}.")

@@ -28,10 +28,7 @@ def wanted_stamp() -> str:
 
 
 def create() -> None:
-    """Install everything the lock pins, and the course itself in editable form.
-
-    The stamp is written last, so that an interrupted installation is completed next time.
-    """
+    """Install the lock and the course (editable); an interrupted installation leaves no stamp."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         raise SystemExit(
             f"The course needs Python 3.11, 3.12 or 3.13; this is {sys.version.split()[0]}. "

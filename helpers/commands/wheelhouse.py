@@ -1,7 +1,7 @@
 """`course prefetch --to DIR --wheels`: every package of the course, for a machine without network.
 
-The packages are those of `requirements.lock` and their dependencies beyond it, such as CUDA's
-libraries for a CUDA build of torch. `pip download` fetches them, with the user's pip settings.
+`pip download`, with the user's pip settings, fetches `requirements.lock` and what that depends on
+beyond it, such as CUDA's libraries for a CUDA build of torch.
 """
 
 import os
@@ -35,9 +35,8 @@ def fetch_packages(
 ) -> None:
     """Fill `to/wheels` with every package that the course needs on a machine.
 
-    Args:
-        python: the version there, such as `"3.12"`; by default the one that runs.
-        platform: there, a key of `PLATFORMS`; by default this system.
+    `python` is the version there, such as `"3.12"`, and `platform` a key of `PLATFORMS`; by default
+    those of this machine.
 
     Raises:
         AssetError: if the network, the disk or a wheel is missing; the message has the remedy.
@@ -74,10 +73,7 @@ def fetch_packages(
 
 
 def commands(to: Path, platform: str | None = None) -> list[str]:
-    """The commands to run on the machine without network, in the course's folder.
-
-    `to` is the carried folder's path there; `platform` is by default this system.
-    """
+    """What to run in the course's folder on the other machine, where the carried folder is `to`."""
     place = Path(to).expanduser().resolve()
     wheels = place / "wheels"
     if platform == "windows" or (platform is None and os.name == "nt"):

@@ -1,8 +1,4 @@
-"""The course's own data as `datasets` objects: fixed splits, and label budgets.
-
-Every era reads the same reviews through this package, so that results of different notebooks can
-be compared.
-"""
+"""The course's own data as `datasets` objects; all eras read the same splits and label budgets."""
 
 from helpers.data.film_ner import (
     NER_TAGS,

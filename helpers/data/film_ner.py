@@ -61,11 +61,7 @@ def film_ner_reviews() -> frozenset[str]:
 
 
 def token_spans(text: str) -> list[tuple[int, int]]:
-    """Split a sentence into words and punctuation, so that every annotated name is whole tokens.
-
-    Returns:
-        (start, end) of each token in `text`; only white space lies between them.
-    """
+    """(start, end) of the words and punctuation marks; every annotated name is whole tokens."""
     return [match.span() for match in TOKEN.finditer(text)]
 
 
@@ -99,8 +95,7 @@ def load_film_ner(profile: Profile | None = None) -> DatasetDict:
         (dicts of `start`, `end`, `type`, offsets in `text`), `review` (sha256).
 
     Raises:
-        ValueError: if a review is not among the held-out ones; the message names it.
-        assets.AssetError: if the reviews are not cached and cannot be fetched.
+        ValueError, assets.AssetError: as `held_out_text`.
     """
     span = {"start": Value("int32"), "end": Value("int32"), "type": Value("string")}
     features = Features(

@@ -48,12 +48,10 @@ def load_instructions(profile: Profile | None = None) -> DatasetDict:
     Returns:
         `train`, `validation` and `test`; no review is in two of them. Columns: `review` (sha256),
         `text`, `kind` (of `INSTRUCTION_KINDS`), `instruction`, `answer`, `rejected` (a worse
-        answer, empty if there is none) and `messages` (the user's instruction and review, and the
-        assistant's answer).
+        answer, or empty) and `messages` (user: instruction and review; assistant: answer).
 
     Raises:
-        ValueError: if a review is not among the held-out ones; the message names it.
-        assets.AssetError: if the reviews are not cached and cannot be fetched.
+        ValueError, assets.AssetError: as `held_out_text`.
     """
     message = {"role": Value("string"), "content": Value("string")}
     features = Features(dict.fromkeys(COLUMNS, Value("string")) | {"messages": List(message)})

@@ -17,12 +17,8 @@ __all__ = ["load_minimal_pairs"]
 def load_minimal_pairs(profile: Profile | None = None) -> Dataset:
     """Load the pairs that test whether a language model kept its grammar, in a fixed order.
 
-    A profile's `heldout_rows` cuts the list (for tests): each phenomenon keeps its first pairs, and
-    their numbers differ by one at most.
-
-    Returns:
-        120 pairs with the columns `phenomenon` (12, with 10 pairs each), `good` and `bad`
-        (sentences).
+    120 pairs with the columns `phenomenon` (12, with 10 pairs each), `good` and `bad` (sentences).
+    A profile's `heldout_rows` cuts the list (for tests), as evenly among the phenomena as possible.
     """
     pairs = stored_rows("minimal_pairs", "pairs")
     if profile and profile.heldout_rows is not None:

@@ -43,14 +43,11 @@ def text_hash(text: str) -> str:
 def ranked_by_hash(
     texts: Sequence[str], groups: Sequence[Hashable] | None = None, seed: int | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Go through texts in the order of their hashes, each with its rank within its group.
+    """Yield (position in `texts`, rank within its group, from 0) in the order of the texts' hashes.
 
     To draw `n` texts per class, take ranks below `n`; with the same seed, a smaller draw is part of
     a larger one. Equal texts keep their order. Without `groups`, all texts are one group; without a
     seed there is one order, the same for everyone.
-
-    Yields:
-        (position in `texts`, rank from 0).
     """
     salt = "" if seed is None else f"{seed}:"
     hashes = [text_hash(salt + text) for text in texts]
@@ -172,8 +169,7 @@ def load_imdb(profile: Profile | None = None) -> DatasetDict:
 def load_news() -> DatasetDict:
     """Load 350 news items of 2000-01 (Lee, Pincombe & Welsh 2005): English that is not about films.
 
-    Returns:
-        `background` (300 items) and `test` (50 items); column `text`.
+    `background` has 300 items, `test` 50; column `text`.
     """
     loaded = DatasetDict()
     for name, member in {"background": "lee_background.cor", "test": "lee.cor"}.items():
@@ -187,13 +183,11 @@ def label_budget(split: Dataset, n: int | str, seed: int) -> Dataset:
     """Draw `n` labelled examples, balanced by class, as if we could afford no more.
 
     Budgets are nested: with one seed, the first 100 are among the first 320, so that a learning
-    curve differs from point to point by added labels only.
+    curve differs from point to point by added labels only. A seed draws the same on every machine.
 
     Args:
         split: labelled examples with an integer column `label`.
-        n: how many to keep, or `"all"`. Every class gets n // num_classes; the remainder goes to
-            the first ones.
-        seed: decides the draw, in the same way on every machine.
+        n: or `"all"`. Every class gets n // num_classes; the remainder goes to the first ones.
 
     Returns:
         A Dataset of `n` rows in shuffled order.

@@ -8,11 +8,7 @@ __all__ = ["stored_rows"]
 
 
 def stored_rows(folder: str, name: str) -> list[dict]:
-    """Read `data/{folder}/{name}.jsonl`; its content is checked by the tests, not here.
-
-    Raises:
-        FileNotFoundError: if there is no such file; the message says how to restore it.
-    """
+    """Read `data/{folder}/{name}.jsonl`; a FileNotFoundError says how to restore it if missing."""
     path = ROOT / "data" / folder / f"{name}.jsonl"
     if not path.is_file():
         raise FileNotFoundError(

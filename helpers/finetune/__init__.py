@@ -1,8 +1,7 @@
-"""Fine-tune on data of your own: the tool behind notebook 10, `course finetune` and `predict`.
+"""Fine-tune on your own data: the tool behind notebook 10, `course finetune` and `course predict`.
 
 In the order of use: `read`, `inspect`, `split`, `baseline`, `try_methods`, `learning_curve`,
-`advise`, `test_once` (opens the test), `save` (a folder with a model card), `answer`. `finetune`
-does all of it from an `Order`, the form of the command line.
+`advise`, `test_once`, `save`, `answer`; `finetune` does all of it from an `Order`.
 """
 
 from helpers.finetune.comparison import Curve, advise, best, learning_curve, try_methods

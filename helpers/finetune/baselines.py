@@ -39,11 +39,7 @@ MOST_CHARACTERS = 4_000_000  # in all texts; with more, character n-grams are no
 
 @dataclass(frozen=True)
 class Choice:
-    """What cross-validation on the training texts chose.
-
-    `features` are keys of `COUNTED`, `C` is the inverse strength of the L2 penalty, `rows` are the
-    numbers of the texts that were used, shuffled.
-    """
+    """What cross-validation chose; `C` is the inverse L2 penalty, `rows` the texts it used."""
 
     features: tuple[str, ...]
     C: float

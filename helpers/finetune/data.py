@@ -84,9 +84,8 @@ def guess_task(
 ) -> str:
     """Tell the task from a file's name and beginning.
 
-    Returns:
-        `"ner"` for lines that end in entity tags, `"chat"` for JSON lines of messages, `"text"`
-        for other .txt and .md files, else `"classification"`.
+    Lines that end in entity tags are `"ner"`, JSON lines of messages `"chat"`, other .txt and .md
+    files `"text"`, all else `"classification"`.
     """
     path = Path(path)
     content, suffix = read_text(path, encoding), path.suffix.lower()

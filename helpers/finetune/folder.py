@@ -37,11 +37,7 @@ def is_complete(folder: Path | str) -> bool:
 
 
 def may_resume(record: Path, run: dict) -> bool:
-    """Whether there is a record of an unfinished run, with `run` as JSON on its first line.
-
-    Raises:
-        ValueError: if the record is of another run; the message names what differs.
-    """
+    """Whether an unfinished run left a record; a ValueError names what differs in it from `run`."""
     if not record.is_file():
         return False
     try:

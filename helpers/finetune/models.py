@@ -1,8 +1,4 @@
-"""Pre-trained models for each task, with one interface for the pipeline.
-
-`start` loads the base, `fit` trains it; `probabilities`, `tags`, or `losses` and `write` answer;
-`save` and `load` use a folder.
-"""
+"""Pre-trained models for each task, with one interface for the pipeline."""
 
 import contextlib
 import math
@@ -46,10 +42,7 @@ def in_shares(answer: Callable[[list], list], items: list) -> list:
 
 @dataclass
 class NeuralModel:
-    """What the pre-trained models share.
-
-    `max_length` is the number of tokens read of an item; `notes` say what the last `rows` left out.
-    """
+    """What the models share; `max_length` is in tokens, `notes` say what `rows` left out."""
 
     loaded: pretrained.Pretrained
     max_length: int

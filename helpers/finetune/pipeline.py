@@ -1,7 +1,4 @@
-"""From a file to a folder; `finetune` does it all.
-
-The order: read, split, choose settings, estimate, train, validate, test once, save with a card.
-"""
+"""From a file to a folder with model and card: `finetune` takes all the steps in order."""
 
 import hashlib
 import os

@@ -52,7 +52,7 @@ class Trained:
         model: answers with `probabilities`, `tags` or `losses` and `write`.
         seconds, peak_memory_bytes: of the training; a resumed one counts from its beginning.
         sizes: number of trained parameters, and of all.
-        steps: taken by this process; 0 for a linear model.
+        steps: taken by this process.
         base: name and source of the pre-trained model; None for a linear model.
         notes: what was left out of the training, and why.
     """

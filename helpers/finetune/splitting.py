@@ -17,10 +17,9 @@ MOST_COMPARED = 30_000  # texts; with more, near copies are not searched for
 
 @dataclass
 class Parts:
-    """A data set in three: train learns, validation chooses, test reports, once.
+    """A data set in three: train learns, validation chooses, test reports, once (see `open_test`).
 
-    `test_share` is the share that was asked for, `notes` say what was left out and why, `opened`
-    names the model that was tested. The test comes from `open_test` only.
+    `notes` say what was left out and why; `opened` names the model that was tested.
     """
 
     train: Data
@@ -56,11 +55,8 @@ def split(data: Data, test_size: float = 0.2) -> Parts:
     """Cut a data set in three, the same on every machine and for every seed.
 
     Copies are dropped, and so are texts with conflicting labels. Within each class, in the order of
-    the texts' hashes, the first `test_size` are test, the next as many validation, the rest train.
-    Near copies of held-out texts leave train.
-
-    Args:
-        test_size: share of the examples for test, and again for validation; below 0.45.
+    the texts' hashes, the first `test_size` (a share below 0.45) are test, the next as many
+    validation, the rest train. Near copies of held-out texts leave train.
 
     Raises:
         ValueError: if the share makes no sense, or leaves too little.

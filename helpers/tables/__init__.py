@@ -1,7 +1,6 @@
 """Read the user's own data: a table of texts and labels, CoNLL entities, or a chat file.
 
-Every loader stops at what cannot be used, naming file, line, value and remedy, and warns of what
-can be used but will mislead.
+A loader stops at what cannot be used, with place and remedy, and warns of what may mislead.
 """
 
 from helpers.tables.chat import ChatTable, load_chat, write_chat

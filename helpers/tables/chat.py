@@ -44,13 +44,7 @@ OTHER_LAYOUTS = {
 
 @dataclass(frozen=True)
 class ChatTable:
-    """Conversations ready for a chat template, and what to know about them first.
-
-    Attributes:
-        dataset: column `messages`: a list of {"role", "content"} for each conversation.
-        warnings: what does not stop a training but may mislead it.
-        source: the file's name.
-    """
+    """Conversations for a chat template: a list of {"role", "content"} in each row's `messages`."""
 
     dataset: Dataset
     warnings: list[str] = field(default_factory=list)
@@ -96,8 +90,8 @@ def load_chat(path: str | Path, *, encoding: str = "utf-8") -> ChatTable:
 def write_chat(path: str | Path, conversations: Iterable[list[dict] | dict]) -> Path:
     """Write conversations as chat JSONL that `load_chat` and fine-tuning services accept.
 
-    The file appears whole or not at all: nothing is written unless every conversation is valid, and
-    an earlier file stays until the new one is complete. The folder is made if it is missing.
+    Nothing is written unless every conversation is valid, and an earlier file stays until the new
+    one is complete. The folder is made if it is missing.
 
     Args:
         conversations: lists of {"role", "content"} messages, or dicts with a key `messages`.

@@ -1,8 +1,4 @@
-"""Read the user's own entities from a CoNLL file, and bring its tags to one scheme.
-
-Files write the same entity in four ways. The scheme is told from the tags (see `iob`); what breaks
-its rules is repaired and counted.
-"""
+"""Read the user's own entities from a CoNLL file, in any of four schemes, which its tags tell."""
 
 import re
 from collections import Counter
@@ -34,10 +30,9 @@ class NerTable:
 
     Attributes:
         dataset: columns `tokens` and `tags`, each a list of strings of the same length.
-        entity_types: the distinct types, sorted, without prefix.
+        entity_types: sorted, without prefix.
         scheme: of the file: "IOB1", "IOB2", "BIOES" or "BILOU".
         warnings: what was repaired, and what may mislead a training.
-        source: the file's name.
     """
 
     dataset: Dataset

@@ -22,13 +22,10 @@ TAG = re.compile(r"O|[BIESLU]-.+")
 
 
 def spans(tags: list[str]) -> list[tuple[str, int, int]]:
-    """List the entities in a sentence's IOB2 tags, as span F1 counts them.
+    """(type, start, end) of the entities in a sentence's IOB2 tags, in order; end is exclusive.
 
     An `I-` that continues nothing starts an entity, as in the CoNLL scorer (Tjong Kim Sang and De
     Meulder, 2003).
-
-    Returns:
-        (type, start, end) in order; end is exclusive.
 
     Raises:
         TableError: for a tag that is not O, B-TYPE or I-TYPE.
@@ -44,9 +41,7 @@ def spans(tags: list[str]) -> list[tuple[str, int, int]]:
 
 
 def to_iob2(tags: list[str], scheme: str) -> list[str]:
-    """Rewrite the tags of one sentence, written in a scheme, as IOB2.
-
-    A tag that continues nothing becomes `B-`.
+    """Rewrite one sentence's tags as IOB2; a tag that continues nothing becomes `B-`.
 
     Raises:
         TableError: for a scheme or a tag that does not exist; the message names it.
@@ -62,10 +57,7 @@ def known_scheme(scheme: str) -> str:
 
 
 def convert(tags: list[str], scheme: str) -> tuple[list[str], list[int]]:
-    """Rewrite one sentence's tags as IOB2, and report where they break the rules of their scheme.
-
-    Returns:
-        IOB2 tags, and the positions (from 0) of tags that their scheme does not allow there.
+    """IOB2 tags of one sentence, and positions (from 0) that break the rules of its own scheme.
 
     Raises:
         TableError: for a tag that the scheme does not have.

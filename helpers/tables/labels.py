@@ -33,13 +33,10 @@ def find_missing_labels(rows: list[Row], column: str, problems: Problems) -> Non
 
 
 def clean_labels(path: Path, rows: list[Row], column: str, min_per_class: int) -> list[str]:
-    """Turn the label column into class names, or say why it is not one.
+    """Turn the label column into class names, one per row, or say why it is not one.
 
-    `rows` must all have a label (see `find_missing_labels`); `path` is for messages only.
-
-    Returns:
-        One class name per row, without spaces around it. true and false become "true" and "false",
-        and 0.0 and 1.0 become "0" and "1".
+    Spaces around labels are removed; true, false become "true", "false"; 0.0, 1.0 become "0", "1".
+    Every row must have a label (see `find_missing_labels`).
 
     Raises:
         TableError: if the labels are of several types, are measurements rather than classes, are

@@ -13,11 +13,7 @@ __all__ = ["Row", "read_delimited", "read_json_lines"]
 
 @dataclass(frozen=True)
 class Row:
-    """One record of a file and where to find it.
-
-    `line` is the line on which it starts, from 1; `number` is the row in a spreadsheet, where a CSV
-    header is row 1; `values` are by column name.
-    """
+    """One record of a file; `line` is where it starts, `number` is the spreadsheet's; from 1."""
 
     line: int
     number: int
@@ -31,10 +27,9 @@ class Row:
 
 
 def read_delimited(path: Path, text: str, delimiter: str) -> tuple[list[str], list[Row]]:
-    """Read CSV or TSV text, keeping the line on which each record starts.
+    """Read CSV or TSV text: stripped column names, and rows with the line on which they start.
 
-    Returns:
-        The column names, without spaces around them, and the rows. Blank lines are skipped.
+    Blank lines are skipped.
 
     Raises:
         TableError: on an unclosed quote, a repeated column name, no rows, or rows whose number
@@ -96,11 +91,7 @@ def _explain_quotes(path: Path, start: int, end: int, error: csv.Error) -> None:
 
 
 def read_json_lines(path: Path, text: str) -> list[Row]:
-    """Read one JSON object per line. Blank lines are skipped.
-
-    Raises:
-        TableError: naming the first lines that are not a JSON object, or that repeat a key.
-    """
+    """Read a JSON object per line, skipping blank ones; a TableError names the first bad lines."""
     problems, rows = Problems(path), []
     remedy = 'Write one complete JSON object a line: {"key": "value", ...}'
     # Not splitlines(): JSON strings may contain U+2028 and others that it breaks at.

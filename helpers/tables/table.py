@@ -26,10 +26,9 @@ class Table:
 
     Attributes:
         dataset: columns `text` (string) and `label` (ClassLabel); other columns are dropped.
-        label_names: class names; the integer in `label` is a position in this list.
+        label_names: the integer in `label` is a position in this list.
         warnings: what does not stop a training but may mislead it.
         rows_read: rows in the file, without header and blank lines.
-        source: the file's name.
     """
 
     dataset: Dataset
@@ -67,7 +66,6 @@ def load_table(
     Args:
         path: a .csv, .tsv, .jsonl or .ndjson file; CSV and TSV start with a header line.
         text, label: columns, or JSON keys.
-        min_per_class: fewest rows that a class may have.
         encoding: of the file; a UTF-8 byte order mark is accepted.
 
     Raises:

@@ -32,10 +32,7 @@ class Problems:
         self.by_remedy: dict[str, list[str]] = {}
 
     def add(self, place: str, what: str, remedy: str) -> None:
-        """Note what is wrong in one place; problems with the same remedy are listed together.
-
-        `place` is "" if the problem concerns the whole file; `what` includes the wrong value.
-        """
+        """Note a problem and its value; `place` is "" for the whole file. Listed by remedy."""
         self.by_remedy.setdefault(remedy, []).append(f"{place}: {what}" if place else what)
 
     def raise_if_any(self) -> None:
@@ -94,10 +91,7 @@ def storable(text: str) -> bool:
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """Read a file whole, or say why that fails.
-
-    Returns:
-        The text with its line ends as they are, without a UTF-8 byte order mark.
+    """Read a file whole, or say why that fails; line ends stay, a UTF-8 byte order mark does not.
 
     Raises:
         TableError: if the file is missing, a folder, empty, in another encoding (the message
