@@ -1,4 +1,4 @@
-"""What a run is: profile, seed, device and cost. Notebooks ask the machine nothing else."""
+"""What a run is: profile, seed, device and cost. No other code of the course asks the machine."""
 
 import os
 import platform

@@ -22,7 +22,7 @@ MANIFEST = ".copies.json"  # name -> sha256 of the copy as it was made
 
 
 def copy_notebooks(root: Path = ROOT) -> list[str]:
-    """Update all of `work/` but the copies that the learner changed; lists those out of date."""
+    """Update `work/` without touching what the learner changed; a line per copy left outdated."""
     work = root / "work"
     work.mkdir(exist_ok=True)
     made = _read_manifest(work)

@@ -119,10 +119,7 @@ def cross_validate(texts: list[str], labels: list[int], seed: int = 0) -> Choice
 def held_out_probabilities(
     texts: list[str], labels: list[int], choice: Choice, seed: int = 0
 ) -> np.ndarray:
-    """Probability of each class by a model that has not seen the text, (choice.rows, classes).
-
-    Texts, labels and seed must be those given to `cross_validate`.
-    """
+    """Held-out probabilities, (choice.rows, classes); the arguments are as for `cross_validate`."""
     y = np.array(labels)[choice.rows]
     return cross_val_predict(
         _pipeline(choice.features, choice.C), [texts[i] for i in choice.rows], y,

@@ -29,8 +29,6 @@ class Data:
         items: texts; for `ner` lists of words, for `chat` lists of messages.
         labels: class numbers; for `ner` lists of IOB2 tags; None for `text` and `chat`.
         label_names: of the classes, or of the tags with `O` first; empty for `text` and `chat`.
-        warnings: what may mislead a training.
-        source: the file's name.
     """
 
     task: str

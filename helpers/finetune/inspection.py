@@ -101,11 +101,8 @@ def doubtful_labels(data: Data, rows: list[int], probabilities: np.ndarray) -> l
     """Labels contradicted by a model that had not seen them (Northcutt et al. 2021), surest first.
 
     A class's threshold is the mean probability that its own examples give it. A label is doubtful
-    when the likeliest of the classes that pass their threshold is another one.
-
-    Args:
-        rows: numbers of the judged examples.
-        probabilities: of each class for them, (rows, classes).
+    when the likeliest of the classes that pass their threshold is another one. `rows` are numbers
+    of examples, and `probabilities`, (rows, classes), are theirs.
     """
     given, p = np.array([data.labels[i] for i in rows]), probabilities
     own = p[np.arange(len(given)), given]

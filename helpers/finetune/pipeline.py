@@ -164,8 +164,7 @@ def train(
         method: `"linear"`, `"encoder"` or `"lora"`, the cheapest first.
         profile: decides the base and how much it reads of a text; by default `cpu`.
         base: another pre-trained model: a folder, or a Hub id.
-        checkpoints: folder for resumable state; without it none is kept.
-        resume: continue from there.
+        checkpoints: folder for state, from which `resume` continues; without it none is kept.
         settings: all of them; without it the defaults, changed by `overrides`.
 
     Raises:

@@ -31,13 +31,9 @@ AT_ONCE = {"classification": 256, "ner": 256, "text": 64, "chat": 64}
 def answer(
     folder: Path | str, inputs: list, base: str | None = None, max_new_tokens: int = 60
 ) -> list[dict]:
-    """Answer texts (or chats) with the model in a folder.
+    """Answer texts, or for a chat model also lists of messages, with the model in a folder.
 
-    Args:
-        folder: the `--output` of `course finetune`.
-        inputs: texts; for a chat model also lists of messages.
-        base: as for `load`.
-        max_new_tokens: limit for a written answer.
+    `folder` is the `--output` of `course finetune`; `base` is as for `load`.
 
     Returns:
         One dict per input: `text`, then `label` and `probability`; or `entities` (dicts of `text`,
@@ -77,8 +73,6 @@ def predict(
         text, file: one of them: a text, or a .csv, .tsv or .jsonl file with a column of texts, or
             a .txt file with one text per line.
         output: .csv or .jsonl; without it answers are printed.
-        column, encoding: of the file.
-        folder, base, max_new_tokens: as for `answer`.
 
     Raises:
         ValueError: if neither or both of text and file are given, the output has another suffix or

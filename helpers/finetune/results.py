@@ -20,7 +20,6 @@ class Score:
         metric: `"accuracy"`, `"span_f1"` or `"perplexity"` (per token; lower is better).
         interval: 95 %, by bootstrap over examples.
         outcomes: one per example: right or wrong; [tp, fp, fn]; [nll, tokens].
-        macro_f1: for classification only.
     """
 
     metric: str
@@ -52,7 +51,6 @@ class Trained:
         model: answers with `probabilities`, `tags` or `losses` and `write`.
         seconds, peak_memory_bytes: of the training; a resumed one counts from its beginning.
         sizes: number of trained parameters, and of all.
-        steps: taken by this process.
         base: name and source of the pre-trained model; None for a linear model.
         notes: what was left out of the training, and why.
     """

@@ -13,7 +13,7 @@ __all__ = ["Row", "read_delimited", "read_json_lines"]
 
 @dataclass(frozen=True)
 class Row:
-    """One record of a file; `line` is where it starts, `number` is the spreadsheet's; from 1."""
+    """One record of a file: its first `line`, and its `number` as a spreadsheet row, from 1."""
 
     line: int
     number: int
