@@ -160,7 +160,7 @@ def _run_one(path: Path, job: _Job) -> Outcome:
 
 
 def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
-    """This process's environment and the run's choices; absolute paths, since a kernel moves."""
+    """This process's environment with the run's choices; paths absolute: the folder changes."""
     env = {"COURSE_PROGRESS": "0", **os.environ}
     env |= {"COURSE_PROFILE": job.profile, "COURSE_VERDICTS": str(verdicts)}
     if job.store:
