@@ -395,10 +395,15 @@ def test_batches_by_length_are_read_in_evaluation_mode_which_is_then_restored(as
     rows = Dataset.from_dict({"input_ids": [[5, 6, 7], [5], [6, 7], [8]]})
     model = network().train()
     seen = []
-    for indices, batch in training.batches_by_length(model, list(rows) if as_list else rows, 2):
-        assert not model.training and not torch.is_grad_enabled()
-        lengths = [len(rows[i]["input_ids"]) for i in indices]
-        assert batch["attention_mask"].sum(dim=1).tolist() == lengths
-        seen += indices
+    with training.batches_by_length(model, list(rows) if as_list else rows, 2) as batches:
+        for indices, batch in batches:
+            assert not model.training and not torch.is_grad_enabled()
+            lengths = [len(rows[i]["input_ids"]) for i in indices]
+            assert batch["attention_mask"].sum(dim=1).tolist() == lengths
+            seen += indices
     assert seen == [1, 3, 2, 0]
     assert model.training and torch.is_grad_enabled()
+    model.forward = lambda *_, **__: 1 / 0
+    with pytest.raises(ZeroDivisionError) as error:  # the traceback keeps all frames alive
+        training.predict(model, rows)
+    assert error and model.training and torch.is_grad_enabled()

@@ -6,7 +6,6 @@ where a label's token is predicted.
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from functools import cached_property
 from typing import Any
 
@@ -40,8 +39,7 @@ def answer_rows(
     """
     found: list[Any] = [None] * len(rows)
     bar = tqdm(total=len(rows), disable=not shows_progress(), desc=doing, leave=False)
-    # Closed even after an error, so that the model's mode and gradients are restored.
-    with bar, closing(batches_by_length(model, rows, batch_size, collate)) as batches:
+    with bar, batches_by_length(model, rows, batch_size, collate) as batches:
         for indices, batch in batches:
             for i, value in zip(indices, answer(**batch), strict=True):
                 found[i] = value

@@ -156,10 +156,11 @@ def cnn_from_scratch(corpus, labelled, seed, **settings) -> Fitted:
 def perplexity(model, windows: Dataset) -> float:
     """Perplexity of a language model per token, over windows of equal length."""
     nll, tokens = [], []
-    for _, batch in training.batches_by_length(model, windows, 64):
-        ids = batch["input_ids"]  # (B, T)
-        tokens.append(ids[:, 1:].numel())
-        nll.append(model(ids, labels=ids)["loss"].item() * tokens[-1])
+    with training.batches_by_length(model, windows, 64) as batches:
+        for _, batch in batches:
+            ids = batch["input_ids"]  # (B, T)
+            tokens.append(ids[:, 1:].numel())
+            nll.append(model(ids, labels=ids)["loss"].item() * tokens[-1])
     return evaluation.perplexity(nll, tokens)
 
 
@@ -186,8 +187,9 @@ def pooled_states(loaded: pretrained.Pretrained, rows: Dataset) -> np.ndarray:
     """The input of a classifier's head for each row: (rows, hidden size)."""
     states = np.empty((len(rows), loaded.model.config.hidden_size), np.float32)
     collate = partial(training.pad_batch, pad_id=loaded.pad_id)
-    for indices, batch in training.batches_by_length(loaded.model, rows, 64, collate):
-        states[indices] = loaded.model.pooled(**batch).cpu().numpy()
+    with training.batches_by_length(loaded.model, rows, 64, collate) as batches:
+        for indices, batch in batches:
+            states[indices] = loaded.model.pooled(**batch).cpu().numpy()
     return states
 
 

@@ -55,10 +55,11 @@ class FrozenBelow(nn.Module):
         first = len(self.states)
         self.states += [None] * len(rows)
         collate = partial(pad_batch, pad_id=self.model.config.pad_token_id or 0)
-        for indices, batch in batches_by_length(self, rows, batch_size, collate):
-            mask = batch["attention_mask"]
-            for i, states, real in zip(indices, self._below(**batch), mask, strict=True):
-                self.states[first + i] = states[real.bool()].clone()
+        with batches_by_length(self, rows, batch_size, collate) as batches:
+            for indices, batch in batches:
+                mask = batch["attention_mask"]
+                for i, states, real in zip(indices, self._below(**batch), mask, strict=True):
+                    self.states[first + i] = states[real.bool()].clone()
         return dataset.add_column("state", list(range(first, first + len(rows))))
 
     def forward(self, input_ids, attention_mask=None, labels=None, state=None):

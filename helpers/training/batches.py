@@ -5,6 +5,7 @@ Rows are Datasets with `input_ids` (or `pixel_values`) and `labels`.
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -105,12 +106,14 @@ def device_of(model) -> str:
     return next(model.parameters()).device.type
 
 
+@contextmanager
 def batches_by_length(
     model, rows, batch_size: int, collate: Callable = pad_batch
-) -> Iterator[tuple[list[int], dict]]:
-    """Yield (row numbers, batch) with rows of similar length together, to evaluate a model.
+) -> Iterator[Iterator[tuple[list[int], dict]]]:
+    """Evaluate a model: `with` this `as batches`, each (row numbers, batch) of similar length.
 
-    Inside the loop the model is in evaluation mode and gradients are off; its mode is restored.
+    Inside the block the model is in evaluation mode and gradients are off; both are restored at
+    its end, also after an error.
 
     Args:
         rows: a Dataset, of which the columns that `model.forward` takes are read; `Rows`; or a
@@ -122,13 +125,17 @@ def batches_by_length(
     lengths = rows.lengths if isinstance(rows, Rows) else [len(row["input_ids"]) for row in rows]
     order = np.argsort(lengths, kind="stable").tolist()
     was_training, device = model.training, device_of(model)
+
+    def batches():
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            batch = collate([rows[i] for i in indices])
+            yield indices, {name: tensor.to(device) for name, tensor in batch.items()}
+
     model.eval()
     try:
         with torch.no_grad():
-            for start in range(0, len(order), batch_size):
-                indices = order[start : start + batch_size]
-                batch = collate([rows[i] for i in indices])
-                yield indices, {name: tensor.to(device) for name, tensor in batch.items()}
+            yield batches()
     finally:
         model.train(was_training)
 

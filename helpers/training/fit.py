@@ -202,9 +202,10 @@ def predict(
     rows = Rows(model, dataset, "dataset", labelled=False, drop=("labels",))
     collate = collate or partial(pad_batch, pad_id=pad_id)
     parts = {}
-    for indices, batch in batches_by_length(model, rows, batch_size, collate):
-        answers = model(**batch)["logits"].float().cpu().numpy()
-        parts.update(zip(indices, answers, strict=True))
+    with batches_by_length(model, rows, batch_size, collate) as batches:
+        for indices, batch in batches:
+            answers = model(**batch)["logits"].float().cpu().numpy()
+            parts.update(zip(indices, answers, strict=True))
     shape = np.max([part.shape for part in parts.values()], axis=0)  # (C,) or (longest, C)
     logits = np.zeros((len(rows), *shape), np.float32)
     for i, part in parts.items():

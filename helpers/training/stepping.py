@@ -63,8 +63,9 @@ class Stepper:
 
         # A collate function may draw random numbers; those of training must not depend on it.
         devices = [torch.cuda.current_device()] if self.device == "cuda" else []
-        with torch.random.fork_rng(devices):
-            for indices, batch in batches_by_length(self.model, rows, batch_size, collate):
+        reading = batches_by_length(self.model, rows, batch_size, collate)
+        with torch.random.fork_rng(devices), reading as batches:
+            for indices, batch in batches:
                 with self.autocast():
                     output = self.model(**batch)
                 if processes.rank >= len(indices):  # no row of its own
