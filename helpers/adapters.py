@@ -55,7 +55,6 @@ def add_adapter(
     """
     model = loaded.model
     head = hasattr(model, "head")
-    where, _, revision = hub_id(loaded.source).partition("@")
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, bias="none",
         target_modules=target_layers(unwrapped(model), targets), use_rslora=rank_stabilized,
@@ -69,7 +68,6 @@ def add_adapter(
             model.set_adapter(name)
         else:
             model = get_peft_model(model, config, adapter_name=name)
-    config.base_model_name_or_path, config.revision = where, revision or None
     return replace(loaded, model=model)
 
 
@@ -88,6 +86,11 @@ def save_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") 
         loaded.model.save_pretrained(scratch, selected_adapters=[name], save_embedding_layers=False)
         written = Path(scratch) if name == "default" else Path(scratch, name)
         files = {file: (written / file).read_bytes() for file in (CONFIG, WEIGHTS)}
+    # Only in the folder: peft's own savers, which TRL calls, would ask the Hub for the base.
+    where, _, revision = hub_id(loaded.source).partition("@")
+    base_of = {"base_model_name_or_path": where, "revision": revision or None}
+    config = json.dumps(json.loads(files[CONFIG]) | base_of, indent=2, sort_keys=True)
+    files[CONFIG] = config.encode()
     identity = _identity(loaded) | {"files": _sha256(*files.values())}
     files[BASE] = (json.dumps(identity, indent=1) + "\n").encode()
     for file, content in files.items():  # the last one names the others: runs are not mixed
@@ -116,6 +119,7 @@ def load_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") 
             model.set_adapter(name)
         else:
             model = PeftModel.from_pretrained(model, str(folder), name, is_trainable=True)
+    model.peft_config[name].base_model_name_or_path = unwrapped(model).name_or_path
     return replace(loaded, model=model.eval())
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import warnings
 
 import pytest
 import torch
@@ -339,3 +340,12 @@ def test_four_bits_without_their_package_are_refused_in_words(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(pretrained.ModelError, match="bitsandbytes"):
         nf4_settings("cpu")
+
+
+def test_peft_s_own_saver_asks_nobody_for_the_base(tmp_path):
+    first = adapters.add_adapter(load("lm"))
+    adapters.save_adapter(first, tmp_path / "kept")
+    again = adapters.load_adapter(load("lm"), tmp_path / "kept")
+    for model in (first.model, again.model):
+        with warnings.catch_warnings(action="error"):  # it warns where the Hub does not answer
+            model.save_pretrained(tmp_path / "saved")
