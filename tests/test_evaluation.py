@@ -90,14 +90,6 @@ def test_a_method_without_seeds_is_compared_with_every_seed_of_the_other():
     assert difference.seeds == 3
 
 
-def test_mcnemar_is_the_sign_test_on_the_items_where_they_differ():
-    first = np.array([1] * 9 + [0] * 1 + [1] * 20, bool)
-    second = np.array([0] * 9 + [1] * 1 + [1] * 20, bool)
-    # P(at most 1 or at least 9 heads in 10 tosses) = 2 * (1 + 10) / 1024
-    assert evaluation.mcnemar(first, second) == pytest.approx(22 / 1024)
-    assert evaluation.mcnemar(first, first) == 1.0
-
-
 @pytest.mark.parametrize("n", [1, 3, 4, 8, 9, 1_066])
 def test_outcomes_survive_the_way_through_hex_digits(n):
     bits = np.random.default_rng(n).random(n) < 0.5

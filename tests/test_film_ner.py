@@ -8,7 +8,7 @@ import pytest
 from data_statements import table
 
 from helpers import data
-from helpers.data import film_ner
+from helpers.data import stored
 from helpers.runtime import PROFILES, ROOT
 from helpers.tables import spans as spans_of_tags
 
@@ -29,7 +29,7 @@ def texts():
 
 @pytest.fixture(scope="module")
 def rows():
-    return {name: data.film_ner_rows(name) for name in SPLITS}
+    return {name: data.stored_rows("film_ner", name) for name in SPLITS}
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_the_files_are_sound(rows, texts):
 
 def test_the_two_passes_are_sound_and_over_the_same_sentences_of_the_corpus(rows, texts):
     place = {(r["review"], r["start"], r["end"], r["drawn"]) for n in SPLITS for r in rows[n]}
-    passes = [data.film_ner_rows(name) for name in PASSES]
+    passes = [data.stored_rows("film_ner", name) for name in PASSES]
     for each in passes:
         assert [wrong for row in each if (wrong := wrong_in_row(row, texts))] == []
     first, second = (
@@ -232,7 +232,11 @@ def test_the_numbers_in_the_prose_of_the_data_statement_are_those_of_the_files(r
 
 def test_the_consistency_in_the_data_statement_follows_from_the_two_passes():
     first, second = (
-        {(row["review"], *span) for row in data.film_ner_rows(name) for span in row["spans"]}
+        {
+            (row["review"], *span)
+            for row in data.stored_rows("film_ner", name)
+            for span in row["spans"]
+        }
         for name in PASSES
     )
     stated = table(FOLDER, "type")
@@ -302,11 +306,11 @@ def test_the_smoke_profile_takes_the_first_sentences(loaded):
 
 def test_a_missing_file_is_named_with_the_remedy():
     with pytest.raises(FileNotFoundError, match=r"third_pass\.jsonl.*git checkout data/film_ner"):
-        data.film_ner_rows("third_pass")
+        data.stored_rows("film_ner", "third_pass")
 
 
 def test_a_review_that_is_not_held_out_is_refused(monkeypatch):
     strange = {"review": "f" * 64, "start": 0, "end": 5, "drawn": "random", "spans": []}
-    monkeypatch.setattr(film_ner, "stored_rows", lambda folder, name: [strange])
+    monkeypatch.setattr(stored, "stored_rows", lambda folder, name: [strange])
     with pytest.raises(ValueError, match="No held-out IMDB review has the sha256 ffff"):
         data.load_film_ner()

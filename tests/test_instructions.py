@@ -24,7 +24,7 @@ def texts():
 
 @pytest.fixture(scope="module")
 def rows():
-    return {name: data.instruction_rows(name) for name in SPLITS}
+    return {name: data.stored_rows("instructions", name) for name in SPLITS}
 
 
 @pytest.fixture(scope="module")
