@@ -135,17 +135,6 @@ def test_a_prefix_is_read_once_and_logits_are_few(loaded):
     assert seen == [[shape, 1] for shape in read]
 
 
-def test_dropout_is_off_while_scoring_and_back_afterwards(loaded):
-    loaded.model.train()
-    try:
-        first, second = (label_scores(loaded, PROMPTS, LABELS) for _ in "ab")
-        assert loaded.model.training
-    finally:
-        loaded.model.eval()
-    assert np.array_equal(first, second)
-    assert np.array_equal(first, label_scores(loaded, PROMPTS, LABELS))
-
-
 # --- where parts meet ----------------------------------------------------------------------------
 
 
@@ -176,13 +165,6 @@ def test_a_start_token_stands_once_before_the_first_part(tmp_path):
 
 
 # --- what cannot be scored -----------------------------------------------------------------------
-
-
-def test_a_prompt_that_fills_the_context_is_scored(loaded):
-    prompt = "1" * (CONTEXT - 1)
-    assert len(loaded.tokenizer(prompt)["input_ids"]) == CONTEXT - 1
-    found = label_scores(loaded, [prompt], LABELS)
-    assert np.abs(found - plain_scores(loaded, [prompt], LABELS)).max() < 1e-4
 
 
 @pytest.mark.parametrize(
