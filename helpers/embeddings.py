@@ -141,26 +141,24 @@ def _unit_rows(matrix: np.ndarray) -> np.ndarray:
 
 
 def embedding_matrix(
-    vocabulary: Sequence[str], embeddings: Embeddings, seed: int, pad: int | None = 0
+    vocabulary: Sequence[str], embeddings: Embeddings, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Arrange vectors by a vocabulary of V words, to initialise a network's embedding layer.
 
     A word without a vector gets a random one with the standard deviation of the known vectors
-    (after Kim 2014). The row `pad` stays zero; None if there is no padding.
+    (after Kim 2014). The first row is padding and stays zero.
 
     Returns:
         The matrix (V, dimensions), and which words are known (V,).
     """
     rows = np.array([embeddings.index.get(word, -1) for word in vocabulary], dtype=int)
     known = rows >= 0
-    if pad is not None:
-        known[pad] = False
+    known[0] = False
     spread = np.std(embeddings.matrix[rows[known]] if known.any() else embeddings.matrix)
     size = (len(rows), embeddings.dimensions)
     matrix = np.random.default_rng(seed).normal(0, spread, size).astype(np.float32)
     matrix[known] = embeddings.matrix[rows[known]]
-    if pad is not None:
-        matrix[pad] = 0
+    matrix[0] = 0
     return matrix, known
 
 

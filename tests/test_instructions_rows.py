@@ -76,11 +76,6 @@ def test_rows_are_cut_and_stay_one_a_conversation(loaded):
     assert cut[1]["labels"] == whole[1]["labels"][:start]
 
 
-def test_with_prompt_loss_every_token_has_its_label(loaded):
-    rows = instructing.chat_rows(loaded.tokenizer, CHATS, prompt_loss=True)
-    assert rows["labels"][:] == rows["input_ids"][:]
-
-
 def test_a_prompt_ends_where_the_answer_begins(loaded):
     prompts = instructing.chat_prompts(loaded.tokenizer, CHATS)
     whole = [loaded.tokenizer.apply_chat_template(chat, tokenize=False) for chat in CHATS]

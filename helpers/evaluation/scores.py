@@ -119,12 +119,10 @@ def perplexity_interval(counts: Sequence[Sequence[float]], draws: int = DRAWS) -
     Raises:
         ValueError: if there are no documents, or a row is not a finite loss and a count of tokens.
     """
-    table = _checked(counts)
-    if len(table) != 1:
-        raise ValueError(f"Counts of {len(table)} seeds: give those of one, (documents, 2).")
-    means = resampled_means(table[0].T, draws, np.random.default_rng(0))  # (draws, 2)
+    [table] = _checked([counts])
+    means = resampled_means(table.T, draws, np.random.default_rng(0))  # (draws, 2)
     low, high = middle(np.exp(means[:, 0] / means[:, 1]))
-    value = perplexity(*table[0].T)
+    value = perplexity(*table.T)
     # Where every draw gives the same perplexity, rounding must not put it outside its interval.
     return Interval(value, min(low, value), max(high, value))
 
