@@ -341,9 +341,3 @@ def test_generation_settings_that_make_no_sense(loaded, settings, message):
 )
 def test_an_answer_is_parsed_by_its_first_label_word(text, label):
     assert parse_label(text, SEVERAL) == label
-
-
-def test_the_longer_of_two_words_at_one_place_wins():
-    labels = {"plain": "good", "strong": "good enough"}
-    assert parse_label("good enough", labels) == "strong"
-    assert parse_label("good", labels) == "plain"

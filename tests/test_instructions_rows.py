@@ -59,14 +59,6 @@ def test_the_loss_is_on_the_answer_and_its_end_token(loaded):
         assert all(y in (i, IGNORED) for i, y in kept)
 
 
-def test_what_follows_the_last_answer_is_left_out(loaded):
-    asked = [*CHATS[0], {"role": "user", "content": "Why?"}]
-    assert (
-        instructing.chat_rows(loaded.tokenizer, [asked])[0]
-        == (instructing.chat_rows(loaded.tokenizer, CHATS[:1])[0])
-    )
-
-
 def test_rows_are_cut_and_stay_one_a_conversation(loaded):
     whole = instructing.chat_rows(loaded.tokenizer, CHATS)
     start = whole[0]["labels"].index(next(y for y in whole[0]["labels"] if y != IGNORED))

@@ -169,11 +169,6 @@ def test_your_rows_and_the_reference_are_told_apart(tmp_path, monkeypatch):
     }
 
 
-def test_an_empty_ledger_is_a_table_without_rows():
-    table = ledger.load(reference=False)
-    assert len(table) == 0 and list(table.columns) == [*ledger.KEYS, "origin"]
-
-
 def test_outcomes_are_stacked_by_seed_whatever_the_order_of_the_lines():
     rows = [a_row(seed=1, correct=(0, 0, 1)), a_row(seed=0, correct=(1, 0, 0))]
     assert [ledger.items_of(row) for row in rows] == [3, 3]

@@ -350,12 +350,6 @@ def test_few_rows_are_warned_of_below_thirty(write):
     assert not any("'a' 30" in w for w in table.warnings)
 
 
-def test_a_sound_table_has_no_warning(write):
-    table = load_table(write(labelled(*["a", "b"] * 30), "mine.jsonl"))
-    assert table.warnings == []
-    assert "Warnings: none" in table.report()
-
-
 # --- tags
 
 
@@ -363,15 +357,10 @@ def test_a_sound_table_has_no_warning(write):
     ("scheme", "tags", "expected"),
     [
         ("IOB1", "I-PER I-PER O I-LOC", "B-PER I-PER O B-LOC"),
-        ("IOB1", "I-PER B-PER I-PER", "B-PER B-PER I-PER"),
-        ("IOB1", "I-PER I-LOC", "B-PER B-LOC"),
-        ("IOB2", "B-PER I-PER B-PER O", "B-PER I-PER B-PER O"),
         ("IOB2", "O I-PER I-PER", "O B-PER I-PER"),
         ("IOB2", "B-PER I-LOC", "B-PER B-LOC"),
-        ("BIOES", "S-PER S-PER O B-LOC I-LOC E-LOC", "B-PER B-PER O B-LOC I-LOC I-LOC"),
         ("BIOES", "B-PER E-PER E-PER", "B-PER I-PER B-PER"),
         ("BIOES", "S-PER I-PER E-PER", "B-PER B-PER I-PER"),
-        ("BILOU", "U-PER B-LOC L-LOC", "B-PER B-LOC I-LOC"),
         ("bilou", "B-A-B I-A-B L-A-B", "B-A-B I-A-B I-A-B"),
     ],
 )
@@ -584,12 +573,6 @@ def test_what_is_written_reads_back(tmp_path):
 def test_a_malformed_conversation_names_line_message_and_remedy(refuse, conversation, parts):
     message = refuse_chat(refuse, chat(USER, ANSWER), conversation)
     for part in ["line 2", *parts]:
-        assert part in message
-
-
-def test_several_chat_problems_are_reported_at_once(refuse):
-    message = refuse_chat(refuse, chat(USER), chat(USER, ANSWER), {}, chat(ANSWER))
-    for part in ("line 1", "line 3", "line 4"):
         assert part in message
 
 
