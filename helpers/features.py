@@ -112,8 +112,8 @@ class PriorLogisticRegression(ClassifierMixin, BaseEstimator):
         tol: largest gradient entry at which fitting stops.
     """
 
-    def __init__(self, prior=None, strength: float = 1.0, max_iter: int = 500, tol: float = 1e-6):
-        self.prior, self.strength, self.max_iter, self.tol = prior, strength, max_iter, tol
+    def __init__(self, prior=None, strength: float = 1.0, tol: float = 1e-6):
+        self.prior, self.strength, self.tol = prior, strength, tol
 
     def fit(self, X, y):
         """Fit from the prior; X (texts, features), y (texts,) of 0 and 1."""
@@ -127,7 +127,7 @@ class PriorLogisticRegression(ClassifierMixin, BaseEstimator):
             slope = X.T @ (-sign * special.expit(-margin)) + self.strength * away
             return value, slope
 
-        options = {"maxiter": self.max_iter, "gtol": self.tol, "ftol": 1e-14}
+        options = {"maxiter": 500, "gtol": self.tol, "ftol": 1e-14}
         result = optimize.minimize(objective, prior, jac=True, method="L-BFGS-B", options=options)
         self.coef_, self.n_iter_ = result.x, result.nit
         self.classes_ = np.array([0, 1])

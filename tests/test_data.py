@@ -49,17 +49,6 @@ def test_ranks_are_counted_within_a_group_and_depend_on_the_seed_not_on_the_orde
     assert backwards == [texts[i] for i in order]
 
 
-def test_of_equal_texts_the_first_stays_and_keeps_its_spelling():
-    rows = [("A  Film", 1), ("a film", 1), ("b", 1), ("c", 1), ("d", 0), ("e", 0), ("f", 0)]
-    texts = [t for part in data.split_rows(rows, 1).values() for t, _ in part]
-    assert sorted(texts) == ["A  Film", "b", "c", "d", "e", "f"]
-
-
-def test_too_few_rows_to_hold_out_is_said_with_their_number():
-    with pytest.raises(ValueError, match="Label 0 has 2 distinct texts"):
-        data.split_rows([("a", 0), ("b", 0)], held_out_per_label=1)
-
-
 def test_reviews_have_the_published_rows_and_the_fixed_sizes(reviews, imdb):
     assert len(data.raw_rows("rotten_tomatoes")) == 8_530
     assert len(data.raw_rows("imdb")) == 25_000
@@ -87,11 +76,6 @@ def test_no_text_is_in_two_splits_not_even_in_another_spelling(reviews, imdb):
         assert sum(map(len, keys)) == len(set.union(*keys)) == sum(map(len, corpus.values()))
 
 
-def test_unknown_source_names_the_ones_there_are():
-    with pytest.raises(ValueError, match="rotten_tomatoes, imdb"):
-        data.raw_rows("amazon")
-
-
 def test_budgets_are_balanced_and_nested(reviews):
     train = reviews["train"]
     previous = set()
@@ -101,13 +85,6 @@ def test_budgets_are_balanced_and_nested(reviews):
         assert previous <= set(drawn["text"])
         previous = set(drawn["text"])
     assert previous <= set(data.label_budget(train, "all", seed=3)["text"])
-
-
-def test_seeds_draw_different_labels_and_shuffle_the_classes(reviews):
-    one, other = (data.label_budget(reviews["train"], 100, seed) for seed in (0, 1))
-    assert len(set(one["text"]) & set(other["text"])) < 20
-    labels = one["label"][:]
-    assert labels != sorted(labels) and labels != sorted(labels, reverse=True)
 
 
 def test_an_odd_budget_gives_the_remainder_to_the_first_class():

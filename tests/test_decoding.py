@@ -9,7 +9,7 @@ import torch
 from tiny_decoders import CONTEXT, END, save_gpt2, save_llama
 
 from helpers.decoding import Prompt, few_shot_prompt, generate, label_scores, parse_label
-from helpers.decoding.tokens import encode_prompts
+from helpers.decoding.prompts import encode_prompts
 from helpers.pretrained import load_decoder
 
 LABELS = {"negative": "negative", "positive": "positive"}  # a token each, after a space
@@ -135,26 +135,6 @@ def test_a_prefix_is_read_once_and_logits_are_few(loaded):
     assert seen == [[shape, 1] for shape in read]
 
 
-def test_dropout_is_off_while_scoring_and_back_afterwards(loaded):
-    loaded.model.train()
-    try:
-        first, second = (label_scores(loaded, PROMPTS, LABELS) for _ in "ab")
-        assert loaded.model.training
-    finally:
-        loaded.model.eval()
-    assert np.array_equal(first, second)
-    assert np.array_equal(first, label_scores(loaded, PROMPTS, LABELS))
-
-
-def test_scoring_says_what_it_read(loaded, capsys):
-    label_scores(loaded, PROMPTS, LABELS, prefix=PREFIX, echo=print)
-    said = capsys.readouterr()
-    assert "5 prompts" in said.out and "were read once" in said.out
-    assert (said.out.count("\n"), said.err) == (1, "")
-    label_scores(loaded, PROMPTS, LABELS)
-    assert capsys.readouterr().out == ""
-
-
 # --- where parts meet ----------------------------------------------------------------------------
 
 
@@ -185,13 +165,6 @@ def test_a_start_token_stands_once_before_the_first_part(tmp_path):
 
 
 # --- what cannot be scored -----------------------------------------------------------------------
-
-
-def test_a_prompt_that_fills_the_context_is_scored(loaded):
-    prompt = "1" * (CONTEXT - 1)
-    assert len(loaded.tokenizer(prompt)["input_ids"]) == CONTEXT - 1
-    found = label_scores(loaded, [prompt], LABELS)
-    assert np.abs(found - plain_scores(loaded, [prompt], LABELS)).max() < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -278,8 +251,6 @@ def test_a_chat_is_scored_as_its_joined_text(llama):
         ({"text": "Sentiment:"}, "{text} once"),
         ({"text": "{text} {text}"}, "2 places"),
         ({"labels": {"good": ""}}, "empty answer"),
-        ({"separator": " "}, "separator"),
-        ({"separator": ""}, "separator"),
     ],
 )
 def test_prompts_that_make_no_sense(settings, message):
@@ -320,15 +291,6 @@ def test_greedy_texts_are_those_of_each_prompt_alone(loaded, batch_size):
     assert len(set(expected)) > 1
 
 
-def test_a_stop_string_ends_a_text_and_is_not_part_of_it(loaded):
-    whole = generate(loaded, PROMPTS, max_new_tokens=8)
-    stop = whole[0][2:4]
-    stopped = generate(loaded, PROMPTS, max_new_tokens=8, stop=[stop])
-    assert stopped == [text.partition(stop)[0] for text in whole]
-    assert stopped[0] != whole[0]
-    assert generate(loaded, PROMPTS, max_new_tokens=8, stop=stop) == stopped
-
-
 def test_draws_depend_on_the_seed_and_leave_the_global_generator_alone(loaded):
     torch.manual_seed(3)
     expected = torch.rand(2)
@@ -358,7 +320,6 @@ def test_a_checkpoints_own_taste_is_not_used(loaded, monkeypatch):
         ({"max_new_tokens": 0}, "max_new_tokens"),
         ({"max_new_tokens": 200}, "Prompt 0 .*200 of the answer"),
         ({"temperature": -1.0}, "temperature"),
-        ({"stop": ["\n", ""]}, "stop string"),
     ],
 )
 def test_generation_settings_that_make_no_sense(loaded, settings, message):
@@ -380,9 +341,3 @@ def test_generation_settings_that_make_no_sense(loaded, settings, message):
 )
 def test_an_answer_is_parsed_by_its_first_label_word(text, label):
     assert parse_label(text, SEVERAL) == label
-
-
-def test_the_longer_of_two_words_at_one_place_wins():
-    labels = {"plain": "good", "strong": "good enough"}
-    assert parse_label("good enough", labels) == "strong"
-    assert parse_label("good", labels) == "plain"

@@ -10,11 +10,10 @@ import pytest
 import torch
 from tiny_decoders import CONTEXT, save_gpt2, save_llama
 
-from helpers import data, decoding, evaluation, training
+from helpers import decoding, training
 from helpers.decoding import LossAtLabels, answer_losses, document_losses, losses
 from helpers.networks import IGNORED
 from helpers.pretrained import load_decoder
-from helpers.runtime import PROFILES
 
 TEXTS = [
     "a good film of a good man",
@@ -92,13 +91,6 @@ def test_logits_are_computed_in_slices_and_only_where_a_token_of_the_text_follow
     assert max(size for (size,) in slices) <= losses.POSITIONS
 
 
-def test_the_side_and_the_token_of_padding_do_not_matter(llama):
-    expected = document_losses(llama, TEXTS)
-    for side in ("left", "right"):
-        llama.tokenizer.padding_side, llama.tokenizer.pad_token = side, "<|im|>"
-        assert np.array_equal(document_losses(llama, TEXTS), expected)
-
-
 def test_texts_are_cut_and_the_cut_counts_tokens_of_the_text(loaded):
     found = document_losses(loaded, TEXTS, max_tokens=5)
     np.testing.assert_allclose(found, [plain(loaded, t, 5) for t in TEXTS], rtol=1e-4)
@@ -128,13 +120,6 @@ def test_a_tokenizer_without_start_token_lends_its_end_token(loaded):
 def test_what_cannot_be_read_is_refused(loaded, texts, named):
     with pytest.raises(ValueError, match=named):
         document_losses(loaded, texts)
-
-
-def test_the_tiny_decoder_of_tests_reads_a_column_of_a_dataset():
-    loaded = load_decoder(profile=PROFILES["smoke"], echo=None)
-    pairs = data.load_minimal_pairs(PROFILES["smoke"])
-    counts = document_losses(loaded, pairs["good"])
-    assert counts.shape == (80, 2) and np.isfinite(counts).all() and (counts[:, 1] >= 5).all()
 
 
 # --- the model before and after
@@ -189,21 +174,6 @@ def test_a_model_that_does_more_than_its_parts_is_refused(llama, monkeypatch):
         document_losses(llama, TEXTS)
 
 
-def test_a_classifier_is_refused(tmp_path):
-    folder = save_llama(tmp_path / "llama")
-    loaded = load_decoder("classification", source=folder, echo=None)
-    with pytest.raises(ValueError, match="LastTokenClassifier.*load_decoder"):
-        document_losses(loaded, TEXTS)
-
-
-def test_the_losses_of_a_training_that_failed_are_no_numbers_and_refused_later(llama):
-    llama.model.get_output_embeddings().weight.data.fill_(math.nan)
-    counts = document_losses(llama, TEXTS)
-    assert np.isnan(counts[:, 0]).all()
-    with pytest.raises(ValueError, match="a training that failed"):
-        evaluation.perplexity_interval(counts, draws=10)
-
-
 # --- rows with labels
 
 
@@ -228,16 +198,6 @@ def test_the_loss_and_its_gradient_are_the_library_s(loaded):
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-5, msg=name)
     model.zero_grad()
-
-
-def test_only_positions_with_a_label_get_logits(loaded):
-    """The last layer sees as many rows as there are labels, and not one more."""
-    rows, seen, wrapped = rows_of(loaded), [], LossAtLabels(loaded.model)
-    head = loaded.model.get_output_embeddings()
-    hook = head.register_forward_hook(lambda _, inputs, output: seen.append(len(inputs[0])))
-    wrapped(**training.pad_batch(rows, loaded.pad_id))
-    hook.remove()
-    assert seen == [sum(label != IGNORED for row in rows for label in row["labels"])]
 
 
 def test_a_batch_without_a_label_has_no_loss(loaded):
@@ -270,36 +230,3 @@ def test_the_sentence_of_higher_probability_is_preferred(loaded, batch_size):
     turned = {"good": pairs["bad"], "bad": pairs["good"]}
     found = decoding.prefers_good(loaded, turned, batch_size)
     assert found.tolist() == [*(not each for each in better), False]
-
-
-def test_losses_of_a_model_that_knows_only_how_often_words_come(llama):
-    # With no blocks and states all alike, each token has one fixed probability, set here by hand.
-    size = llama.model.config.vocab_size
-    good, bad = (llama.tokenizer(w, add_special_tokens=False)["input_ids"] for w in ("a", "b"))
-    weight = torch.zeros(size, 1)
-    weight[good], weight[bad] = 2.0, 1.0
-
-    class Fixed(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.head = torch.nn.Linear(1, size, bias=False)
-            self.head.weight.data = weight
-
-        def get_output_embeddings(self):
-            return self.head
-
-        def get_decoder(self):
-            return lambda input_ids, **_: types.SimpleNamespace(
-                last_hidden_state=torch.ones(*input_ids.shape, 1)
-            )
-
-        def forward(self, input_ids, **_):
-            states = self.get_decoder()(input_ids).last_hidden_state
-            return types.SimpleNamespace(logits=self.head(states))
-
-    fixed = dataclasses.replace(llama, model=Fixed())
-    whole = math.log(math.e**2 + math.e + size - 2)
-    found = document_losses(fixed, ["a", "b", "aab"])
-    np.testing.assert_allclose(found[:, 0], [whole - 2, whole - 1, 3 * whole - 5], rtol=1e-5)
-    pairs = {"good": ["a", "b", "ab", "a"], "bad": ["b", "a", "ba", "aa"]}
-    assert decoding.prefers_good(fixed, pairs).tolist() == [True, False, False, True]

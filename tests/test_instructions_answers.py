@@ -108,9 +108,3 @@ def test_a_report_gives_shares_with_wilson_s_interval_and_names_with_a_bootstrap
     assert found.measures["span F1"].low < found.measures["span F1"].value
     refusals = instructing.report("refuse", ["It does not say."] * 2, ["It does not say."] * 2)
     assert refusals.measures == {"right": evaluation.wilson_interval(2, 2)}
-
-
-@pytest.mark.parametrize("answers", [[], ["a"]])
-def test_a_report_needs_an_answer_for_each_row(answers):
-    with pytest.raises(ValueError, match="give as many"):
-        instructing.report("refuse", answers, ["a", "b"][: 2 * len(answers)])

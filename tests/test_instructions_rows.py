@@ -7,7 +7,7 @@ import pytest
 import tiny_decoders
 from datasets import Dataset
 
-from helpers import decoding, instructing, training
+from helpers import decoding, instructing
 from helpers.adapters import add_adapter
 from helpers.networks import IGNORED
 from helpers.pretrained import load_decoder
@@ -59,21 +59,6 @@ def test_the_loss_is_on_the_answer_and_its_end_token(loaded):
         assert all(y in (i, IGNORED) for i, y in kept)
 
 
-def test_every_answer_of_a_longer_conversation_counts(loaded):
-    rows = instructing.chat_rows(loaded.tokenizer, [CHATS[0] + CHATS[1]])
-    end = tiny_decoders.END
-    expected = f"positive{end}\nnegative, I would say{end}\n"
-    assert decoded(loaded.tokenizer, rows[0]["labels"]) == expected
-
-
-def test_what_follows_the_last_answer_is_left_out(loaded):
-    asked = [*CHATS[0], {"role": "user", "content": "Why?"}]
-    assert (
-        instructing.chat_rows(loaded.tokenizer, [asked])[0]
-        == (instructing.chat_rows(loaded.tokenizer, CHATS[:1])[0])
-    )
-
-
 def test_rows_are_cut_and_stay_one_a_conversation(loaded):
     whole = instructing.chat_rows(loaded.tokenizer, CHATS)
     start = whole[0]["labels"].index(next(y for y in whole[0]["labels"] if y != IGNORED))
@@ -81,11 +66,6 @@ def test_rows_are_cut_and_stay_one_a_conversation(loaded):
     assert [len(row["input_ids"]) for row in cut] == [start, min(start, len(whole[1]["labels"]))]
     assert set(cut[0]["labels"]) == {IGNORED}
     assert cut[1]["labels"] == whole[1]["labels"][:start]
-
-
-def test_with_prompt_loss_every_token_has_its_label(loaded):
-    rows = instructing.chat_rows(loaded.tokenizer, CHATS, prompt_loss=True)
-    assert rows["labels"][:] == rows["input_ids"][:]
 
 
 def test_a_prompt_ends_where_the_answer_begins(loaded):
@@ -180,21 +160,6 @@ def test_preference_pairs_are_those_with_a_rejected_answer():
 
 
 # --- what is learned from them
-
-
-def test_what_is_trained_at_the_labels_is_trained_in_the_adapter_alone(loaded):
-    loaded = add_adapter(loaded)
-    rows = instructing.chat_rows(loaded.tokenizer, CHATS * 4)
-    before = decoding.answer_losses(loaded, rows).sum(axis=0)
-    result = training.fit(
-        decoding.LossAtLabels(loaded.model), rows, num_epochs=8, learning_rate=1e-2,
-        batch_size=4, pad_id=loaded.pad_id, progress=False,
-    )  # fmt: skip
-    after = decoding.answer_losses(loaded, rows).sum(axis=0)
-    assert result.losses[-1] < result.losses[0]
-    assert after[0] < before[0] and after[1] == before[1]
-    moved = [name for name, p in loaded.model.named_parameters() if p.requires_grad]
-    assert moved and all(".lora_" in name for name in moved)
 
 
 def test_losses_of_texts_are_those_a_perplexity_is_made_of(loaded):

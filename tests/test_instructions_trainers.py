@@ -150,13 +150,6 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(loaded, tmp_path):
         torch.testing.assert_close(weights(again)[name], value, rtol=1e-4, atol=1e-6)
 
 
-def test_a_checkpoint_holds_the_adapter_and_not_the_base(loaded, tmp_path):
-    instructing.train(instructing.sft_trainer(loaded, CHATS, tmp_path / "run", save_steps=1))
-    sizes = [path.stat().st_size for path in (tmp_path / "run").glob("*/*.safetensors")]
-    base = sum(p.numel() * 4 for n, p in loaded.model.named_parameters() if "lora_" not in n)
-    assert sizes and max(sizes) < base / 2
-
-
 # --- preferences
 
 

@@ -106,13 +106,6 @@ def test_a_bad_row_is_refused_and_nothing_of_the_call_is_written(key, value, mes
     assert ledger.read() == []
 
 
-def test_missing_and_unknown_keys_are_named():
-    row = a_row()
-    del row["seed"]
-    with pytest.raises(ValueError, match=r"missing keys \['seed'\], unknown keys \['sed'\]"):
-        ledger.append(row | {"sed": 0})
-
-
 def test_a_torn_last_line_costs_itself_only():
     ledger.append([a_row(seed=0), a_row(seed=1)])
     path = ledger.ledger_path()
@@ -176,11 +169,6 @@ def test_your_rows_and_the_reference_are_told_apart(tmp_path, monkeypatch):
     }
 
 
-def test_an_empty_ledger_is_a_table_without_rows():
-    table = ledger.load(reference=False)
-    assert len(table) == 0 and list(table.columns) == [*ledger.KEYS, "origin"]
-
-
 def test_outcomes_are_stacked_by_seed_whatever_the_order_of_the_lines():
     rows = [a_row(seed=1, correct=(0, 0, 1)), a_row(seed=0, correct=(1, 0, 0))]
     assert [ledger.items_of(row) for row in rows] == [3, 3]
@@ -241,15 +229,6 @@ def test_span_counts_are_stacked_by_seed_ready_to_be_paired():
 def test_a_row_whose_draws_all_agree_is_not_refused(counts):
     ledger.append(a_span_row(counts))
     assert len(ledger.read()) == 1
-
-
-def test_rows_of_two_tasks_with_all_else_equal_stand_side_by_side():
-    counts = a_span_row([[1, 0, 0]])
-    ledger.append([a_row(), counts, a_row()])
-    assert sorted(row["task"] for row in ledger.latest(ledger.read())) == [
-        "film_ner",
-        "rotten_tomatoes",
-    ]
 
 
 def test_a_row_of_perplexity_keeps_what_pairs_it_with_another():

@@ -71,12 +71,6 @@ def test_a_layer_of_one_adds_exactly_the_scaled_product():
     assert torch.allclose(layer.delta(), torch.tensor([[8.0, 0.0, -8.0], [2.0, 0.0, -2.0]]))
 
 
-@pytest.mark.parametrize(("stabilized", "scale"), [(False, 16 / 4), (True, 16 / 2)])
-def test_the_scale_is_alpha_over_the_rank_or_its_root(stabilized, scale):
-    layer = lora.LoRALinear(nn.Linear(3, 3), 4, 16.0, rank_stabilized=stabilized)
-    assert layer.scale == scale
-
-
 @pytest.mark.parametrize("stabilized", [False, True])
 def test_peft_gives_the_same_answers_and_gradients(kind, stabilized):
     from peft import LoraConfig, inject_adapter_in_model
@@ -127,9 +121,3 @@ def test_a_target_that_fits_nothing_is_refused_and_nothing_is_changed():
         lora.add_lora(model, ["q_proj", "query"])
     assert [name for name, _ in model.named_modules()] == names
     assert all(p.requires_grad for p in model.parameters())
-
-
-@pytest.mark.parametrize("rank", [0, -1])
-def test_a_rank_below_one_is_refused(rank):
-    with pytest.raises(ValueError, match="at least 1"):
-        lora.add_lora(llama(), ["q_proj"], rank=rank)

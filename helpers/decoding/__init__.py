@@ -4,7 +4,7 @@
 written text, `document_losses` and `answer_losses` sum the loss of given text.
 """
 
-from helpers.decoding.generation import generate, parse_label
+from helpers.decoding.answers import generate, head_from_words, label_scores, parse_label
 from helpers.decoding.losses import (
     LossAtLabels,
     answer_losses,
@@ -13,8 +13,7 @@ from helpers.decoding.losses import (
     prefers_good,
     token_losses,
 )
-from helpers.decoding.prompts import FewShot, Prompt, few_shot_prompt, head_from_words, prompt_rows
-from helpers.decoding.scores import label_scores
+from helpers.decoding.prompts import FewShot, Prompt, few_shot_prompt, prompt_rows
 
 __all__ = ["FewShot", "LossAtLabels", "Prompt", "answer_losses", "document_losses"]
 __all__ += ["document_rows", "few_shot_prompt", "generate", "head_from_words", "label_scores"]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.decoding.scores import answer_rows
+from helpers.decoding.answers import answer_rows
 from helpers.networks import IGNORED
 from helpers.pretrained import Pretrained, body_and_output, check_body_and_output
 

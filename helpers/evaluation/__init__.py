@@ -5,7 +5,6 @@ F1, the loss of a text for perplexity. Comparing two methods item by item shows 
 differences than comparing their averages.
 """
 
-from helpers.evaluation.comparison import gain
 from helpers.evaluation.intervals import (
     DRAWS,
     Difference,
@@ -13,23 +12,26 @@ from helpers.evaluation.intervals import (
     bits_to_hex,
     bootstrap_interval,
     hex_to_bits,
-    mcnemar,
     paired_difference,
     paired_relative_change,
     wilson_interval,
 )
 from helpers.evaluation.scores import (
     accuracy,
+    bootstrap_f1,
     count_parameters,
+    gain,
     macro_f1,
+    paired_f1_difference,
     paired_perplexity_change,
     perplexity,
     perplexity_interval,
+    span_counts,
+    span_f1,
 )
-from helpers.evaluation.spans import bootstrap_f1, paired_f1_difference, span_counts, span_f1
 
 __all__ = ["DRAWS", "Difference", "Interval", "accuracy", "bits_to_hex", "bootstrap_f1"]
-__all__ += ["bootstrap_interval", "count_parameters", "gain", "hex_to_bits", "macro_f1", "mcnemar"]
+__all__ += ["bootstrap_interval", "count_parameters", "gain", "hex_to_bits", "macro_f1"]
 __all__ += ["paired_difference", "paired_f1_difference", "paired_perplexity_change"]
 __all__ += ["paired_relative_change", "perplexity", "perplexity_interval", "span_counts", "span_f1"]
 __all__ += ["wilson_interval"]

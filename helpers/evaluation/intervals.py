@@ -1,7 +1,7 @@
 """How far a mean can be trusted, and whether two methods differ on the same items.
 
-All bootstraps of the course take the number of `draws`, their `seed`, and the coverage `level`.
-The interval is the middle 95 % of the draws (percentile bootstrap, Efron 1979).
+The interval is the middle 95 % of a bootstrap's `draws` (percentile bootstrap, Efron 1979), which
+are the same in every call.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 __all__ = ["DRAWS", "Difference", "Interval", "bits_to_hex", "bootstrap_interval", "check_pair"]
-__all__ += ["counts_table", "hex_to_bits", "mcnemar", "mean_of_drawn_seeds", "middle"]
+__all__ += ["counts_table", "hex_to_bits", "mean_of_drawn_seeds", "middle"]
 __all__ += ["paired_difference", "paired_relative_change", "resampled_means", "wilson_interval"]
 
 DRAWS = 10_000
@@ -41,9 +41,7 @@ class Difference(Interval):
         return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
 
-def bootstrap_interval(
-    correct: Sequence[bool], draws: int = DRAWS, seed: int = 0, level: float = 0.95
-) -> Interval:
+def bootstrap_interval(correct: Sequence[bool], draws: int = DRAWS) -> Interval:
     """How far an accuracy could move on another test set of the same size.
 
     `correct` has one true/false per test item, or any per-item score; ValueError if empty.
@@ -51,20 +49,18 @@ def bootstrap_interval(
     outcomes = np.asarray(correct, dtype=float)
     if outcomes.size == 0:
         raise ValueError("There are no test items to average over.")
-    means = resampled_means(outcomes[None], draws, np.random.default_rng(seed))
-    low, high = middle(means, level)
+    means = resampled_means(outcomes[None], draws, np.random.default_rng(0))
+    low, high = middle(means)
     return Interval(float(outcomes.mean()), low, high)
 
 
-def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+def wilson_interval(successes: int, n: int) -> Interval:
     """The interval of a proportion by formula (Wilson 1927): a check on the bootstrap."""
-    bounds = binomtest(successes, n).proportion_ci(level, method="wilson")
+    bounds = binomtest(successes, n).proportion_ci(0.95, method="wilson")
     return Interval(successes / n, float(bounds.low), float(bounds.high))
 
 
-def paired_difference(
-    first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = 0.95
-) -> Difference:
+def paired_difference(first: np.ndarray, second: np.ndarray, draws: int = DRAWS) -> Difference:
     """First method minus second, with an interval over seeds and test items together.
 
     Each draw picks the same seeds and the same items for both, so that what they share (an easy
@@ -81,14 +77,12 @@ def paired_difference(
     a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
     check_pair(a, b, "test items")
     gap = a - b  # (seeds, items); a single seed is broadcast
-    rng = np.random.default_rng(seed)
-    low, high = middle(mean_of_drawn_seeds(resampled_means(gap, draws, rng), rng), level)
+    rng = np.random.default_rng(0)
+    low, high = middle(mean_of_drawn_seeds(resampled_means(gap, draws, rng), rng))
     return Difference(float(gap.mean()), low, high, seeds=len(gap), items=gap.shape[1])
 
 
-def paired_relative_change(
-    first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = 0.95
-) -> Interval:
+def paired_relative_change(first: np.ndarray, second: np.ndarray, draws: int = DRAWS) -> Interval:
     """First method's mean over the second's, minus one: 0.1 is a tenth more.
 
     Arguments are those of `paired_difference`; for errors, give outcomes that are 1 where the
@@ -98,7 +92,7 @@ def paired_relative_change(
     check_pair(a, b, "test items")
     if not b.any():
         raise ValueError("The second's outcomes are all 0 and give no ratio.")
-    seeds, rng = max(len(a), len(b)), np.random.default_rng(seed)
+    seeds, rng = max(len(a), len(b)), np.random.default_rng(0)
     a, b = (np.broadcast_to(side, (seeds, side.shape[1])) for side in (a, b))
     means = resampled_means(np.concatenate([a, b]), draws, rng)  # (draws, 2 x seeds)
     picked = rng.integers(0, seeds, size=(draws, seeds))
@@ -106,21 +100,8 @@ def paired_relative_change(
         np.take_along_axis(part, picked, axis=1).mean(axis=1)
         for part in (means[:, :seeds], means[:, seeds:])
     )
-    low, high = middle(above / np.maximum(below, 1e-9) - 1, level)
+    low, high = middle(above / np.maximum(below, 1e-9) - 1)
     return Interval(float(a.mean() / b.mean() - 1), low, high)
-
-
-def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """Exact p-value that two methods are right equally often on the same items (McNemar 1947).
-
-    Only items on which exactly one of them is right count; under the null hypothesis they split
-    like coin tosses.
-    """
-    a, b = np.asarray(first, bool), np.asarray(second, bool)
-    only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
-    if only_first + only_second == 0:
-        return 1.0
-    return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
 
 
 def bits_to_hex(correct: Sequence[bool]) -> str:
@@ -183,7 +164,7 @@ def mean_of_drawn_seeds(by_seed: np.ndarray, rng: np.random.Generator) -> np.nda
     return by_seed.mean(axis=1)
 
 
-def middle(draws: np.ndarray, level: float) -> tuple[float, float]:
-    """The ends of the middle share `level` of the draws."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+def middle(draws: np.ndarray) -> tuple[float, float]:
+    """The ends of the middle 95 % of the draws."""
+    low, high = np.quantile(draws, [(1 - 0.95) / 2, (1 + 0.95) / 2])
     return float(low), float(high)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers.data import normalise, text_hash
 from helpers.tables import TableError, load_chat, load_ner, load_table
-from helpers.tables.iob import TAG
+from helpers.tables.conll import TAG
 from helpers.tables.text import read_text
 
 __all__ = ["TASKS", "Data", "guess_task", "passages", "read"]

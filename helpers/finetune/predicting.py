@@ -19,8 +19,7 @@ from helpers.finetune.settings import LANGUAGE_TASKS
 from helpers.runtime import shows_progress
 from helpers.tables import TableError, spans
 from helpers.tables.chat import KEYS
-from helpers.tables.rows import Row, read_delimited, read_json_lines
-from helpers.tables.text import read_text
+from helpers.tables.text import Row, read_delimited, read_json_lines, read_text
 
 __all__ = ["answer", "predict"]
 

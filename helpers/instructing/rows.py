@@ -30,7 +30,6 @@ def text_rows(tokenizer, texts: Sequence[str], max_tokens: int) -> Dataset:
 def chat_rows(
     tokenizer,
     chats: Iterable[Sequence[dict]],
-    prompt_loss: bool = False,
     max_length: int | None = None,
 ) -> Dataset:
     """Turn conversations into rows (`input_ids`, `labels`) with a loss on the assistant's answers.
@@ -42,7 +41,6 @@ def chat_rows(
     Args:
         tokenizer: must have a chat template.
         chats: lists of messages with `role` and `content`.
-        prompt_loss: label every token, also in questions.
         max_length: longer rows are cut to so many tokens, and may keep no label.
 
     Raises:
@@ -63,8 +61,6 @@ def chat_rows(
                 f"Row {i} has {len(row['input_ids']):,} tokens; the model reads "
                 f"{tokenizer.model_max_length:,}. Shorten its text, or give max_length to cut it."
             )
-        if prompt_loss:
-            row["labels"] = row["input_ids"]
         rows.append({name: values[:max_length] for name, values in row.items()})
     return Dataset.from_list(rows)
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from helpers.lessons.hint import Hint
+from helpers.lessons.hint import Hint, compare, number
 
 __all__ = ["CHECKS"]
 
@@ -13,14 +13,14 @@ def trained_numbers(answer) -> str:
     """Exercise 1: the head of the small TextCNN, weights and biases."""
     body = {"embedding": 1_000 * 50, "filters": sum(w * 50 * 10 + 10 for w in (3, 4, 5))}
     head = 3 * 10 * 2 + 2
-    if answer == head - 2:
-        raise Hint("the head has a bias for each class as well")
-    if answer == 10 * 2 + 2:
-        raise Hint("the head reads the best window of every filter, of all three widths")
-    if answer in (sum(body.values()) + head, body["filters"] + head):
-        raise Hint("embedding and filters are frozen; only the head is trained")
-    if answer != head:
-        raise Hint("the head has one weight for each filter and class, and a bias for each class")
+    slips = {
+        "the head has a bias for each class as well": head - 2,
+        "the head reads the best window of every filter, of all three widths": 10 * 2 + 2,
+        "embedding and filters are frozen; only the head is trained": sum(body.values()) + head,
+        "the filters are frozen as well; only the head is trained": body["filters"] + head,
+    }
+    otherwise = "the head has one weight for each filter and class, and a bias for each class"
+    compare(number(answer), head, otherwise, slips, rtol=0)
     share = head / (sum(body.values()) + head)
     return f"{head} of {sum(body.values()) + head:,} numbers, {share:.1%}."
 
@@ -29,20 +29,17 @@ def perplexity(function) -> str:
     """Exercise 2: a coin, a die, certainty, and words of unequal probability."""
     for sides in (2, 6):
         got = float(function(np.full(5, math.log(1 / sides))))
-        if math.isclose(got, 1 / sides, rel_tol=1e-6):
-            raise Hint("surprise is minus the log-probability; mind the sign")
-        if math.isclose(got, math.log(sides), rel_tol=1e-6):
-            raise Hint("that is the average surprise; take its exponential")
-        if not math.isclose(got, sides, rel_tol=1e-6):
-            raise Hint(f"a model that always gives 1/{sides} has {sides} faces, not {got:.3f}")
+        slips = {
+            "surprise is minus the log-probability; mind the sign": 1 / sides,
+            "that is the average surprise; take its exponential": math.log(sides),
+        }
+        otherwise = f"a model that always gives 1/{sides} has {sides} faces, not {got:.3f}"
+        compare(got, sides, otherwise, slips, rtol=1e-6)
     got = float(function(np.zeros(3)))
-    if not math.isclose(got, 1):
-        raise Hint(f"a model that was certain and right has one face, not {got:.3f}")
+    compare(got, 1, f"a model that was certain and right has one face, not {got:.3f}", rtol=1e-9)
     got = float(function(np.log([1 / 2, 1 / 8])))
-    if math.isclose(got, 5):
-        raise Hint("average the surprises first, then take the exponential once")
-    if not math.isclose(got, 4, rel_tol=1e-6):
-        raise Hint(f"for 1/2 and 1/8 it is 4, not {got:.3f}")
+    slips = {"average the surprises first, then take the exponential once": 5}
+    compare(got, 4, f"for 1/2 and 1/8 it is 4, not {got:.3f}", slips, rtol=1e-6)
     return "One word given 1/2 and one given 1/8 cost as much as two given 1/4."
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from helpers.lessons.hint import Hint
+from helpers.lessons.hint import Hint, compare, number
 
 __all__ = ["CHECKS"]
 
@@ -13,14 +13,14 @@ def numbers_in_a_block(answer) -> str:
     width, inner = 384, 1_536
     matrices = 4 * width * width + 2 * width * inner
     biases, norms = 4 * width + inner + width, 4 * width
-    if answer == matrices:
-        raise Hint("biases and layer norms hold numbers as well")
-    if answer == matrices + biases:
-        raise Hint("two layer norms are missing, each with a scale and a shift for every place")
-    if answer == matrices + norms:
-        raise Hint("every matrix has a bias as long as its output")
-    if answer != matrices + biases + norms:
-        raise Hint("count query, key, value, output; the two wide matrices; biases; two norms")
+    slips = {
+        "biases and layer norms hold numbers as well": matrices,
+        "two layer norms are missing, each with a scale and a shift for every place": matrices
+        + biases,
+        "every matrix has a bias as long as its output": matrices + norms,
+    }
+    otherwise = "count query, key, value, output; the two wide matrices; biases; two norms"
+    compare(number(answer), matrices + biases + norms, otherwise, slips, rtol=0)
     share = 2 * width * inner / answer
     return f"{answer:,}; the two wide matrices are {share:.0%} of it, attention the smaller part."
 

@@ -5,23 +5,19 @@ import math
 import numpy as np
 import torch
 
-from helpers.lessons.hint import Hint
+from helpers.lessons.hint import Hint, compare, numbers
 
 __all__ = ["CHECKS"]
 
 
 def even_guess(answer) -> str:
     """Exercise 1: perplexity and bits of a uniform guess over 4,096 sub-words."""
-    try:
-        perplexity, bits = (float(value) for value in answer)
-    except (TypeError, ValueError):
-        raise Hint("give two numbers: (perplexity, bits)") from None
-    if not math.isclose(perplexity, 4_096, rel_tol=1e-6):
-        raise Hint("perplexity is one over the probability of each piece, if all are the same")
-    if math.isclose(bits, math.log(4_096), rel_tol=1e-3):
-        raise Hint("that is the loss in nats, with the natural logarithm; bits take base two")
-    if not math.isclose(bits, 12, rel_tol=1e-6):
-        raise Hint("bits are the logarithm, base two, of the perplexity")
+    perplexity, bits = numbers(answer, 2, "give two numbers: (perplexity, bits)")
+    otherwise = "perplexity is one over the probability of each piece, if all are the same"
+    compare(perplexity, 4_096, otherwise, rtol=1e-6)
+    nats = "that is the loss in nats, with the natural logarithm; bits take base two"
+    otherwise = "bits are the logarithm, base two, of the perplexity"
+    compare(bits, 12, otherwise, {nats: math.log(4_096)}, rtol=1e-3)
     return f"In nats, as a loss is printed, it is {math.log(4_096):.2f}."
 
 
@@ -34,20 +30,18 @@ def continuation(function) -> str:
     got = float(function(logs.clone(), ids.clone(), 3))
     expected = math.log(0.3) + math.log(0.6)  # token 1 after place 2, token 3 after place 3
     unshifted = math.log(0.15) + math.log(0.25)
-    if math.isclose(got, unshifted, rel_tol=1e-4):
-        raise Hint("row i is what comes after place i: the token at place 3 is judged by row 2")
-    if math.isclose(got, math.log(0.6), rel_tol=1e-4):
-        raise Hint("the answer's first token counts, too: it is judged by the row before `start`")
-    if math.isclose(got, expected / 2, rel_tol=1e-4):
-        raise Hint("without per_token, the logarithms are added up")
-    if not math.isclose(got, expected, rel_tol=1e-4):
-        raise Hint(f"for the test case it should be {expected:.4f}, not {got:.4f}")
+    slips = {
+        "row i is what comes after place i: the token at place 3 is judged by row 2": unshifted,
+        "the answer's first token counts, too: it is judged by the row before `start`": math.log(
+            0.6
+        ),
+        "without per_token, the logarithms are added up": expected / 2,
+    }
+    compare(got, expected, f"for the test case it should be {expected:.4f}, not {got:.4f}", slips)
     mean = float(function(logs.clone(), ids.clone(), 3, per_token=True))
-    if not math.isclose(mean, expected / 2, rel_tol=1e-4):
-        raise Hint(f"with per_token it should be {expected / 2:.4f}, not {mean:.4f}")
+    compare(mean, expected / 2, f"with per_token it should be {expected / 2:.4f}, not {mean:.4f}")
     single = float(function(logs.clone(), ids.clone(), 4, per_token=True))
-    if not math.isclose(single, math.log(0.6), rel_tol=1e-4):
-        raise Hint("an answer of one token has the likelihood of that token")
+    compare(single, math.log(0.6), "an answer of one token has the likelihood of that token")
     return "`label_scores` does the same, with the prompt read once for all labels."
 
 

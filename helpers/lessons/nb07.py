@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from helpers.lessons.hint import Hint
+from helpers.lessons.hint import Hint, compare
 
 __all__ = ["CHECKS"]
 
@@ -33,15 +33,15 @@ def merged(function) -> str:
     got = function(W, A, B, 8.0)
     if not torch.equal(W, before):
         raise Hint("W itself was changed: add with +, not with +=")
-    if torch.allclose(got, W + B @ A, atol=1e-5):
-        raise Hint("the change is scaled, by alpha over the rank")
-    if torch.allclose(got, W + 8.0 * (B @ A), atol=1e-5):
-        raise Hint("alpha is divided by the rank, which A's first dimension gives")
-    if not torch.allclose(got, W + 2.0 * (B @ A), atol=1e-5):
-        raise Hint("it should be W + (alpha / r) B A, in this order")
+    slips = {
+        "the change is scaled, by alpha over the rank": W + B @ A,
+        "alpha is divided by the rank, which A's first dimension gives": W + 8.0 * (B @ A),
+    }
+    otherwise = "it should be W + (alpha / r) B A, in this order"
+    compare(got, W + 2.0 * (B @ A), otherwise, slips, atol=1e-5)
     stabilized = function(W, A, B, 8.0, rank_stabilized=True)
-    if not torch.allclose(stabilized, W + 8.0 / math.sqrt(4) * (B @ A), atol=1e-5):
-        raise Hint("with rank_stabilized the scale is alpha over the root of the rank")
+    otherwise = "with rank_stabilized the scale is alpha over the root of the rank"
+    compare(stabilized, W + 8.0 / math.sqrt(4) * (B @ A), otherwise, atol=1e-5)
     return "What `helpers.lora.merge` does to every adapted layer."
 
 

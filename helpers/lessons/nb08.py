@@ -4,28 +4,22 @@ import math
 
 import numpy as np
 
-from helpers.lessons.hint import Hint
+from helpers.lessons.hint import Hint, compare, number
 
 __all__ = ["CHECKS"]
 
 
 def fall(answer) -> str:
     """Exercise 1: the change of a perplexity, from the change of a loss."""
-    try:
-        value = float(answer)
-    except (TypeError, ValueError):
-        raise Hint("give one number, such as -0.1") from None
-    expected = math.exp(-0.25) - 1
-    if math.isclose(value, -expected, rel_tol=0.02):
-        raise Hint("the size is right; a fall is a negative change")
-    if math.isclose(value, math.exp(0.25) - 1, rel_tol=0.02):
-        raise Hint("that is a rise: the loss falls, so the exponent is negative")
-    if math.isclose(value, math.exp(-0.25), rel_tol=0.01):
-        raise Hint("that is what is left of the perplexity; by what share did it fall?")
-    if math.isclose(value, -0.25, rel_tol=1e-3):
-        raise Hint("near: for small changes nats and shares agree, here not quite")
-    if not math.isclose(value, expected, rel_tol=0.02):
-        raise Hint("the new perplexity over the old one is e to the difference of the losses")
+    value, expected = number(answer, "give one number, such as -0.1"), math.exp(-0.25) - 1
+    slips = {
+        "the size is right; a fall is a negative change": -expected,
+        "that is a rise: the loss falls, so the exponent is negative": math.exp(0.25) - 1,
+        "that is what is left of the perplexity; by what share did it fall?": math.exp(-0.25),
+        "near: for small changes nats and shares agree, here not quite": -0.25,
+    }
+    otherwise = "the new perplexity over the old one is e to the difference of the losses"
+    compare(value, expected, otherwise, slips, rtol=0.02)
     return "The level does not matter: only the difference of the two losses does."
 
 
@@ -56,17 +50,16 @@ def pull(function) -> str:
     """Exercise 3: beta times the sigmoid of minus beta times the margin."""
     margins, beta = np.array([0.0, 20.0, -20.0, 500.0]), 0.1
     got = np.asarray(function(margins.copy(), beta), dtype=float)
-    expected = beta / (1 + np.exp(beta * margins))
+    expected, turned = (beta / (1 + np.exp(sign * beta * margins)) for sign in (1, -1))
     if got.shape != margins.shape:
         raise Hint(f"give one weight a pair, shape {margins.shape}")
-    if np.allclose(got, expected / beta, rtol=1e-3, atol=1e-9):
-        raise Hint("the chain rule brings one more beta in front")
-    if np.allclose(got, -expected, rtol=1e-3, atol=1e-9):
-        raise Hint("without its sign: weights are positive")
-    if np.allclose(got, beta / (1 + np.exp(-beta * margins)), rtol=1e-3, atol=1e-9):
-        raise Hint("turned round: a pair with a large margin is settled, and pulls least")
-    if not np.allclose(got, expected, rtol=1e-3, atol=1e-9):
-        raise Hint(f"for a margin of 0 and beta 0.1 it is 0.05, not {got[0]:.4f}")
+    slips = {
+        "the chain rule brings one more beta in front": expected / beta,
+        "without its sign: weights are positive": -expected,
+        "turned round: a pair with a large margin is settled, and pulls least": turned,
+    }
+    otherwise = f"for a margin of 0 and beta 0.1 it is 0.05, not {got[0]:.4f}"
+    compare(got, expected, otherwise, slips, rtol=1e-3, atol=1e-9)
     return "A pair on the wrong side pulls with almost all of beta, a settled one with nothing."
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from helpers.lessons.hint import Hint
+from helpers.lessons.hint import Hint, numbers
 
 __all__ = ["CHECKS"]
 
@@ -10,11 +10,10 @@ __all__ = ["CHECKS"]
 def ten_percent(function) -> str:
     """Exercise 1: points, relative right answers, relative errors."""
     for before, after in ((0.80, 0.85), (0.50, 0.75), (0.90, 0.90)):
-        try:
-            got = [float(value) for value in function(before, after)]
-            points, right, errors = got
-        except (TypeError, ValueError):
-            raise Hint("give three numbers: (points, right answers, errors)") from None
+        found = function(before, after)
+        points, right, errors = numbers(
+            found, 3, "give three numbers: (points, right answers, errors)"
+        )
         wanted = (
             100 * (after - before),
             100 * (after / before - 1),

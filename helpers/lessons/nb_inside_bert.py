@@ -2,17 +2,14 @@
 
 import numpy as np
 
-from helpers.lessons.hint import Hint
+from helpers.lessons.hint import Hint, compare, numbers
 
 __all__ = ["CHECKS"]
 
 
 def number_of_pairs(answer) -> str:
     """Exercise 1: 64 texts, 64 * 63 / 2 pairs; 32 * 31 / 2 in each of two classes."""
-    found = [int(value) for value in np.ravel(np.asarray(answer, dtype=float))]
-    if len(found) != 2:
-        raise Hint("give two numbers: all pairs, and those of one class")
-    every, same = found
+    every, same = numbers(answer, 2, "give two numbers: all pairs, and those of one class")
     if every in (64 * 63, 64 * 64):
         raise Hint("each pair counts once, and no text is paired with itself")
     if every != 64 * 63 // 2:
@@ -30,16 +27,14 @@ def block_movement(function) -> str:
     after = {"large": before["large"] + 1.0, "small": before["small"] + [0.0, 3.0]}  # 4, 3
     got = float(function(before, after))
     expected = 5 / np.sqrt(12**2 + 15**2)
-    if np.isclose(got, (4 / 12 + 3 / 15) / 2):
-        raise Hint("that is the mean of the ratios; join the arrays before you divide")
-    if np.isclose(got, 7 / 27):
-        raise Hint("lengths do not add up, squared lengths do")
-    if np.isclose(got, expected**2):
-        raise Hint("that is the ratio of the squared lengths; the root is missing")
-    if np.isclose(got, 5 / np.sqrt(16**2 + 9**2 + 15**2)):
-        raise Hint("divide by the length of the block before, not after")
-    if not np.isclose(got, expected):
-        raise Hint(f"for this example it should be {expected:.4f}, not {got:.4f}")
+    slips = {
+        "that is the mean of the ratios; join the arrays before you divide": (4 / 12 + 3 / 15) / 2,
+        "lengths do not add up, squared lengths do": 7 / 27,
+        "that is the ratio of the squared lengths; the root is missing": expected**2,
+        "divide by the length of the block before, not after": 5 / np.sqrt(16**2 + 9**2 + 15**2),
+    }
+    otherwise = f"for this example it should be {expected:.4f}, not {got:.4f}"
+    compare(got, expected, otherwise, slips, rtol=1e-5)
     return "A large matrix now counts for more than a small one."
 
 

@@ -1,22 +1,15 @@
 """Checks of the exercises in `bonus/lora_choices`."""
 
-import math
-
-from helpers.lessons.hint import Hint
+from helpers.lessons.hint import Hint, compare, number
 
 __all__ = ["CHECKS"]
 
 
 def same_scale(answer) -> str:
     """Exercise 1: alpha over the square root of 64 is 2."""
-    try:
-        alpha = float(answer)
-    except (TypeError, ValueError):
-        raise Hint("give a number") from None
-    if math.isclose(alpha, 128):
-        raise Hint("that is plain LoRA's; rsLoRA divides by the root of the rank")
-    if not math.isclose(alpha, 16):
-        raise Hint("alpha over the root of 64 should be 2")
+    slips = {"that is plain LoRA's; rsLoRA divides by the root of the rank": 128}
+    otherwise = "alpha over the root of 64 should be 2"
+    compare(number(answer, "give a number"), 16, otherwise, slips, rtol=1e-9)
     return "The same number as plain LoRA's at rank 8, since the root of 64 is 8."
 
 

@@ -9,28 +9,25 @@ Shared arguments: `vocabulary_size` (V), `num_labels` (C), `dimensions` of a wor
 D. B texts of at most T tokens.
 """
 
-from helpers.networks.byte_pairs import END, read_byte_pairs, save_byte_pairs, train_byte_pairs
-from helpers.networks.classifiers import BiLSTMTagger, DigitsCNN, LSTMClassifier, TextCNN
 from helpers.networks.gpt import TinyGPT, TinyGPTClassifier, sample
-from helpers.networks.language import LSTMLanguageModel
-from helpers.networks.layers import IGNORED, PAD
-from helpers.networks.vocabulary import UNKNOWN, Vocabulary
+from helpers.networks.small import (
+    IGNORED,
+    PAD,
+    BiLSTMTagger,
+    DigitsCNN,
+    LSTMClassifier,
+    LSTMLanguageModel,
+    TextCNN,
+)
+from helpers.networks.vocabulary import (
+    END,
+    UNKNOWN,
+    Vocabulary,
+    read_byte_pairs,
+    save_byte_pairs,
+    train_byte_pairs,
+)
 
-__all__ = [
-    "END",
-    "IGNORED",
-    "PAD",
-    "UNKNOWN",
-    "BiLSTMTagger",
-    "DigitsCNN",
-    "LSTMClassifier",
-    "LSTMLanguageModel",
-    "TextCNN",
-    "TinyGPT",
-    "TinyGPTClassifier",
-    "Vocabulary",
-    "read_byte_pairs",
-    "sample",
-    "save_byte_pairs",
-    "train_byte_pairs",
-]
+__all__ = ["END", "IGNORED", "PAD", "UNKNOWN", "BiLSTMTagger", "DigitsCNN", "LSTMClassifier"]
+__all__ += ["LSTMLanguageModel", "TextCNN", "TinyGPT", "TinyGPTClassifier", "Vocabulary"]
+__all__ += ["read_byte_pairs", "sample", "save_byte_pairs", "train_byte_pairs"]

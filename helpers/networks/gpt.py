@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.networks.layers import IGNORED, PAD, outputs, real_tokens
+from helpers.networks.small import IGNORED, PAD, outputs, real_tokens
 
 __all__ = ["TinyGPT", "TinyGPTClassifier", "sample"]
 

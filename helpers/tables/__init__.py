@@ -4,20 +4,9 @@ A loader stops at what cannot be used, with place and remedy, and warns of what 
 """
 
 from helpers.tables.chat import ChatTable, load_chat, write_chat
-from helpers.tables.conll import NerTable, load_ner
-from helpers.tables.iob import spans, to_iob2
+from helpers.tables.conll import NerTable, load_ner, spans, to_iob2
 from helpers.tables.table import Table, load_table
 from helpers.tables.text import TableError
 
-__all__ = [
-    "ChatTable",
-    "NerTable",
-    "Table",
-    "TableError",
-    "load_chat",
-    "load_ner",
-    "load_table",
-    "spans",
-    "to_iob2",
-    "write_chat",
-]
+__all__ = ["ChatTable", "NerTable", "Table", "TableError", "load_chat", "load_ner", "load_table"]
+__all__ += ["spans", "to_iob2", "write_chat"]

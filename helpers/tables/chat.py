@@ -15,14 +15,14 @@ from statistics import median
 from datasets import Dataset, Features, List, Value
 
 from helpers.files import write_text
-from helpers.tables.rows import read_json_lines
 from helpers.tables.text import (
     Problems,
+    check_characters,
     list_places,
     list_repeats,
+    read_json_lines,
     read_text,
     shorten,
-    storable,
     warn_of,
     with_warnings,
 )
@@ -83,8 +83,15 @@ def load_chat(path: str | Path, *, encoding: str = "utf-8") -> ChatTable:
         [{key: message[key] for key in KEYS} for message in row.values["messages"]] for row in rows
     ]
     places = [row.place for row in rows]
-    warnings = _warn_keys([row.values for row in rows], places) + _warn_duplicates(chats, places)
-    return ChatTable(_dataset(chats), warnings, path.name)
+    repeats = list_repeats([json.dumps(chat, sort_keys=True) for chat in chats], places)
+    warnings = _warn_keys([row.values for row in rows], places) + warn_of(
+        "Conversations that repeat an earlier one",
+        repeats,
+        "Delete them: what stands twice is learned by heart.",
+    )
+    features = Features({"messages": List({key: Value("string") for key in KEYS})})
+    dataset = Dataset.from_dict({"messages": chats}, features=features)
+    return ChatTable(dataset, warnings, path.name)
 
 
 def write_chat(path: str | Path, conversations: Iterable[list[dict] | dict]) -> Path:
@@ -116,11 +123,6 @@ def write_chat(path: str | Path, conversations: Iterable[list[dict] | dict]) -> 
     return path
 
 
-def _dataset(chats: list[list[dict]]) -> Dataset:
-    message = {key: Value("string") for key in KEYS}
-    return Dataset.from_dict({"messages": chats}, features=Features({"messages": List(message)}))
-
-
 def _check_conversation(chat: dict, place: str, problems: Problems) -> None:
     messages = chat.get("messages")
     if "messages" not in chat:
@@ -137,42 +139,41 @@ def _check_conversation(chat: dict, place: str, problems: Problems) -> None:
         what = f'"messages" should be a list with at least one message: {shorten(messages)}'
         problems.add(place, what, f"Write each line as {FORMAT}.")
     else:
-        sound = [
+        roles = [
             _check_message(m, f"{place}, messages[{i}]", problems) for i, m in enumerate(messages)
         ]
-        if all(sound):
-            _check_order([message["role"] for message in messages], place, problems)
+        if None not in roles:
+            _check_order(roles, place, problems)
 
 
-def _check_message(message: object, place: str, problems: Problems) -> bool:
+def _check_message(message: object, place: str, problems: Problems) -> str | None:
+    """Note what is wrong with a message; return its role if that is one of the three."""
     if not isinstance(message, dict):
         what = f"a message should be an object: {shorten(message)}"
         problems.add(place, what, 'Write {"role": "user", "content": "..."}.')
-        return False
-    found = []
+        return None
     for key in KEYS:
         if key not in message:
             what = f'there is no "{key}"; the keys are {shorten(list(message))}'
-            found.append((what, 'Give every message a "role" and a "content".'))
-    role, content = message.get("role", "user"), message.get("content", "x")
-    if role not in ROLES:
+            problems.add(place, what, 'Give every message a "role" and a "content".')
+    role, content = message.get("role"), message.get("content", "none")
+    if "role" in message and role not in ROLES:
         name = str(role).strip().lower()
         near = difflib.get_close_matches(name, ROLES, n=1)
         guess = ALIASES.get(name, near[0] if near else None)
         remedy = "Use the roles system, user and assistant."
         remedy += f" Write {guess!r} for {role!r}." if guess else ""
-        found.append((f"the role is {shorten(role)}", remedy))
+        problems.add(place, f"the role is {shorten(role)}", remedy)
     if not isinstance(content, str):
         what = f"the content is a {type(content).__name__} and not a string: {shorten(content)}"
-        found.append((what, "Write the content as one string; images cannot be used here."))
-    elif not content.strip():
-        found.append((f"the content is empty: {content!r}", "Fill it in, or delete the line."))
-    elif not storable(content):
-        what = f"the content holds NUL or half a character: {shorten(content)}"
-        found.append((what, "Remove the \\u0000 or \\ud800-\\udfff escapes."))
-    for what, remedy in found:
+        remedy = "Write the content as one string; images cannot be used here."
         problems.add(place, what, remedy)
-    return not found
+    elif not content.strip():
+        what = f"the content is empty: {content!r}"
+        problems.add(place, what, "Fill it in, or delete the line.")
+    else:
+        check_characters(content, "content", place, problems)
+    return role if role in ROLES else None
 
 
 def _check_order(roles: list[str], place: str, problems: Problems) -> None:
@@ -208,9 +209,3 @@ def _warn_keys(chats: list[dict], places: list[str]) -> list[str]:
         f"{what} is not used ({len(found):,}: {list_places(found)})."
         for what, found in unknown.items()
     ]
-
-
-def _warn_duplicates(chats: list[list[dict]], places: list[str]) -> list[str]:
-    repeats = list_repeats([json.dumps(chat, sort_keys=True) for chat in chats], places)
-    remedy = "Delete them: what stands twice is learned by heart."
-    return warn_of("Conversations that repeat an earlier one", repeats, remedy)

@@ -7,10 +7,8 @@ Each of these would train without an error and score badly, so each stops here w
 import math
 import re
 import unicodedata
-from pathlib import Path
 
-from helpers.tables.rows import Row
-from helpers.tables.text import Problems, list_places, shorten
+from helpers.tables.text import Problems, Row, list_places, shorten
 
 __all__ = ["clean_labels", "find_missing_labels", "sort_labels", "warn_mixed_words"]
 
@@ -23,7 +21,8 @@ def find_missing_labels(rows: list[Row], column: str, problems: Problems) -> Non
     """Note every row whose label is absent or is not a single value."""
     for row in rows:
         value = row.values.get(column)
-        if _missing(value):
+        empty = value is None or (isinstance(value, float) and math.isnan(value))
+        if empty or (isinstance(value, str) and value.strip().casefold() in MISSING):
             remedy = "Give these rows a label, or delete them."
             problems.add(row.place, f"the label is missing ({column}: {value!r})", remedy)
         elif not isinstance(value, str | int | float):
@@ -32,7 +31,7 @@ def find_missing_labels(rows: list[Row], column: str, problems: Problems) -> Non
             problems.add(row.place, what, remedy)
 
 
-def clean_labels(path: Path, rows: list[Row], column: str, min_per_class: int) -> list[str]:
+def clean_labels(rows: list[Row], column: str, min_per_class: int, problems: Problems) -> list[str]:
     """Turn the label column into class names, one per row, or say why it is not one.
 
     Spaces around labels are removed; true, false become "true", "false"; 0.0, 1.0 become "0", "1".
@@ -42,13 +41,14 @@ def clean_labels(path: Path, rows: list[Row], column: str, min_per_class: int) -
         TableError: if the labels are of several types, are measurements rather than classes, are
             one class written in several ways, are all the same, or are too rare.
     """
-    problems = Problems(path)
     values = [row.values[column] for row in rows]
     _refuse_measurements(values, column, problems)
     _refuse_mixed_types(rows, values, problems)
     _refuse_variants(rows, values, problems)
     whole = all(isinstance(v, float) and v.is_integer() for v in values)
-    names = [str(int(v)) if whole else _written(v) for v in values]
+    names = [str(int(value)) if whole else str(value).strip() for value in values]
+    if isinstance(values[0], bool):
+        names = [name.lower() for name in names]
     _refuse_rare(rows, names, column, min_per_class, problems)
     return names
 
@@ -76,16 +76,6 @@ def warn_mixed_words(rows: list[Row], names: list[str]) -> list[str]:
     ]
 
 
-def _missing(value: object) -> bool:
-    if isinstance(value, str):
-        return value.strip().casefold() in MISSING
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _written(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value).strip()
-
-
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not NUMBER.fullmatch(str(value).strip()):
         return None
@@ -109,31 +99,23 @@ def _refuse_measurements(values: list, column: str, problems: Problems) -> None:
         )
 
 
-def _kind(value: object) -> str:
-    if isinstance(value, bool):
-        return "true/false"
-    if isinstance(value, int):
-        return "whole number"
-    return "decimal number" if isinstance(value, float) else "text"
-
-
-def _kind_of_text(value: str) -> str:
-    if value.strip().casefold() in ("true", "false"):
-        return "true/false"
-    return "other" if _number(value) is None else "number"
+KINDS = {str: "text", bool: "true/false", int: "whole number", float: "decimal number"}
 
 
 def _refuse_mixed_types(rows: list[Row], values: list, problems: Problems) -> None:
-    first: dict[str, str] = {}
-    for row, value in zip(rows, values, strict=True):
-        first.setdefault(_kind(value), f"{row.place} is {value!r}")
-    if set(first) == {"text"}:
+    kinds = [KINDS[type(value)] for value in values]
+    if set(kinds) == {"text"}:
         # In CSV all values are text, so the mixture to look for is 0, 1 and true.
-        first = {}
-        for row, value in zip(rows, values, strict=True):
-            first.setdefault(_kind_of_text(value), f"{row.place} is {value!r}")
-        if not {"number", "true/false"} <= set(first):
+        truth = [value.strip().casefold() in ("true", "false") for value in values]
+        kinds = [
+            "true/false" if true else "other" if _number(value) is None else "number"
+            for value, true in zip(values, truth, strict=True)
+        ]
+        if not {"number", "true/false"} <= set(kinds):
             return
+    first: dict[str, str] = {}
+    for row, value, kind in zip(rows, values, kinds, strict=True):
+        first.setdefault(kind, f"{row.place} is {value!r}")
     if len(first) > 1:
         shown = "; ".join(f"{kind}: {where}" for kind, where in first.items())
         remedy = 'Write every label the same way, for example as text: "1", never 1 beside "1".'

@@ -10,8 +10,17 @@ from statistics import median
 from datasets import ClassLabel, Dataset, Features, Value
 
 from helpers.tables.labels import clean_labels, find_missing_labels, sort_labels, warn_mixed_words
-from helpers.tables.rows import Row, read_delimited, read_json_lines
-from helpers.tables.text import Problems, read_text, shorten, storable, warn_of, with_warnings
+from helpers.tables.text import (
+    Problems,
+    Row,
+    check_characters,
+    read_delimited,
+    read_json_lines,
+    read_text,
+    shorten,
+    warn_of,
+    with_warnings,
+)
 
 __all__ = ["Table", "load_table"]
 
@@ -78,14 +87,18 @@ def load_table(
     _check_texts(rows, text, problems)
     find_missing_labels(rows, label, problems)
     problems.raise_if_any()
-    labels = clean_labels(path, rows, label, min_per_class)
+    labels = clean_labels(rows, label, min_per_class, problems)
     texts = [row.values[text] for row in rows]
     warnings = [
         *_warn_swallowed(rows, texts, labels),
         *_warn_duplicates(rows, texts, labels),
         *warn_mixed_words(rows, labels),
         *_warn_counts(labels),
-        *_warn_long(rows, texts),
+        *warn_of(
+            f"Texts longer than {LONG:,} words",
+            [row.place for row in rows if len(row.values[text].split()) > LONG],
+            "A model reads only their beginning: split them, or keep what decides the label.",
+        ),
     ]
     names = sort_labels(labels)
     ids = {name: index for index, name in enumerate(names)}
@@ -137,9 +150,8 @@ def _check_texts(rows: list[Row], column: str, problems: Problems) -> None:
         elif not isinstance(value, str):
             what = f"the text is a {type(value).__name__} and not a string: {shorten(value)}"
             problems.add(row.place, what, "Put these texts in double quotes, or delete the rows.")
-        elif not storable(value):
-            what = f"the text holds NUL or half a character: {shorten(value)}"
-            problems.add(row.place, what, "Remove the \\u0000 or \\ud800-\\udfff escapes.")
+        else:
+            check_characters(value, "text", row.place, problems)
 
 
 def _warn_swallowed(rows: list[Row], texts: list[str], labels: list[str]) -> list[str]:
@@ -193,11 +205,3 @@ def _warn_counts(labels: list[str]) -> list[str]:
             "Label more, and expect wide intervals."
         )
     return warnings
-
-
-def _warn_long(rows: list[Row], texts: list[str]) -> list[str]:
-    places = [r.place for r, t in zip(rows, texts, strict=True) if len(t.split()) > LONG]
-    remedy = (
-        "A model reads only their beginning: split them, or keep the part that decides the label."
-    )
-    return warn_of(f"Texts longer than {LONG:,} words", places, remedy)

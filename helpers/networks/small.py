@@ -1,13 +1,54 @@
-"""Networks that classify a text, each of its words, or an image."""
+"""Networks of the 2010s for texts, words and digits, and what they share with the tiny GPT."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.networks.language import LSTMLanguageModel
-from helpers.networks.layers import PAD, concat_pool, outputs, real_tokens, word_embedding
+__all__ = ["IGNORED", "PAD", "BiLSTMTagger", "DigitsCNN", "LSTMClassifier", "LSTMLanguageModel"]
+__all__ += ["TextCNN", "outputs", "real_tokens"]
 
-__all__ = ["BiLSTMTagger", "DigitsCNN", "LSTMClassifier", "TextCNN"]
+PAD = 0
+IGNORED = -100  # the label that torch's cross entropy leaves out, as everywhere in transformers
+
+
+def word_embedding(size: int, dimensions: int, matrix=None) -> nn.Embedding:
+    """Make an embedding, random or copied from a matrix; padding is the zero vector."""
+    if matrix is not None and (matrix.ndim != 2 or len(matrix) != size):
+        raise ValueError(
+            f"The word vectors have shape {tuple(matrix.shape)}; the vocabulary needs "
+            f"({size}, dimensions). Build the matrix from this vocabulary."
+        )
+    embedding = nn.Embedding(size, dimensions if matrix is None else matrix.shape[1], PAD)
+    with torch.no_grad():
+        if matrix is None:
+            embedding.weight.normal_(std=0.1)
+        else:
+            embedding.weight.copy_(torch.as_tensor(matrix))
+        embedding.weight[PAD] = 0
+    return embedding
+
+
+def real_tokens(input_ids, attention_mask=None):
+    """Mark the tokens that are not padding: booleans (B, T)."""
+    return input_ids != PAD if attention_mask is None else attention_mask.bool()
+
+
+def concat_pool(states, real):
+    """Last state, mean and maximum over real tokens, side by side: (B, T, H) -> (B, 3H)."""
+    real = real | (torch.arange(real.shape[1], device=real.device) == 0)  # no text is empty
+    mask = real[:, :, None]
+    last = states[torch.arange(len(states), device=real.device), real.sum(dim=1) - 1]
+    mean = (states * mask).sum(dim=1) / mask.sum(dim=1)
+    largest = states.masked_fill(~mask, -torch.inf).amax(dim=1)
+    return torch.cat([last, mean, largest], dim=1)
+
+
+def outputs(logits, labels=None) -> dict:
+    """Return logits (..., C) and, with labels (...), the mean cross entropy over all but -100."""
+    if labels is None:
+        return {"logits": logits}
+    loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
+    return {"loss": loss, "logits": logits}
 
 
 class TextCNN(nn.Module):
@@ -50,6 +91,66 @@ class TextCNN(nn.Module):
         # a window set to 0 cannot win the maximum.
         last = (lengths - convolution.kernel_size[0]).clamp(min=0)
         return (answers * (starts <= last[:, None])[:, None, :]).amax(dim=2)
+
+
+class LSTMLanguageModel(nn.Module):
+    """Predict each next word from the words before it; no labels but the text itself are needed.
+
+    Word vectors serve as input and as output (tied weights; Press & Wolf 2017). Scoring every word
+    at every position is slow on a CPU, so training compares the right word with `samples` words
+    drawn by rank (sampled softmax, Jean et al. 2015); evaluation compares it with all. Ids must be
+    ordered by frequency, as by `Vocabulary.build`. `labels` are the input ids; the shift by one
+    happens here. Parameter names: `embedding`, `lstm`, `project`, `bias`.
+    """
+
+    def __init__(
+        self, vocabulary_size: int, dimensions: int = 128, hidden: int = 256, embeddings=None,
+        samples: int = 1_000, dropout: float = 0.1
+    ):  # fmt: skip
+        super().__init__()
+        self.samples = samples
+        self.embedding = word_embedding(vocabulary_size, dimensions, embeddings)
+        self.lstm = nn.LSTM(self.embedding.embedding_dim, hidden, batch_first=True)
+        self.project = nn.Linear(hidden, self.embedding.embedding_dim)
+        self.bias = nn.Parameter(torch.zeros(vocabulary_size))
+        self.dropout = nn.Dropout(dropout)
+        rank = torch.arange(vocabulary_size).float()
+        drawn = torch.log1p(1 / rank.clamp(min=1))  # Zipf's law: about 1 / rank
+        drawn[PAD] = 0  # padding is never a negative
+        self.register_buffer("drawn", drawn / drawn.sum(), persistent=False)
+
+    def forward(self, input_ids, attention_mask=None, labels=None) -> dict:
+        """Return only the mean loss per word if there are labels, else logits (B, T, V)."""
+        states, _ = self.lstm(self.dropout(self.embedding(input_ids)))  # (B, T, H)
+        states = self.dropout(self.project(self.dropout(states)))  # (B, T, D)
+        if labels is None:
+            return {"logits": self.scores(states)}
+        real = real_tokens(input_ids, attention_mask)
+        counted = real[:, 1:] & (labels[:, 1:] != IGNORED)  # (B, T - 1): the word after each state
+        states, words = states[:, :-1][counted], labels[:, 1:][counted]  # (N, D), (N,)
+        return {"loss": self.sampled(states, words) if self.training else self.exact(states, words)}
+
+    def scores(self, states):
+        """Compare states (..., D) with every word: (..., V); padding is never the next word."""
+        scores = F.linear(states, self.embedding.weight, self.bias)
+        return scores.index_fill(-1, torch.tensor(PAD, device=scores.device), -torch.inf)
+
+    def exact(self, states, words):
+        """Mean loss over all words, computed for some states at a time to save memory."""
+        parts = [
+            F.cross_entropy(self.scores(some), right, reduction="sum")
+            for some, right in zip(states.split(512), words.split(512), strict=True)
+        ]
+        return torch.stack(parts).sum() / len(words)
+
+    def sampled(self, states, words):
+        """Estimate the loss from sampled words, corrected for their probability of being drawn."""
+        wrong = torch.multinomial(self.drawn, self.samples, replacement=True)  # (S,)
+        stands_for = -torch.log(self.drawn[wrong] * self.samples)
+        right = (states * self.embedding.weight[words]).sum(dim=1) + self.bias[words]  # (N,)
+        others = F.linear(states, self.embedding.weight[wrong], self.bias[wrong] + stands_for)
+        others = others.masked_fill(words[:, None] == wrong, -torch.inf)  # (N, S)
+        return (torch.cat([right[:, None], others], dim=1).logsumexp(dim=1) - right).mean()
 
 
 class LSTMClassifier(nn.Module):
