@@ -11,7 +11,7 @@ from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassificatio
 
 from helpers import adapters, pretrained, training
 from helpers.evaluation import count_parameters
-from helpers.pretrained.quantized import nf4_settings
+from helpers.pretrained.build import nf4_settings
 from helpers.runtime import PROFILES
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])

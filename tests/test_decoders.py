@@ -10,7 +10,6 @@ import transformers
 from tiny_decoders import CONTEXT, END, byte_level, put_gguf_in_cache, save_gpt2, save_llama
 
 from helpers import assets, pretrained, training
-from helpers.assets import derived, smollm2
 from helpers.pretrained import LastTokenClassifier, ModelError, load_decoder
 from helpers.runtime import PROFILES
 
@@ -86,7 +85,7 @@ def test_the_second_load_needs_neither_the_gguf_file_nor_a_writable_cache(packed
     def refuse(*arguments, **settings):
         raise OSError("read-only")
 
-    monkeypatch.setattr(derived, "locked", refuse)
+    monkeypatch.setattr("helpers.assets.models.locked", refuse)
     second = weights(quiet().model)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -105,7 +104,7 @@ def test_what_a_killed_run_left_behind_is_not_taken(packed):
 
 
 def _unpack(folders) -> None:
-    folders.put(str(smollm2.model_folder()))
+    folders.put(str(assets.folder("smollm2", PROFILES["cpu"])))
 
 
 def test_two_processes_at_once_unpack_once(packed):
