@@ -258,11 +258,6 @@ def test_files_of_two_runs_are_not_taken_for_one_adapter(folder, tmp_path):
     refused(folder, "damaged")
 
 
-def test_a_folder_of_the_earlier_form_says_to_train_again(folder):
-    (folder / "base.json").write_text('{"name": "x", "numbers": {}, "sha256": {}}')
-    refused(folder, "Train it again")
-
-
 def test_another_task_or_other_labels_are_refused(folder):
     refused(folder, "another task", load("lm"))
     refused(folder, "num_labels=2", load(num_labels=3))

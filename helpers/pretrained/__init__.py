@@ -5,10 +5,10 @@
 
 from helpers.assets import ModelError
 from helpers.pretrained.build import seeded
-from helpers.pretrained.frozen import FrozenBelow
 from helpers.pretrained.heads import CaseAwareTagger, LastTokenClassifier, MeanPooledClassifier
 from helpers.pretrained.load import Pretrained, load_decoder, load_encoder, quiet
 from helpers.pretrained.parts import (
+    FrozenBelow,
     blocks,
     body_and_head,
     body_and_output,

@@ -108,8 +108,6 @@ def fit(
         FloatingPointError: if the loss is not finite; the message names the step.
     """
     rank, world = place()
-    if unfreeze_schedule and world > 1:
-        raise ValueError("Gradual unfreezing works in one process only: do without torchrun.")
     settings = {
         "rows": len(train), "num_epochs": num_epochs, "learning_rate": learning_rate,
         "batch_size": batch_size, "seed": seed, "weight_decay": weight_decay,
@@ -122,9 +120,8 @@ def fit(
     held_out = None if validation is None else Rows(model, validation, "validation", labelled)
     plan = _Plan(rows.lengths, num_epochs, batch_size, seed, length_grouped, save_steps)
     stages = plan_stages(model, freeze, unfreeze_schedule, num_epochs)
-    optimizer = build_optimizer(
-        optimizer, model, stages, learning_rate, weight_decay, learning_rate_groups or {}
-    )
+    factors = learning_rate_groups or {}
+    optimizer = build_optimizer(optimizer, model, stages, learning_rate, weight_decay, factors)
     schedule = build_schedule(schedule, optimizer, warmup_steps, plan.total_steps)
     collate = collate or partial(pad_batch, pad_id=pad_id)
     stepping = Stepper if world == 1 else SharedStepper
@@ -132,12 +129,7 @@ def fit(
     set_seed(seed + rank)  # each process draws its own dropout
     record = checkpoints.restore(stepper, settings)
     first, seconds_before = len(record.losses), record.seconds
-    shown = (shows_progress() if progress is None else progress) and rank == 0
-    bar = tqdm(
-        total=plan.total_steps, initial=first, disable=not shown, desc="training", unit="step",
-        leave=False,
-    )  # fmt: skip
-    with measure() as cost, bar:
+    with measure() as cost, _bar(plan.total_steps, first, progress) as bar:
         tokens = _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar)
     return FitResult(
         model=model.eval(), losses=record.losses, validation=record.validation, cost=cost,
@@ -171,6 +163,14 @@ class _Plan:
         """Row numbers of each batch of an epoch."""
         order = epoch_order(self.lengths, self.batch_size, self.seed, epoch, self.length_grouped)
         return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+
+
+def _bar(total: int, done: int, progress: bool | None) -> tqdm:
+    """Draw one bar, even with several processes."""
+    shown = (shows_progress() if progress is None else progress) and place()[0] == 0
+    return tqdm(
+        total=total, initial=done, disable=not shown, desc="training", unit="step", leave=False
+    )
 
 
 def _train(rows, held_out, plan, stages, stepper, checkpoints, record, on_step, bar) -> int:

@@ -40,6 +40,8 @@ def plan_stages(
         raise ValueError(
             f"{len(stages)} stages of unfreezing need as many epochs; num_epochs is {num_epochs}."
         )
+    if stages and place()[1] > 1:
+        raise ValueError("Gradual unfreezing works in one process only: do without torchrun.")
     stages = stages or [free]
     if not stages[0]:
         raise ValueError(
