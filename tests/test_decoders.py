@@ -104,7 +104,7 @@ def test_what_a_killed_run_left_behind_is_not_taken(packed):
 
 
 def _unpack(folders) -> None:
-    folders.put(str(assets.folder("smollm2", PROFILES["cpu"])))
+    folders.put(str(assets.model_folder(assets.choose_model("decoder", PROFILES["cpu"]))))
 
 
 def test_two_processes_at_once_unpack_once(packed):

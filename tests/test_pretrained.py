@@ -138,9 +138,10 @@ def test_minilm_is_the_published_model_in_float32():
 
 
 @pytest.mark.parametrize(
-    ("name", "factory"), [("minilm", "AutoModel"), ("smollm2", "AutoModelForCausalLM")]
+    ("kind", "factory", "depth"),
+    [("encoder", "AutoModel", 6), ("decoder", "AutoModelForCausalLM", 30)],
 )
-def test_a_folder_is_read_by_plain_transformers(name, factory):
+def test_a_folder_is_read_by_plain_transformers(kind, factory, depth):
     code = (
         "import sys, transformers\n"
         "tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[1])\n"
@@ -148,18 +149,10 @@ def test_a_folder_is_read_by_plain_transformers(name, factory):
         "output = model(**tokenizer('A fine film.', return_tensors='pt'))\n"
         "print(model.config.num_hidden_layers, 'helpers' in sys.modules)"
     )
-    folder = assets.folder(name, PROFILES["smoke"])
+    folder = assets.model_folder(assets.choose_model(kind, PROFILES["smoke"]))
     command = [sys.executable, "-c", code, str(folder)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    depth = {"minilm": 6, "smollm2": 30}[name]
     assert done.stdout.split() == [str(depth), "False"], done.stderr
-
-
-def test_a_folder_follows_the_environment_and_knows_its_names(bert, monkeypatch):
-    monkeypatch.setenv("COURSE_ENCODER", str(bert))
-    assert assets.folder("minilm") == bert
-    with pytest.raises(assets.AssetError, match="minilm, smollm2"):
-        assets.folder("glove")
 
 
 def test_smoke_is_a_tiny_bert_behind_minilms_tokenizer():
@@ -452,16 +445,6 @@ def test_a_word_that_leaves_no_piece_is_o_too():
     logits = np.zeros((1, 4, 2), np.float32)
     logits[:, :, 1] = 1
     assert pretrained.word_predictions(logits, rows) == [[1, 0, 1]]
-
-
-def test_a_tagger_learns_and_answers_whole_sentences(bert):
-    loaded = quiet("tokens", label_names=TAGS, source=bert)
-    sentences = [["the", "unlikely", "man"], ["the", "film"], ["he", "films"], ["a", "man"]] * 4
-    tags = [[0, 0, 1], [0, 0], [1, 0], [0, 1]] * 4
-    rows = pretrained.encode_words(loaded.tokenizer, sentences, tags)
-    training.fit(loaded.model, rows, num_epochs=30, learning_rate=0.01, batch_size=8,
-                 progress=False)  # fmt: skip
-    assert pretrained.word_predictions(training.predict(loaded.model, rows), rows) == tags
 
 
 def test_byte_level_words_are_cut_as_in_running_text(roberta):

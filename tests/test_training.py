@@ -152,18 +152,6 @@ def test_learning_rate_groups_move_weights_in_proportion():
     assert moved["head.weight"] == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_sgd_takes_a_step_of_rate_times_gradient():
-    model, dataset = network(dropout=0.0), toy(8)
-    twin = copy.deepcopy(model)
-    twin(**training.pad_batch([dataset[i] for i in range(8)]))["loss"].backward()
-    training.fit(
-        model, dataset, num_epochs=1, learning_rate=0.5, batch_size=8, optimizer="sgd",
-        max_grad_norm=0,
-    )  # fmt: skip
-    for (name, value), twins in zip(model.named_parameters(), twin.parameters(), strict=True):
-        assert torch.allclose(value, twins - 0.5 * twins.grad, atol=1e-6), name
-
-
 def test_weight_decay_draws_matrices_to_zero_and_spares_biases():
     plain, decayed = network(), network()
     nn.init.ones_(plain.head.bias)
@@ -338,9 +326,8 @@ def test_texts_are_encoded_cut_and_never_empty():
 def test_a_loss_that_is_no_number_stops_with_the_step_and_a_remedy():
     with pytest.raises(FloatingPointError, match=r"at step [2-9] of 10.*Lower the rate"):
         training.fit(
-            network(), toy(), num_epochs=2, learning_rate=1e30, batch_size=8, max_grad_norm=0,
-            optimizer="sgd",
-        )  # fmt: skip
+            network(), toy(), num_epochs=2, learning_rate=1e30, batch_size=8, max_grad_norm=0
+        )
 
 
 @pytest.mark.parametrize(
@@ -366,7 +353,6 @@ def test_data_that_cannot_be_trained_on_is_explained(dataset, message):
         ({"freeze": ["embedding", "convolutions", "head"]}, "every parameter is frozen"),
         ({"learning_rate_groups": {"body": 0.1}}, "'body'"),
         ({"unfreeze_schedule": [["head"], ["embedding"]]}, "num_epochs is 1"),
-        ({"optimizer": "adam"}, "'adam'"),
         ({"schedule": "cosine"}, "'cosine'"),
         ({"precision": "int8"}, "'int8'"),
         ({"resume": True}, "output_dir"),

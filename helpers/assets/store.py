@@ -118,9 +118,6 @@ def path(name: str) -> Path:
 
 def file(name: str, member: str) -> Path:
     """Return one file of an asset; errors as for `path`."""
-    known = [each.name for each in named(name).members]
-    if member not in known:
-        raise AssetError(f"The asset {name!r} has no file {member!r}. It has: {', '.join(known)}.")
     return path(name) / member
 
 

@@ -64,7 +64,7 @@ def fit(
     unfreeze_schedule: Sequence[Iterable[str]] = (),
     learning_rate_groups: Mapping[str, float] | None = None, weight_decay: float = 0.0,
     warmup_steps: float = 0.0, schedule: str = "linear", max_grad_norm: float = 1.0,
-    length_grouped: bool = True, optimizer: str = "adamw", collate: Callable | None = None,
+    length_grouped: bool = True, collate: Callable | None = None,
     pad_id: int = 0, output_dir: Path | None = None, resume: bool = False,
     save_steps: int | None = None, precision: str = "float32",
     on_step: Callable[[int, Any], object] | None = None, progress: bool | None = None,
@@ -93,7 +93,6 @@ def fit(
         schedule: after the warm-up, `"linear"` (down to 0 at the last step) or `"constant"`.
         max_grad_norm: gradients are scaled down to this norm; 0 for no limit.
         length_grouped: whether texts of similar length share a batch, which saves padding.
-        optimizer: `"adamw"` or `"sgd"`.
         collate: list of rows -> dict of tensors; `pad_batch` without it.
         output_dir: for checkpoints (the last two are kept); without it none are written.
         resume: continue from the last complete checkpoint in `output_dir`, or start if there is
@@ -111,7 +110,7 @@ def fit(
     settings = {
         "rows": len(train), "num_epochs": num_epochs, "learning_rate": learning_rate,
         "batch_size": batch_size, "seed": seed, "weight_decay": weight_decay,
-        "schedule": schedule, "warmup_steps": warmup_steps, "optimizer": optimizer,
+        "schedule": schedule, "warmup_steps": warmup_steps,
         "precision": precision, "processes": world,
     }  # fmt: skip
     checkpoints = _Checkpoints(output_dir, resume)
@@ -121,7 +120,7 @@ def fit(
     plan = _Plan(rows.lengths, num_epochs, batch_size, seed, length_grouped, save_steps)
     stages = plan_stages(model, freeze, unfreeze_schedule, num_epochs)
     factors = learning_rate_groups or {}
-    optimizer = build_optimizer(optimizer, model, stages, learning_rate, weight_decay, factors)
+    optimizer = build_optimizer(model, stages, learning_rate, weight_decay, factors)
     schedule = build_schedule(schedule, optimizer, warmup_steps, plan.total_steps)
     collate = collate or partial(pad_batch, pad_id=pad_id)
     stepping = Stepper if world == 1 else SharedStepper

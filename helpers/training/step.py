@@ -59,12 +59,9 @@ def unfreeze(model, stages: list[set[str]], epoch: int) -> None:
 
 
 def build_optimizer(
-    kind: str, model, stages: list[set[str]], learning_rate: float, weight_decay: float,
-    factors: Mapping[str, float],
-):  # fmt: skip
-    """Group parameters by learning rate and weight decay, including those not yet unfrozen."""
-    if kind not in ("adamw", "sgd"):
-        raise ValueError(f"Unknown optimizer {kind!r}; use 'adamw' or 'sgd'.")
+    model, stages: list[set[str]], learning_rate: float, weight_decay: float, factors: Mapping
+) -> torch.optim.AdamW:
+    """AdamW, grouped by learning rate and weight decay; knows those not yet unfrozen as well."""
     named = {entry: set(_matching(model, entry)) for entry in factors}
     trained, groups = set().union(*stages), {}
     for name, parameter in model.named_parameters():
@@ -75,8 +72,6 @@ def build_optimizer(
         decay = weight_decay if parameter.ndim > 1 else 0.0
         group = {"name": entry, "lr": rate, "weight_decay": decay, "params": []}
         groups.setdefault((entry, decay), group)["params"].append(parameter)
-    if kind == "sgd":
-        return torch.optim.SGD(list(groups.values()), lr=learning_rate)
     return torch.optim.AdamW(list(groups.values()), lr=learning_rate, fused=True)
 
 
