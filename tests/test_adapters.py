@@ -11,7 +11,7 @@ from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassificatio
 
 from helpers import adapters, pretrained, training
 from helpers.evaluation import count_parameters
-from helpers.pretrained.quantized import nf4_settings
+from helpers.pretrained.build import nf4_settings
 from helpers.runtime import PROFILES
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
@@ -256,11 +256,6 @@ def test_files_of_two_runs_are_not_taken_for_one_adapter(folder, tmp_path):
     for name in FILES[:2]:
         (folder / name).write_bytes((tmp_path / "second" / name).read_bytes())
     refused(folder, "damaged")
-
-
-def test_a_folder_of_the_earlier_form_says_to_train_again(folder):
-    (folder / "base.json").write_text('{"name": "x", "numbers": {}, "sha256": {}}')
-    refused(folder, "Train it again")
 
 
 def test_another_task_or_other_labels_are_refused(folder):

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -89,8 +88,6 @@ def test_a_cache_folder_from_another_machine_works_offline(shop, tmp_path, monke
 def test_unknown_names_are_answered_with_the_known_ones(shop):
     shop.add("tiny")
     assert re.search("'tinny'.*tiny", refusal("tinny"))
-    with pytest.raises(assets.AssetError, match=r"'c\.txt'.*a\.bin, b\.txt"):
-        assets.file("tiny", "c.txt")
     with pytest.raises(assets.AssetError, match="tiny"):
         assets.prefetch(["nothing"])
 
@@ -98,6 +95,7 @@ def test_unknown_names_are_answered_with_the_known_ones(shop):
 @pytest.mark.parametrize("step", range(1, 6))
 def test_a_kill_at_any_step_leaves_only_verified_members_and_the_next_call_succeeds(shop, step):
     shop.add("tiny", installed=True)
+    (shop.cache / "tiny.staging-abc" / "wheel").mkdir(parents=True)  # of an earlier kill
     child = start(DIES, "tiny", str(step))
     child.communicate(timeout=30)
     # Two members: sync and rename of each. Later steps never come.
@@ -105,25 +103,6 @@ def test_a_kill_at_any_step_leaves_only_verified_members_and_the_next_call_succe
     assert visible(shop).items() <= shop.members.items()
     assets.path("tiny")
     assert visible(shop) == shop.members and debris(shop) == []
-
-
-def test_a_kill_while_pip_runs_leaves_nothing_unverified(shop):
-    shop.add("tiny")
-    for delay in (0.5, 1.0):
-        child = start(CHILD, "tiny")
-        time.sleep(delay)
-        child.kill()
-        child.communicate(timeout=30)
-        assert visible(shop).items() <= shop.members.items()
-    assets.path("tiny")
-    assert visible(shop) == shop.members
-
-
-def test_what_a_killed_fetch_left_behind_is_removed_by_the_next(shop):
-    shop.add("tiny", installed=True)
-    (shop.cache / "tiny.staging-abc" / "wheel").mkdir(parents=True)
-    assets.path("tiny")
-    assert debris(shop) == []
 
 
 def test_two_processes_at_once_fetch_once_and_both_succeed(shop):
@@ -162,16 +141,11 @@ def test_the_learner_s_own_pip_settings_apply(shop, monkeypatch, tmp_path):
     assert assets.path("tiny").is_dir()
 
 
-def test_no_index_without_a_folder_of_wheels_is_a_clear_error(shop, monkeypatch):
+def test_what_pip_says_of_its_settings_is_passed_on(shop, monkeypatch, tmp_path):
     shop.add("tiny")
     monkeypatch.delenv("PIP_FIND_LINKS")
     text = refusal()
-    assert "No matching distribution" in text
-    assert "PIP_NO_INDEX" in text and "PIP_FIND_LINKS" in text
-
-
-def test_a_broken_pip_configuration_is_told_in_pip_s_words(shop, monkeypatch, tmp_path):
-    shop.add("tiny")
+    assert "No matching distribution" in text and "PIP_NO_INDEX is set" in text
     (tmp_path / "pip.conf").write_text("no section = here\n", encoding="utf-8")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     assert "pip.conf" in refusal()
@@ -195,8 +169,15 @@ def test_a_disk_that_is_too_full_is_noticed_before_the_download(shop, capfd):
     assert visible(shop) == {} and debris(shop) == []
 
 
-def test_a_disk_that_runs_full_while_writing_leaves_nothing_behind(shop, monkeypatch):
-    shop.add("tiny", installed=True)
+@pytest.mark.parametrize("in_pip", [True, False])
+def test_a_disk_that_runs_full_leaves_nothing_behind(shop, monkeypatch, tmp_path, in_pip):
+    shop.add("tiny", installed=not in_pip)
+    pip = tmp_path / "before" / "pip"
+    pip.mkdir(parents=True)
+    (pip / "__init__.py").touch()
+    said = "import sys; sys.exit('ERROR: OSError: [Errno 28] No space left on device')"
+    (pip / "__main__.py").write_text(said, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(pip.parent))
 
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -204,18 +185,6 @@ def test_a_disk_that_runs_full_while_writing_leaves_nothing_behind(shop, monkeyp
     monkeypatch.setattr(os, "fsync", full)
     assert re.search("too full.*COURSE_CACHE", refusal())
     assert visible(shop) == {} and debris(shop) == []
-
-
-def test_a_disk_that_runs_full_in_pip_is_the_same_error(shop, monkeypatch, tmp_path):
-    shop.add("tiny")
-    pip = tmp_path / "before" / "pip"
-    pip.mkdir(parents=True)
-    said = "import sys; sys.exit('ERROR: OSError: [Errno 28] No space left on device')"
-    (pip / "__init__.py").touch()
-    (pip / "__main__.py").write_text(said, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(pip.parent))
-    assert re.search("too full.*COURSE_CACHE", refusal())
-    assert debris(shop) == []
 
 
 def test_a_cache_folder_that_cannot_be_written_is_named(shop, tmp_path, monkeypatch):
@@ -232,13 +201,8 @@ def test_a_download_with_other_bytes_is_never_used(shop):
         assert hashlib.sha256(bytes_).hexdigest() in text
     assert visible(shop) == {"b.txt": shop.members["b.txt"]}  # what is right stays
     assert not assets.is_cached("tiny")
-
-
-def test_a_wheel_that_is_no_zip_file_is_refused(shop):
-    shop.add("tiny")
     next(shop.wheels.iterdir()).write_bytes(b"<html>please log in</html>")
-    assert "tiny-pkg==1.0" in refusal()
-    assert visible(shop) == {}
+    assert "tiny-pkg==1.0" in refusal() and not assets.is_cached("tiny")
 
 
 def test_a_second_call_fetches_only_what_lacks(shop):
@@ -261,13 +225,7 @@ def test_a_damaged_cached_file_is_said_and_fetched_again(shop, capsys, damage):
     assets.path("tiny")
     assert visible(shop) == shop.members
     assert "a.bin is damaged" in capsys.readouterr().err
-
-
-def test_an_installed_package_serves_its_files_without_being_imported(shop):
-    shop.add("tiny", installed=True)
-    assets.path("tiny")
-    assert visible(shop) == shop.members
-    assert "tiny_pkg" not in sys.modules
+    assert "tiny_pkg" not in sys.modules  # an installed package serves its files unimported
 
 
 @pytest.mark.parametrize("right", [True, False])
@@ -329,7 +287,6 @@ def test_the_cache_is_where_course_cache_says_or_the_users_own(monkeypatch, tmp_
 def test_the_courses_own_registry_is_well_formed(monkeypatch):
     monkeypatch.delenv("COURSE_ASSETS", raising=False)
     found = {asset.name: asset for asset in assets.describe()}
-    assert list(found) == ["reviews", "glove", "minilm", "smollm2", "news"]
     for asset in found.values():
         assert re.fullmatch(r"[\w-]+==[\d.]+", asset.wheel)
         assert asset.download_bytes > 0 and asset.size > 0 and asset.members

@@ -12,7 +12,7 @@ from tiny_encoders import write_tiny_bert
 from helpers import data, embeddings, evaluation, grid, pretrained, training
 from helpers.methods import FILM_NER, Corpus, named_entities
 from helpers.methods.crf import train_crf, word_features, word_shape
-from helpers.pretrained.casing import CaseAwareTagger
+from helpers.pretrained import CaseAwareTagger
 from helpers.runtime import PROFILES
 
 METHODS = grid.methods_of("named_entities")

@@ -135,13 +135,6 @@ def test_without_the_course_a_folder_is_refused_and_never_answers_at_random(kind
     assert class_of(kind).config_class.model_type in done.stderr
 
 
-def test_a_pipeline_gives_the_label_names(tmp_path):
-    model = classifier()
-    pipe = transformers.pipeline("text-classification", str(saved(model, tmp_path)))
-    best = answers(model).argmax(dim=1).tolist()
-    assert [found["label"] for found in pipe(TEXTS)] == [NAMES[i] for i in best]
-
-
 def test_the_loader_takes_the_whole_classifier_and_says_so(kind, tmp_path, capsys):
     model = classifier(kind)
     loaded = load(kind, "classification", 3, source=saved(model, tmp_path / "tuned"))
@@ -231,16 +224,6 @@ def test_labels_without_a_name_take_the_names_that_are_given(kind, tmp_path):
     named = load(kind, "classification", label_names=NAMES, source=folder, echo=None)
     assert named.model.config.id2label == dict(enumerate(NAMES)) and named.new_parameters == ()
     assert named.model.config.num_labels == 3
-
-
-def test_reading_leaves_the_global_generator_alone(folder, decoder_folder):
-    torch.manual_seed(3)
-    expected = torch.rand(2)
-    torch.manual_seed(3)
-    MeanPooledClassifier.from_pretrained(folder)
-    load_encoder(num_labels=3, source=folder, echo=None)
-    load_decoder("classification", 3, source=decoder_folder, echo=None)
-    assert torch.equal(torch.rand(2), expected)
 
 
 # --- refused -------------------------------------------------------------------------------------

@@ -1,26 +1,27 @@
 """A model from outside the course: in a folder, in the Hub's cache or on the Hub."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Choice", "ModelError", "found", "is_hub_id"]
+__all__ = ["ModelError", "found", "is_hub_id"]
 
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "weights", "a tokenizer"
-PATTERNS = {
-    CONFIG: ("config.json",),
-    WEIGHTS: ("model*.safetensors", "pytorch_model*.bin"),
-    TOKENIZER: ("tokenizer.json", "vocab.txt", "vocab.json", "*.model"),
-}
-LACKING = {
-    CONFIG: "config.json, so it is not a model",
-    WEIGHTS: "weights (model.safetensors)",
-    TOKENIZER: "tokenizer (tokenizer.json)",
-}
-REMEDIES = {
-    CONFIG: "Give the folder that save_pretrained wrote, or the name of a model on the Hub.",
-    WEIGHTS: "Write them with model.save_pretrained(folder).",
-    TOKENIZER: "Write one beside the weights with tokenizer.save_pretrained(folder).",
+CONFIG = "config.json"
+PARTS = {  # of a usable folder: its files, what a folder without them lacks, and the remedy
+    CONFIG: (
+        (CONFIG,),
+        "config.json, so it is not a model",
+        "Give the folder that save_pretrained wrote, or the name of a model on the Hub.",
+    ),
+    "weights": (
+        ("model*.safetensors", "pytorch_model*.bin"),
+        "weights (model.safetensors)",
+        "Write them with model.save_pretrained(folder).",
+    ),
+    "a tokenizer": (
+        ("tokenizer.json", "vocab.txt", "vocab.json", "*.model"),
+        "tokenizer (tokenizer.json)",
+        "Write one beside the weights with tokenizer.save_pretrained(folder).",
+    ),
 }
 SECONDS_TO_ANSWER = 10
 
@@ -29,66 +30,51 @@ class ModelError(ValueError):
     """A model that cannot be used; the message says why and names the remedy."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A model that was asked for, for an `"encoder"` or a `"decoder"`.
-
-    `source` is a folder, a Hub id (`owner/name` or `owner/name@revision`), the asset `"minilm"` or
-    `"smollm2"`, or `"tiny"`; `name` is what figures call it.
-    """
-
-    name: str
-    source: str
-    kind: str
-
-
 def is_hub_id(source: str) -> bool:
     """Tell whether a source may be the name of a model on the Hub."""
     return bool(re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?(@[\w./-]+)?", source))
 
 
-def found(choice: Choice, weights: bool) -> Path:
-    """Return the folder of a model, downloaded if needed; ModelError if a part is missing."""
-    folder = Path(choice.source).expanduser()
-    if is_hub_id(choice.source) and not folder.exists():
-        folder = _from_hub(choice, weights)
+def found(source: str, kind: str, weights: bool) -> Path:
+    """Return the folder of a model, downloaded if needed; ModelError if a part is missing.
+
+    `source` is a folder or Hub id of an `"encoder"` or a `"decoder"`.
+    """
+    folder = Path(source).expanduser()
+    if is_hub_id(source) and not folder.exists():
+        folder = _from_hub(source, kind, weights)
     if not folder.is_dir():
         what = "a file" if folder.exists() else "no folder here"
-        raise ModelError(f"The model {choice.source!r} is {what}. {REMEDIES[CONFIG]}")
-    for part in _parts(weights):
-        if not _has(folder, part):
-            hint = _hint(folder, part)
-            raise ModelError(f"The folder {choice.source} has no {LACKING[part]}. {hint}")
+        raise ModelError(f"The model {source!r} is {what}. {PARTS[CONFIG][2]}")
+    for part in _lacking(folder, weights):
+        _, lacks, hint = PARTS[part]
+        inside = sorted(path.parent.name for path in folder.glob("*/config.json"))
+        if (folder / "adapter_config.json").is_file():
+            hint = "It holds a LoRA adapter: load the model it belongs to, then the adapter."
+        elif part == CONFIG and inside:
+            hint = f"There is one in {', '.join(inside)}: give that folder."
+        raise ModelError(f"The folder {source} has no {lacks}. {hint}")
     return folder
 
 
-def _parts(weights: bool) -> list[str]:
-    return [CONFIG, *([WEIGHTS] if weights else []), TOKENIZER]
+def _lacking(folder: Path, weights: bool) -> list[str]:
+    return [
+        part
+        for part, (patterns, *_) in PARTS.items()
+        if (weights or part != "weights") and not any(any(folder.glob(p)) for p in patterns)
+    ]
 
 
-def _has(folder: Path, part: str) -> bool:
-    return any(any(folder.glob(pattern)) for pattern in PATTERNS[part])
-
-
-def _hint(folder: Path, part: str) -> str:
-    if (folder / "adapter_config.json").is_file():
-        return "It holds a LoRA adapter: load the model it belongs to, then the adapter."
-    inside = sorted(path.parent.name for path in folder.glob("*/config.json"))
-    if part == CONFIG and inside:
-        return f"There is one in {', '.join(inside)}: give that folder."
-    return REMEDIES[part]
-
-
-def _from_hub(choice: Choice, weights: bool) -> Path:
+def _from_hub(source: str, kind: str, weights: bool) -> Path:
     """Look in the Hub's cache first: a class behind one address must not ask the Hub each time."""
     from huggingface_hub import snapshot_download
 
-    repo, _, revision = choice.source.partition("@")
+    repo, _, revision = source.partition("@")
     asked = False
     for local in (True, False):
-        for pattern in PATTERNS[WEIGHTS] if weights else ("config.json",):
+        for pattern in PARTS["weights" if weights else CONFIG][0]:
             if not local and not asked:
-                _ask(choice, repo, revision or None)
+                _ask(source, kind)
                 asked = True
             try:
                 folder = Path(
@@ -102,23 +88,24 @@ def _from_hub(choice: Choice, weights: bool) -> Path:
             except Exception as error:
                 if local and isinstance(error, OSError):
                     continue  # not in the cache, or not all of it
-                raise ModelError(_unreachable(choice, error)) from error
-            if all(_has(folder, part) for part in _parts(weights)):
+                raise ModelError(_unreachable(source, kind, error)) from error
+            if not _lacking(folder, weights):
                 return folder
     return folder
 
 
-def _ask(choice: Choice, repo: str, revision: str | None) -> None:
+def _ask(source: str, kind: str) -> None:
     """Ask the Hub for one small file first: its own downloads retry for most of a minute."""
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
 
+    repo, _, revision = source.partition("@")
     try:
-        url = hf_hub_url(repo, CONFIG, revision=revision)
+        url = hf_hub_url(repo, CONFIG, revision=revision or None)
         get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER)
     except errors.GatedRepoError as error:
         raise ModelError(
-            f"The model {choice.source!r} needs its owner's consent. Ask for it on its page of the "
-            "Hub and log in with `hf auth login`, or choose another."
+            f"The model {source!r} needs its owner's consent. Ask for it on its page of the Hub "
+            "and log in with `hf auth login`, or choose another."
         ) from error
     except (
         errors.RepositoryNotFoundError,
@@ -126,22 +113,22 @@ def _ask(choice: Choice, repo: str, revision: str | None) -> None:
         errors.EntryNotFoundError,
     ) as error:
         raise ModelError(
-            f"The Hub has no model {choice.source!r} that transformers can load, or hides it from "
-            "you, and there is no such folder here. Check the spelling."
+            f"The Hub has no model {source!r} that transformers can load, or hides it from you, "
+            "and there is no such folder here. Check the spelling."
         ) from error
     except Exception as error:
-        raise ModelError(_unreachable(choice, error)) from error
+        raise ModelError(_unreachable(source, kind, error)) from error
 
 
-def _unreachable(choice: Choice, error: Exception) -> str:
+def _unreachable(source: str, kind: str, error: Exception) -> str:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     why = f"{type(error).__name__}: {error}".split("\n")[0]
     if isinstance(error, OfflineModeIsEnabled):
         why = "HF_HUB_OFFLINE forbids it"
-    ours = "MiniLM" if choice.kind == "encoder" else "SmolLM2"
+    ours = "MiniLM" if kind == "encoder" else "SmolLM2"
     return (
-        f"The model {choice.source!r} is no folder here, nor in the Hub's cache, and the Hub "
-        f"cannot be reached ({why}). Set COURSE_{choice.kind.upper()} to a folder with a model, or "
+        f"The model {source!r} is no folder here, nor in the Hub's cache, and the Hub cannot be "
+        f"reached ({why}). Set COURSE_{kind.upper()} to a folder with a model, or "
         f"COURSE_PROFILE=cpu for {ours}, which comes from the package index."
     )

@@ -11,24 +11,21 @@ from pathlib import Path
 
 from helpers.runtime import shows_progress
 
-__all__ = ["NO_SPACE", "PipError", "download"]
+__all__ = ["SourceError", "download"]
 
-NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-"""The error numbers of a full disk and of a used-up quota."""
-
-_FULL = re.compile(r"No space left on device|Errno 28|Errno 122|WinError 112|Disk quota", re.I)
-_CONNECTION = re.compile(r"connection|timed out|timeout|SSL|proxy|resolve|Could not fetch", re.I)
+NO_SPACE = re.compile(r"No space left on device|Errno 28|Errno 122|WinError 112|Disk quota", re.I)
+NO_CONNECTION = re.compile(r"connection|timed out|timeout|SSL|proxy|resolve|Could not fetch", re.I)
 
 
-class PipError(RuntimeError):
-    """What pip could not do, in its own words."""
+class SourceError(RuntimeError):
+    """What pip, or another source of files, could not do, in its own words."""
 
 
 def download(arguments: list[str], to: Path) -> None:
     """Download wheels into an existing folder, without installing them or running their code.
 
     `arguments` are requirements and flags of `pip download`; its temporary files stay in the
-    folder. Errors are PipError, or OSError with errno ENOSPC when pip ran out of disk.
+    folder. Errors are SourceError, or OSError with errno ENOSPC when pip ran out of disk.
     """
     for stale in to.glob(".pip-*"):  # of a run that was killed
         shutil.rmtree(stale, ignore_errors=True)
@@ -45,23 +42,20 @@ def download(arguments: list[str], to: Path) -> None:
             encoding="utf-8",
             errors="replace",
         )
-    if done.returncode != 0:
-        if _FULL.search(done.stderr):
-            raise OSError(errno.ENOSPC, "pip ran out of disk space", str(to))
-        raise PipError(_reason(done.stderr))
-
-
-def _reason(text: str) -> str:
-    """Keep pip's last error and, if there is one, the connection problem that led to it."""
-    if "No module named pip" in text:
-        return (
+    if done.returncode == 0:
+        return
+    if NO_SPACE.search(done.stderr):
+        raise OSError(errno.ENOSPC, "pip ran out of disk space", str(to))
+    if "No module named pip" in done.stderr:
+        raise SourceError(
             f"this Python ({sys.executable}) has no pip. Run `python -m ensurepip` with it, or "
             "copy a cache folder made with `course prefetch --to DIR` and set COURSE_CACHE"
         )
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # Keep pip's last error and, if there is one, the connection problem that led to it.
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
-    trouble = [line for line in lines if line not in errors and _CONNECTION.search(line)]
+    trouble = [line for line in lines if line not in errors and NO_CONNECTION.search(line)]
     said = [*trouble[-1:], *errors[-1:]] or lines[-4:]
     if os.environ.get("PIP_NO_INDEX", "0").lower() not in ("", "0", "false", "no", "off"):
         said.append("PIP_NO_INDEX is set: only folders were searched")
-    return " | ".join(said)
+    raise SourceError(" | ".join(said))

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from helpers.assets import AssetError
-from helpers.assets.wheels import PipError, download
+from helpers.assets.wheels import SourceError, download
 from helpers.commands.requirements import locked
 from helpers.runtime import ROOT
 
@@ -54,8 +54,8 @@ def fetch_packages(
         if _is_this_system(platform):  # pip evaluates dependencies for the system it runs on
             download([*flags, *pins], folder)
         elif platform == "linux" and not list(folder.glob("torch-*+cpu-*")):
-            raise PipError("torch asks for CUDA's libraries, which pip finds on Linux only")
-    except PipError as error:
+            raise SourceError("torch asks for CUDA's libraries, which pip finds on Linux only")
+    except SourceError as error:
         raise AssetError(
             f"Not every package could be fetched: {error}.\nWhat is in {folder} stays. Connect to "
             "the network and run the same command again; or choose another --python (3.11, 3.12 "

@@ -14,7 +14,7 @@ from helpers import data, embeddings, networks, pretrained, training
 from helpers.methods import common
 from helpers.methods.base import FILM_NER, Corpus, Fitted, Method
 from helpers.methods.crf import train_crf
-from helpers.pretrained.casing import CaseAwareTagger
+from helpers.pretrained import CaseAwareTagger
 
 __all__ = ["METHODS", "NUM_SHAPES", "new_tagger", "spelling", "tune", "vocabulary"]
 

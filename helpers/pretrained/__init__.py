@@ -4,11 +4,11 @@
 """
 
 from helpers.assets import ModelError
-from helpers.pretrained.base import Pretrained, quiet, seeded
-from helpers.pretrained.frozen import FrozenBelow
-from helpers.pretrained.heads import LastTokenClassifier, MeanPooledClassifier
-from helpers.pretrained.load import load_decoder, load_encoder
+from helpers.pretrained.build import seeded
+from helpers.pretrained.heads import CaseAwareTagger, LastTokenClassifier, MeanPooledClassifier
+from helpers.pretrained.load import Pretrained, load_decoder, load_encoder, quiet
 from helpers.pretrained.parts import (
+    FrozenBelow,
     blocks,
     body_and_head,
     body_and_output,
@@ -21,6 +21,7 @@ from helpers.pretrained.parts import (
 from helpers.pretrained.rows import encode_texts, encode_words, word_predictions
 
 __all__ = [
+    "CaseAwareTagger",
     "FrozenBelow",
     "LastTokenClassifier",
     "MeanPooledClassifier",

@@ -1,6 +1,11 @@
 """Build the model of a checkpoint for a task, and list which parameters are random."""
 
 import copy
+import importlib.util
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,14 +15,18 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    BitsAndBytesConfig,
 )
 
-from helpers.assets import ModelError
-from helpers.pretrained.base import Wanted, seeded
-from helpers.pretrained.heads import HeadConfig, LastTokenClassifier, MeanPooledClassifier
-from helpers.pretrained.quantized import nf4_settings
+from helpers.assets import Choice, ModelError
+from helpers.pretrained.heads import (
+    HeadConfig,
+    LastTokenClassifier,
+    MeanPooledClassifier,
+    drop_pooler,
+)
 
-__all__ = ["FACTORIES", "HEADS", "SAVED", "build", "has_head"]
+__all__ = ["FACTORIES", "HEADS", "SAVED", "Wanted", "build", "has_head", "nf4_settings", "seeded"]
 
 FACTORIES = {  # of each kind's tasks; a classification without a saved head starts from a body
     "encoder": {
@@ -30,6 +39,29 @@ FACTORIES = {  # of each kind's tasks; a classification without a saved head sta
 }
 HEADS = {"encoder": MeanPooledClassifier, "decoder": LastTokenClassifier}
 SAVED = {"classification": "ForSequenceClassification", "tokens": "ForTokenClassification"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a loader was asked for; `named` is False where labels are only numbered."""
+
+    choice: Choice
+    task: str
+    labels: list[str] | None
+    named: bool
+    pretrained: bool
+    seed: int
+    attention: str
+    device: str
+    nf4: bool = False
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw random numbers from this seed and leave the global generators unchanged."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def has_head(config, wanted: Wanted) -> bool:
@@ -98,8 +130,8 @@ def _read(wanted: Wanted, folder: Path, config):
         )
     else:
         model = factory.from_config(**shape)
-    if factory is AutoModel and getattr(model, "pooler", None) is not None:
-        model.pooler = None
+    if factory is AutoModel:
+        drop_pooler(model)
     return model, _missing(model, report, wanted, headed) if report else []
 
 
@@ -114,8 +146,8 @@ def _other_task(wanted: Wanted, folder: Path, config):
         dtype=torch.float32,
         trust_remote_code=False,
     )
-    if factory is AutoModel and getattr(model, "pooler", None) is not None:
-        model.pooler = None
+    if factory is AutoModel:
+        drop_pooler(model)
     if not wanted.pretrained:
         return model, []
     body = HEADS[wanted.choice.kind].from_pretrained(folder, dtype=torch.float32).base_model
@@ -146,3 +178,34 @@ def _missing(model, report: dict, wanted: Wanted, headed: bool) -> list[str]:
             "checkpoint."
         )
     return missing
+
+
+def nf4_settings(device: str):
+    """Configure transformers to keep a model's linear layers in NF4 (QLoRA, Dettmers et al. 2023).
+
+    Four bits per weight, in blocks of 64 with one scale each, and the scales in eight bits. Weights
+    are unpacked when used: computation is in bfloat16 on a GPU that has it, else in float16 there,
+    and in float32 on a CPU.
+
+    Raises:
+        ModelError: if the package bitsandbytes is missing.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            "Four bits a weight need the package bitsandbytes, which the course installs on Linux "
+            "alone. Install it, or load the model without nf4=True."
+        )
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it asks for faster kernels
+    compute = torch.float32
+    if device.startswith("cuda"):
+        able = torch.cuda.get_device_capability() >= (
+            8,
+            0,
+        )  # a T4 has 7.5 and only imitates bfloat16
+        compute = torch.bfloat16 if able else torch.float16
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )

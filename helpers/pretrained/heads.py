@@ -1,6 +1,6 @@
-"""Text classifiers of one linear layer over a pre-trained body, saved and loaded by transformers.
+"""What the course adds to a pre-trained body: heads that classify texts, and the casing of words.
 
-`AutoModelForSequenceClassification` reads them once this package is imported. Without it their
+`AutoModelForSequenceClassification` reads the heads once this package is imported. Without it their
 `model_type` is unknown and loading fails, rather than returning an untrained head.
 """
 
@@ -18,7 +18,19 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-__all__ = ["HeadConfig", "LastTokenClassifier", "MeanPooledClassifier"]
+__all__ = [
+    "CaseAwareTagger",
+    "HeadConfig",
+    "LastTokenClassifier",
+    "MeanPooledClassifier",
+    "drop_pooler",
+]
+
+
+def drop_pooler(body) -> None:
+    """Remove a body's pooler: no unused parameter is counted."""
+    if getattr(body, "pooler", None) is not None:
+        body.pooler = None
 
 
 class HeadConfig(PreTrainedConfig):
@@ -73,8 +85,7 @@ class _Classifier(PreTrainedModel):
         super().__init__(config)
         if body is None:
             body = AutoModel.from_config(config.body, trust_remote_code=False)
-        if getattr(body, "pooler", None) is not None:
-            body.pooler = None  # no unused parameter is counted
+        drop_pooler(body)
         setattr(self, self.base_model_prefix, body)
         self.num_labels = config.num_labels
         self.dropout = nn.Dropout(config.dropout)
@@ -174,6 +185,33 @@ class LastTokenClassifier(_Classifier):
         """Take the vector of the last real token: (B, T, H) -> (B, H)."""
         last = attention_mask.sum(dim=1).clamp(min=1) - 1
         return states[torch.arange(len(states), device=states.device), last]
+
+
+class CaseAwareTagger(nn.Module):
+    """Add an embedding of each word's casing to its sub-word embeddings, below all blocks.
+
+    The new embeddings start at zero, so the tagger is at first unchanged. Because they enter at the
+    bottom, a word is also judged by its neighbours' capitals. `num_shapes` kinds of casing are
+    numbered from 1; 0 is padding and special tokens. `model` is a token classifier of transformers.
+    Parameter names: `model.bert.encoder.layer.0` (as the classifier names them), `casing`.
+    """
+
+    def __init__(self, model, num_shapes: int):
+        super().__init__()
+        self.model, self.num_labels = model, model.num_labels
+        self.casing = nn.Embedding(num_shapes, model.config.hidden_size, padding_idx=0)
+        nn.init.zeros_(self.casing.weight)
+
+    def forward(self, input_ids, shape_ids, attention_mask=None, labels=None):
+        """Score the tags of every sub-word: logits (B, T, C); `shape_ids` is (B, T)."""
+        if attention_mask is None:
+            attention_mask = (input_ids != self.model.config.pad_token_id).long()
+        sub_words = self.model.get_input_embeddings()(input_ids)  # (B, T, H)
+        return self.model(
+            inputs_embeds=sub_words + self.casing(shape_ids),
+            attention_mask=attention_mask,
+            labels=labels,
+        )
 
 
 for _kind in (MeanPooledClassifier, LastTokenClassifier):

@@ -1,21 +1,26 @@
 """`load_encoder` and `load_decoder`: tokenizer and model for one task."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
+from safetensors import SafetensorError
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING as CAUSAL
 from transformers import MODEL_FOR_MASKED_LM_MAPPING as MASKED
 from transformers import AutoConfig, AutoTokenizer
+from transformers.utils import logging
 
 from helpers.assets import Choice, ModelError, choose_model, model_folder
-from helpers.pretrained.base import Pretrained, Wanted, device_for, explained, quiet
-from helpers.pretrained.build import FACTORIES, HEADS, SAVED, build, has_head
+from helpers.pretrained.build import FACTORIES, HEADS, SAVED, Wanted, build, has_head
 from helpers.pretrained.heads import HeadConfig
 from helpers.pretrained.rows import reads_words
 from helpers.runtime import Profile
 
-__all__ = ["load_decoder", "load_encoder"]
+__all__ = ["Pretrained", "load_decoder", "load_encoder", "quiet"]
 
 EXAMPLES = {"encoder": "BERT, RoBERTa or DistilBERT", "decoder": "GPT-2, Llama or Qwen"}
 NAMES_SHOWN = 6
@@ -24,6 +29,57 @@ SMOLLM2 = (
     "GPT-2 would only go on; its weights were rounded to 4 bits each and are near the published "
     "ones, not equal to them."
 )
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A tokenizer and its model, in evaluation mode and, unless packed in NF4, in float32.
+
+    `name` is for figures, such as `"MiniLM-L6"`; `source` is the folder, Hub id or asset it came
+    from; `new_parameters` are random, not from the checkpoint.
+    """
+
+    tokenizer: Any
+    model: Any
+    name: str
+    source: str
+    new_parameters: tuple[str, ...]
+
+    @property
+    def pad_id(self) -> int:
+        """Padding id, for `training.fit(pad_id=...)`: 0 in BERT, 1 in RoBERTa."""
+        return self.tokenizer.pad_token_id
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' tables and bars: the loaders report the same in one line."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _explained(choice: Choice) -> Iterator[None]:
+    """Turn a library's error about broken files into a ModelError with a remedy."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        first = str(error).strip().split("\n")[0]
+        remedy = f"Download or save it again, or choose another {choice.kind}."
+        if "attention" in first:
+            remedy = f'Pass attention="eager", or choose another {choice.kind}.'
+        raise ModelError(
+            f"{choice.source} could not be loaded ({type(error).__name__}: {first}). {remedy}"
+        ) from error
 
 
 def load_encoder(
@@ -59,9 +115,8 @@ def load_encoder(
     """
     choice = choose_model("encoder", profile, source, variant=cased)
     labels, named = _labels(choice, task, num_labels, label_names), label_names is not None
-    device = device or device_for(profile)
-    wanted = Wanted(choice, task, labels, named, pretrained, seed, attention, device)
-    return _load(wanted, echo)
+    where = device or _device(profile)
+    return _load(Wanted(choice, task, labels, named, pretrained, seed, attention, where), echo)
 
 
 def load_decoder(
@@ -93,9 +148,14 @@ def load_decoder(
     """
     choice = choose_model("decoder", profile, source, variant=larger)
     labels, named = _labels(choice, task, num_labels, label_names), label_names is not None
-    device = device or device_for(profile)
-    wanted = Wanted(choice, task, labels, named, pretrained, seed, attention, device, nf4)
-    return _load(wanted, echo)
+    where = device or _device(profile)
+    return _load(Wanted(choice, task, labels, named, pretrained, seed, attention, where, nf4), echo)
+
+
+def _device(profile: Profile | None) -> str:
+    """CUDA in the profile `gpu` if there is any, else the CPU."""
+    wanted = profile is not None and profile.name == "gpu"
+    return "cuda" if wanted and torch.cuda.is_available() else "cpu"
 
 
 def _labels(choice: Choice, task: str, num_labels: int, label_names) -> list[str] | None:
@@ -114,7 +174,7 @@ def _labels(choice: Choice, task: str, num_labels: int, label_names) -> list[str
 def _load(wanted: Wanted, echo: Callable[[str], object] | None) -> Pretrained:
     choice = wanted.choice
     folder = model_folder(choice, weights=wanted.pretrained)
-    with quiet(), explained(choice):
+    with quiet(), _explained(choice):
         config = _config(wanted, folder)
         tokenizer, borrowed = _tokenizer(wanted, folder, config)
         model, missing = build(wanted, folder, config)

@@ -14,7 +14,7 @@ from helpers.training.batches import (
     pad_batch,
 )
 from helpers.training.fit import FitResult, fit, predict
-from helpers.training.processes import place
+from helpers.training.step import place
 
 __all__ = [
     "FitResult",
