@@ -182,7 +182,7 @@ def test_an_interrupted_fine_tune_resumes_to_the_same_result(corpus, tmp_path, b
     assert (expected.steps, found.steps) == (12, 6)  # six steps lay in the checkpoint
     assert found.losses == expected.losses
     assert moved(resumed.model, weights(whole.model)) == set()
-    rows = bert.rows_of(whole, corpus.reviews["validation"], labels=False)
+    rows = bert.rows_of(whole, corpus.reviews["validation"])
     first, second = (training.predict(each.model, rows) for each in (whole, resumed))
     assert np.array_equal(first, second)
 

@@ -7,10 +7,10 @@ import os
 import pytest
 import torch
 
-from helpers import networks, training
-from helpers.methods import Corpus, checkpoints, common, stored, tiny_gpt
-from helpers.methods.checkpoints import Pretraining, find
-from helpers.methods.stored import pretrain
+from helpers import data, grid, networks, training
+from helpers.methods import Corpus, checkpoints, common, tiny_gpt
+from helpers.methods.checkpoints import Pretraining, find, pretrain
+from helpers.pretrained import seeded
 from helpers.runtime import PROFILES
 from helpers.words import tokenize
 
@@ -30,7 +30,8 @@ class Mortal(networks.LSTMLanguageModel):
 
 def build(corpus):
     size = len(common.vocabulary(corpus))
-    return common.seeded(0, lambda: Mortal(size, dimensions=8, hidden=8))
+    with seeded(0):
+        return Mortal(size, dimensions=8, hidden=8)
 
 
 def rows(corpus):
@@ -165,13 +166,14 @@ def test_a_write_that_fails_leaves_nothing_behind(corpus, folders, monkeypatch):
 
 def test_an_unknown_network_lists_those_there_are():
     with pytest.raises(ValueError, match="lstm-lm"):
-        pretrain("lstm")
+        grid.network_of("lstm")
 
 
 @pytest.mark.slow
 def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_path):
     monkeypatch.undo()  # the real cache
-    networks.save_byte_pairs(tiny_gpt.learn_tokenizer(), tmp_path / "again.json")
+    learned = networks.train_byte_pairs(data.load_imdb()["train"]["text"][:])
+    networks.save_byte_pairs(learned, tmp_path / "again.json")
     again, kept = (
         json.loads(p.read_text("utf-8")) for p in (tmp_path / "again.json", tiny_gpt.TOKENIZER)
     )
@@ -179,7 +181,7 @@ def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", stored.NETWORKS.values(), ids=lambda what: what.name)
+@pytest.mark.parametrize("what", grid.parts.NETWORKS.values(), ids=lambda what: what.name)
 def test_the_weights_in_the_repository_are_those_the_code_asks_for(what, monkeypatch):
     monkeypatch.undo()  # the real cache
     corpus = Corpus(PROFILES["cpu"])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from helpers import networks, training
 from helpers.methods import Corpus, checkpoints, tiny_gpt
-from helpers.methods.stored import pretrain
+from helpers.methods.checkpoints import pretrain
 from helpers.networks import TinyGPT, TinyGPTClassifier, sample
 from helpers.runtime import PROFILES
 
@@ -275,7 +275,7 @@ def test_an_even_guess_costs_twelve_bits_a_piece(corpus, known):
 
 
 def test_course_pretrain_leaves_weights_curve_and_samples(corpus, tmp_path):
-    path = pretrain("tiny-gpt", "smoke", tmp_path, lambda line: None)
+    path = pretrain(tiny_gpt.TINY_GPT, "smoke", tmp_path, lambda line: None)
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["vocabulary"] == 4096 and record["loss"][-1] < record["loss"][0]
     first, last = record["notes"][0], record["notes"][-1]

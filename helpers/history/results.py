@@ -44,7 +44,7 @@ METRICS = {
 """The tasks that this history draws on, and the metric of their rows."""
 
 YEARS = ("before 2010", "2006-2015", "2013-2015", "2018", "2018-2020", "since 2021")
-ERA_NAMES = dict(zip(grid.ERAS, YEARS, strict=True))
+ERA_NAMES = dict(zip(ledger.ERAS, YEARS, strict=True))
 """How figures and tables call the eras of the ledger, in their order."""
 
 ZERO_SHOT = "decoder, zero-shot: review"
