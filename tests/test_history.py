@@ -384,7 +384,7 @@ def priced(method, labels, right, seconds, answer=1.0, size=1_000, **more):
 
 def test_advice_takes_each_method_at_the_largest_budget_your_labels_allow():
     rows = priced("a", 32, 0.6, 1) + priced("a", 1_000, 0.9, 1) + priced("b", 0, 0.7, 0)
-    found = {o.method: o.labels for o in history.options(results(rows), 320)}
+    found = {o.method: o.labels for o in history.advise(results(rows), 320).fitting}
     assert found == {"a": 32, "b": 0}
     assert history.advise(results(rows), 320).best.method == "b"
     assert history.advise(results(rows), 5_000).best.method == "a"

@@ -4,9 +4,8 @@ Nothing is trained here. `Results` holds the rows of one ledger, so that yours a
 stay apart.
 """
 
-from helpers.history.advice import Advice, Option, advise, option_at, options
-from helpers.history.claims import ADAPTED, CLAIMS, ELSEWHERE, FULL, LORA
-from helpers.history.evidence import compare
+from helpers.history.advice import Advice, Option, advise, option_at
+from helpers.history.claims import ADAPTED, CLAIMS, ELSEWHERE, FULL, LORA, judge_all
 from helpers.history.results import (
     ERA_NAMES,
     FILM_NER,
@@ -23,17 +22,7 @@ from helpers.history.results import (
     curves,
     points_of,
 )
-from helpers.history.verdicts import (
-    VERDICTS,
-    Evidence,
-    Verdict,
-    judge,
-    judge_all,
-    overview,
-    report,
-    rule,
-    side_of,
-)
+from helpers.history.verdicts import VERDICTS, Verdict, compare, judge, overview, report, rule
 
 __all__ = [
     "ADAPTED",
@@ -54,7 +43,6 @@ __all__ = [
     "Advice",
     "At",
     "Curve",
-    "Evidence",
     "Option",
     "Results",
     "Verdict",
@@ -64,10 +52,8 @@ __all__ = [
     "judge",
     "judge_all",
     "option_at",
-    "options",
     "overview",
     "points_of",
     "report",
     "rule",
-    "side_of",
 ]

@@ -28,6 +28,7 @@ __all__ = [
     "Line",
     "Results",
     "curves",
+    "is_control",
     "points_of",
 ]
 
@@ -74,6 +75,11 @@ SHORT = {
     "source, then target": "IMDB's, tuned",
 }
 """Names that fit beside a point; a method that is not here keeps its own."""
+
+
+def is_control(method: str) -> bool:
+    """Whether a name is no method of an era, but a control or a single prompt."""
+    return any(part in method for part in ("random", "from scratch", "zero-shot: ", "untouched"))
 
 
 class At(NamedTuple):
