@@ -1,6 +1,5 @@
 """What to use: every method of the ledger, compared with what you have and what you can pay."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -105,7 +104,6 @@ def advise(
     ship_mb: float = float("inf"),
     model_mb: float = float("inf"),
     source: bool = False,
-    without: Iterable[str] = (),
 ) -> Advice:
     """Choose among the measured methods, each at its largest budget within `labels`.
 
@@ -114,12 +112,11 @@ def advise(
     Args:
         train_seconds, answer_ms, ship_mb, model_mb: the most you would pay; see `Option`.
         source: whether a labelled corpus of a similar task is available.
-        without: methods you do not want.
     """
     fitting = []
     for method in results.methods():
         usable = [n for n in results.budgets(method) if n <= labels]
-        if not usable or is_control(method) or method in set(without):
+        if not usable or is_control(method):
             continue
         option = option_at(results, At(method, usable[-1]))
         if (
