@@ -12,17 +12,8 @@ from helpers import ledger
 from helpers.methods import REVIEWS, Corpus, Fitted, Measurement, Method, Task
 from helpers.runtime import ROOT, Cost, Run, measure
 
-__all__ = [
-    "CHOICES",
-    "answer",
-    "choose",
-    "learning_curve",
-    "reference_choices",
-    "reference_curve",
-    "run_cell",
-    "to_row",
-    "to_rows",
-]
+__all__ = ["CHOICES", "answer", "choose", "learning_curve", "reference_choices"]
+__all__ += ["reference_curve", "run_cell", "to_row", "to_rows"]
 
 CHOICES = ROOT / "data" / "reference_choices.json"
 

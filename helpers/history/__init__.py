@@ -24,36 +24,8 @@ from helpers.history.results import (
 )
 from helpers.history.verdicts import VERDICTS, Verdict, compare, judge, overview, report, rule
 
-__all__ = [
-    "ADAPTED",
-    "CLAIMS",
-    "ELSEWHERE",
-    "ERA_NAMES",
-    "FILM_NER",
-    "FULL",
-    "LINES",
-    "LORA",
-    "METRICS",
-    "NAMES",
-    "REVIEWS",
-    "SHORT",
-    "SOURCE_LINES",
-    "VERDICTS",
-    "ZERO_SHOT",
-    "Advice",
-    "At",
-    "Curve",
-    "Option",
-    "Results",
-    "Verdict",
-    "advise",
-    "compare",
-    "curves",
-    "judge",
-    "judge_all",
-    "option_at",
-    "overview",
-    "points_of",
-    "report",
-    "rule",
-]
+__all__ = ["ADAPTED", "CLAIMS", "ELSEWHERE", "ERA_NAMES", "FILM_NER", "FULL", "LINES", "LORA"]
+__all__ += ["METRICS", "NAMES", "REVIEWS", "SHORT", "SOURCE_LINES", "VERDICTS", "ZERO_SHOT"]
+__all__ += ["Advice", "At", "Curve", "Option", "Results", "Verdict", "advise", "compare"]
+__all__ += ["curves", "judge", "judge_all", "option_at", "overview", "points_of", "report"]
+__all__ += ["rule"]

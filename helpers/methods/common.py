@@ -15,28 +15,10 @@ from helpers import evaluation, networks, pretrained, training
 from helpers.methods import Corpus, Fitted
 from helpers.words import tokenize
 
-__all__ = [
-    "CNN",
-    "MAX_PIECES",
-    "as_fitted",
-    "cnn_from_scratch",
-    "combinations",
-    "device",
-    "encode",
-    "epochs_for",
-    "fine_tune",
-    "fit_words",
-    "fitted_classifier",
-    "loads",
-    "new_textcnn",
-    "perplexity",
-    "pooled_states",
-    "probe",
-    "reads_words",
-    "train_on",
-    "training_texts",
-    "vocabulary",
-]
+__all__ = ["CNN", "MAX_PIECES", "as_fitted", "cnn_from_scratch", "combinations", "device"]
+__all__ += ["encode", "epochs_for", "fine_tune", "fit_words", "fitted_classifier", "loads"]
+__all__ += ["new_textcnn", "perplexity", "pooled_states", "probe", "reads_words", "train_on"]
+__all__ += ["training_texts", "vocabulary"]
 
 MAX_WORDS = 256  # of an IMDB review; no snippet comes near it
 MAX_PIECES = 128  # sub-words of a snippet; none comes near it

@@ -19,22 +19,8 @@ from helpers.decoding import (
 )
 from helpers.methods import NO_LABELS, UP_TO_1_000, Corpus, Fitted, Method, common
 
-__all__ = [
-    "NEUTRAL",
-    "PROMPTS",
-    "REVIEW",
-    "TOP",
-    "answer_with",
-    "classifier",
-    "decoder",
-    "fitted",
-    "rows_of",
-    "shots",
-    "sizes",
-    "train",
-    "tune",
-    "tuned",
-]
+__all__ = ["NEUTRAL", "PROMPTS", "REVIEW", "TOP", "answer_with", "classifier", "decoder"]
+__all__ += ["fitted", "rows_of", "shots", "sizes", "train", "tune", "tuned"]
 
 TOP = 4  # blocks tuned in part; SmolLM2 has 30 and GPT-2 has 12
 NEUTRAL = ("N/A", "[MASK]", "")  # texts that say nothing (Zhao et al. 2021)

@@ -13,17 +13,8 @@ from helpers.methods import EVERY, NO_LABELS, Corpus, Fitted, Method, common
 from helpers.methods.checkpoints import Pretraining, find
 from helpers.words import tokenize
 
-__all__ = [
-    "IMDB_TEXTCNN",
-    "LANGUAGE_MODEL",
-    "METHODS",
-    "ONE_EPOCH",
-    "PIECE",
-    "WINDOW",
-    "imdb_textcnn",
-    "language_model",
-    "new_language_model",
-]
+__all__ = ["IMDB_TEXTCNN", "LANGUAGE_MODEL", "METHODS", "ONE_EPOCH", "PIECE", "WINDOW"]
+__all__ += ["imdb_textcnn", "language_model", "new_language_model"]
 
 WINDOW = 64  # words that the language model predicts in a row
 DROPOUT = 0.2

@@ -12,22 +12,8 @@ from helpers.methods import UP_TO_1_000, Corpus, Fitted, Method, common
 from helpers.methods.checkpoints import CHECKPOINTS, Pretraining, find
 from helpers.words import tokenize
 
-__all__ = [
-    "CONTEXT",
-    "METHODS",
-    "PROMPTS",
-    "TINY_GPT",
-    "TOKENIZER",
-    "WINDOW",
-    "held_out_figures",
-    "new_tiny_gpt",
-    "rows_of",
-    "running_text",
-    "samples",
-    "tiny_gpt",
-    "tokenizer",
-    "tune",
-]
+__all__ = ["CONTEXT", "METHODS", "PROMPTS", "TINY_GPT", "TOKENIZER", "WINDOW", "held_out_figures"]
+__all__ += ["new_tiny_gpt", "rows_of", "running_text", "samples", "tiny_gpt", "tokenizer", "tune"]
 
 TOKENIZER = CHECKPOINTS / "tiny-gpt-tokenizer.json"
 CONTEXT = 128

@@ -11,14 +11,7 @@ import matplotlib.pyplot as plt
 from helpers.history import ERA_NAMES, Curve, Option
 from helpers.plots import MARKERS, draw_curve, show
 
-__all__ = [
-    "costs_figure",
-    "history_figure",
-    "line_style",
-    "name_ends",
-    "names_figure",
-    "settle",
-]
+__all__ = ["costs_figure", "history_figure", "line_style", "name_ends", "names_figure", "settle"]
 
 LINE_SHADES = ("#7a7a7a", "#c7791a", "#4f9a9a", "#8c2f39", "#4f7a4e", "#10253c")
 """One an era, in the order of the ledger's; the latest is the darkest."""
