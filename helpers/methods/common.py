@@ -32,11 +32,7 @@ def combinations(**axes) -> tuple[dict, ...]:
 
 def loads(make: Callable[[Corpus], Any]) -> Callable[..., None]:
     """Make a `prepare` that calls `make(corpus)`, whatever the configuration."""
-
-    def prepare(corpus: Corpus, **configuration) -> None:
-        make(corpus)
-
-    return prepare
+    return lambda corpus, **configuration: make(corpus)
 
 
 def training_texts(corpus: Corpus) -> list[str]:

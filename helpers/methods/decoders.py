@@ -26,9 +26,7 @@ TOP = 4  # blocks tuned in part; SmolLM2 has 30 and GPT-2 has 12
 NEUTRAL = ("N/A", "[MASK]", "")  # texts that say nothing (Zhao et al. 2021)
 
 REVIEW = Prompt(
-    "review",
-    "Review: {text}\nSentiment:",
-    {"negative": "negative", "positive": "positive"},
+    "review", "Review: {text}\nSentiment:", {"negative": "negative", "positive": "positive"}
 )
 PROMPTS = (
     REVIEW,
