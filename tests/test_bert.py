@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from datasets import Dataset
 from interrupted import Stop
 from tiny_encoders import write_tiny_bert
 
@@ -114,8 +113,10 @@ def test_the_vectors_of_the_probe_are_the_means_of_the_last_states(corpus):
 )
 def test_only_the_blocks_that_are_tuned_move(corpus, labelled, blocks, expected):
     before = weights(bert.encoder(corpus).model)
-    loaded, _ = bert.tune(corpus, labelled, 0, blocks, num_epochs=2, learning_rate=1e-2)
+    settings = {"num_epochs": 2, "min_steps": 3, "learning_rate": 1e-2}
+    loaded, result = bert.tune(corpus, labelled, 0, blocks, **settings)
     assert layers(moved(loaded.model, before)) == expected
+    assert result.steps == 3  # one an epoch: the least number of steps, not of epochs
 
 
 def test_the_random_twin_shares_no_matrix_with_the_encoder_and_trains_everything(corpus, labelled):
@@ -126,12 +127,6 @@ def test_the_random_twin_shares_no_matrix_with_the_encoder_and_trains_everything
     loaded, _ = bert.tune(corpus, labelled, 0, "all", weights=False, num_epochs=2,
                           learning_rate=1e-2)  # fmt: skip
     assert moved(loaded.model, b) == set(b)
-
-
-def test_tuning_takes_the_least_number_of_steps(corpus, labelled):
-    few = {"num_epochs": 2, "learning_rate": 1e-3}
-    assert bert.tune(corpus, labelled, 0, 1, **few)[1].steps == 2
-    assert bert.tune(corpus, labelled, 0, 1, min_steps=5, **few)[1].steps == 5
 
 
 @pytest.mark.parametrize(
@@ -182,48 +177,6 @@ def test_an_interrupted_fine_tune_resumes_to_the_same_result(corpus, tmp_path, b
     assert (expected.steps, found.steps) == (12, 6)  # six steps lay in the checkpoint
     assert found.losses == expected.losses
     assert moved(resumed.model, weights(whole.model)) == set()
-    rows = bert.rows_of(whole, corpus.reviews["validation"], labels=False)
+    rows = bert.rows_of(whole, corpus.reviews["validation"])
     first, second = (training.predict(each.model, rows) for each in (whole, resumed))
     assert np.array_equal(first, second)
-
-
-# --- kept for later ------------------------------------------------------------------------------
-
-
-def test_a_fine_tuned_classifier_is_read_back_by_its_folder(
-    corpus, labelled, tmp_path, monkeypatch
-):
-    loaded, _ = bert.tune(corpus, labelled, 0, 1, num_epochs=2, learning_rate=1e-2)
-    loaded.model.save_pretrained(tmp_path)
-    loaded.tokenizer.save_pretrained(tmp_path)
-    rows = bert.rows_of(loaded, labelled)
-    monkeypatch.setenv("COURSE_ENCODER", str(tmp_path))
-    again = bert.encoder(corpus)
-    assert again.new_parameters == ()
-    assert np.array_equal(
-        training.predict(again.model, rows), training.predict(loaded.model, rows)
-    )  # fmt: skip
-
-
-# --- refused -------------------------------------------------------------------------------------
-
-
-def examples(*pairs):
-    texts, labels = zip(*pairs, strict=True)
-    return Dataset.from_dict({"text": texts, "label": labels})
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([("a good film", 1), ("", 0)], "Text 1 is ''"),
-        ([("a good film", 1), (" \n", 0)], "Text 1 is"),
-        ([("a good film", 1), ("a bad film", 2)], "run from 1 to 2; .* 2 classes"),
-        ([("a good film", 1), ("a bad film", -1)], "label of text 1 is -1"),
-        ([("a film", "good"), ("a man", "bad")], "label of text 0 is 'good'"),
-    ],
-)
-@pytest.mark.parametrize("blocks", [1, "blocks"])
-def test_rows_that_cannot_be_tuned_on_are_named(corpus, rows, message, blocks):
-    with pytest.raises(ValueError, match=message):
-        bert.tune(corpus, examples(*rows), 0, blocks, num_epochs=1, learning_rate=1e-3)

@@ -155,8 +155,8 @@ def test_only_the_blocks_that_are_tuned_move(corpus):
 
 def test_the_control_is_the_same_network_at_random(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DECODER", str(tiny_decoders.save_llama(tmp_path)))
-    models = [decoders.classifier(corpus, seed, weights=w).model
-              for seed, w in ((0, True), (1, True), (0, False), (1, False))]  # fmt: skip
+    wanted = ((0, True), (1, True), (0, False), (1, False))
+    models = [decoders.classifier(corpus, seed, weights=w).model for seed, w in wanted]
     real, same, control, other = (m.decoder.layers[0].mlp.up_proj.weight for m in models)
     assert torch.equal(real, same) and real.shape == control.shape
     assert not torch.equal(real, control) and not torch.equal(control, other)

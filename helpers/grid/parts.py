@@ -1,26 +1,187 @@
-"""The parts of the grid and the methods that each declares."""
+"""The methods of all eras, and what a ledger lacks of their cells."""
 
-from helpers.ledger import ERAS
-from helpers.methods import bert, classical, embeddings, gpt, lora, named_entities, pretraining
-from helpers.methods.base import Method
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
-__all__ = ["ERAS", "PARTS", "methods_of"]
+import torch
 
-_DECLARED = {
-    "classical": classical.METHODS,
-    "pretraining": pretraining.METHODS,
-    "embeddings": embeddings.METHODS,
-    "bert": bert.METHODS,
-    "gpt": gpt.METHODS,
-    "lora": lora.METHODS,
-    "named_entities": named_entities.METHODS,
+from helpers import ledger
+from helpers.files import write_text
+from helpers.grid.cells import CHOICES, choose, reference_choices, run_cell, to_rows
+from helpers.methods import (
+    Corpus,
+    Method,
+    bert,
+    classical,
+    decoders,
+    embeddings,
+    lora,
+    named_entities,
+    pretraining,
+    tiny_gpt,
+)
+from helpers.methods.checkpoints import Pretraining
+from helpers.revision import revision
+from helpers.runtime import PROFILES, Profile, Run, results_dir, usable_precision, versions
+
+__all__ = ["NETWORKS", "PARTS", "methods_of", "missing_cells", "network_of", "run_missing"]
+
+MODULES = {
+    "classical": (classical,),
+    "pretraining": (pretraining,),
+    "embeddings": (embeddings,),
+    "bert": (bert,),
+    "gpt": (tiny_gpt, decoders),
+    "lora": (lora,),
+    "named_entities": (named_entities,),
 }
-PARTS = tuple(_DECLARED)
+PARTS = tuple(MODULES)
 """The parts of the grid: the eras, whose methods read reviews, and the taggers of all eras."""
+
+STORED = (pretraining.LANGUAGE_MODEL, pretraining.ONE_EPOCH, tiny_gpt.TINY_GPT)
+NETWORKS = {what.name: what for what in STORED}
+"""The networks that the repository carries, for `checkpoints.pretrain`."""
 
 
 def methods_of(part: str) -> dict[str, Method]:
     """The methods of a part of the grid, by name; a ValueError lists the parts if it is unknown."""
     if part not in PARTS:
         raise ValueError(f"No methods are declared for {part!r}; there are {', '.join(PARTS)}.")
-    return {method.name: method for method in _DECLARED[part]}
+    return {method.name: method for module in MODULES[part] for method in module.METHODS}
+
+
+def network_of(name: str) -> Pretraining:
+    """One of `NETWORKS`; a ValueError lists them if it is unknown."""
+    if name not in NETWORKS:
+        raise ValueError(f"No network is called {name!r}; there are {', '.join(NETWORKS)}.")
+    return NETWORKS[name]
+
+
+def run_missing(
+    part: str,
+    names: Iterable[str] = (),
+    *,
+    profile: str = "cpu",
+    again: bool = False,
+    dry_run: bool = False,
+    path: Path | None = None,
+    choices_path: Path | None = None,
+    echo: Callable[[str], None] = print,
+) -> int:
+    """Run the missing cells of one part of the grid, append them to the ledger, and return 0.
+
+    An interrupted run resumes. A row counts only if it is not older than the frozen choice it was
+    made with: when a method's configurations change, or with `again`, the choice is made anew and
+    every row is due again.
+
+    Args:
+        part: one of `PARTS`.
+        names: some of its methods; by default all.
+        again: run the methods anew, choices included; later rows replace earlier ones.
+        path, choices_path: the ledger, and where choices are kept; by default those in `data/`, but
+            for `smoke` a folder under `results/`, so that trials stay out of the reference.
+
+    Raises:
+        ValueError: if the part, a method or the profile is unknown.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"No profile {profile!r}; there are {', '.join(PROFILES)}.")
+    corpus, methods = Corpus(PROFILES[profile]), _named(methods_of(part), names)
+    trial = results_dir() / "grid"
+    path = path or (trial / "ledger.jsonl" if profile == "smoke" else ledger.REFERENCE)
+    choices_path = choices_path or (trial / "choices.json" if profile == "smoke" else CHOICES)
+    frozen = {} if again else _frozen(methods, profile, choices_path)
+    rows = [row for row in ledger.read(path) if row["method"] in frozen]
+    rows = [row for row in rows if row["time"] >= frozen[row["method"]]["time"]]
+    missing = missing_cells(methods, corpus, rows)
+    total = sum(map(len, missing_cells(methods, corpus, []).values()))
+    due, done, start = sum(map(len, missing.values())), 0, time.perf_counter()
+    echo(f"{part}: {due} of {total} cells to run, profile {profile}")
+    if dry_run:
+        return 0
+    run = _new_run(corpus.profile, part)
+    for method in filter(lambda method: missing[method.name], methods):
+        choice = frozen.get(method.name) or _choose(method, corpus, choices_path, echo)
+        echo(f"{method.name}: {choice['configuration']}")
+        for budget, seed in missing[method.name]:
+            cell = run_cell(method, corpus, budget, seed, choice["configuration"], "test")
+            # In one call, so that an interruption leaves all rows of a cell or none.
+            ledger.append(to_rows(run, method, corpus, budget, cell), path)
+            done, seconds = done + 1, time.perf_counter() - start
+            left = seconds / done * (due - done)
+            score = f"{budget} labels, seed {seed}: {method.task.score(cell.correct):.3f}"
+            clock = f"[{done}/{due}] {seconds:.0f} s, about {left:.0f} s left"
+            echo(f"{clock}  {method.name}, {score}")
+    return 0
+
+
+def missing_cells(
+    methods: Iterable[Method], corpus: Corpus, rows: Iterable[dict]
+) -> dict[str, list[tuple[int | str, int]]]:
+    """Planned cells that rows lack, in running order: {method name: [(budget, seed), ...]}."""
+    keys = ("method", "task", "metric", "profile", "labels", "seed")
+    done = {tuple(row[key] for key in keys) for row in rows}
+    profile, missing = corpus.profile, {}
+    for method in methods:
+        task = method.task
+        known = (method.name, task.name, task.metric, profile.name)
+        missing[method.name] = [
+            (budget, seed)
+            for budget in method.budgets(profile)
+            for seed in method.seeds(profile, budget)
+            if (*known, task.labels(corpus, budget), seed) not in done
+        ]
+    return missing
+
+
+def _named(methods: dict[str, Method], names: Iterable[str]) -> list[Method]:
+    names = list(names) or list(methods)
+    unknown = [name for name in names if name not in methods]
+    if unknown:
+        raise ValueError(f"No method {unknown[0]!r}; there are {', '.join(methods)}.")
+    return [methods[name] for name in names]
+
+
+def _new_run(profile: Profile, part: str) -> Run:
+    """The run that signs the rows, like a notebook's."""
+    device = "cuda" if profile.name == "gpu" and torch.cuda.is_available() else "cpu"
+    modules = ", ".join(module.__name__.rpartition(".")[2] for module in MODULES[part])
+    code = f"from helpers.grid import run_cell\nfrom helpers.methods import {modules}"
+    return Run(
+        notebook=f"grid {part}",
+        profile=profile,
+        seed=0,
+        device=device,
+        precision=usable_precision(device),
+        threads=torch.get_num_threads(),
+        versions=versions(),
+        revision=revision(code),
+    )
+
+
+def _frozen(methods: Iterable[Method], profile: str, path: Path) -> dict[str, dict]:
+    """Earlier choices whose configurations have not changed since, by method name."""
+    choices, frozen = reference_choices(path), {}
+    for method in methods:
+        choice = choices.get(_choice_key(method, profile), {"tried": []})
+        tried = [entry["configuration"] for entry in choice["tried"]]
+        if tried == [dict(configuration) for configuration in method.configurations]:
+            frozen[method.name] = choice
+    return frozen
+
+
+def _choice_key(method: Method, profile: str) -> str:
+    return method.name if profile == "cpu" else f"{method.name} ({profile})"
+
+
+def _choose(method: Method, corpus: Corpus, path: Path, echo: Callable[[str], None]) -> dict:
+    """Choose a configuration by the course's rule, and save the choice before any row is made."""
+    echo(f"{method.name}: choosing among {len(method.configurations)} configurations")
+    choice = choose(method, corpus)
+    choice["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    choices = reference_choices(path)
+    choices[_choice_key(method, corpus.profile.name)] = choice
+    write_text(path, json.dumps(choices, indent=1, ensure_ascii=False) + "\n")
+    return choice

@@ -4,9 +4,8 @@ Nothing is trained here. `Results` holds the rows of one ledger, so that yours a
 stay apart.
 """
 
-from helpers.history.advice import Advice, Option, advise, option_at, options
-from helpers.history.claims import ADAPTED, CLAIMS, ELSEWHERE, FULL, LORA
-from helpers.history.evidence import compare
+from helpers.history.advice import Advice, Option, advise, option_at
+from helpers.history.claims import ADAPTED, CLAIMS, ELSEWHERE, FULL, LORA, judge_all
 from helpers.history.results import (
     ERA_NAMES,
     FILM_NER,
@@ -23,51 +22,10 @@ from helpers.history.results import (
     curves,
     points_of,
 )
-from helpers.history.verdicts import (
-    VERDICTS,
-    Evidence,
-    Verdict,
-    judge,
-    judge_all,
-    overview,
-    report,
-    rule,
-    side_of,
-)
+from helpers.history.verdicts import VERDICTS, Verdict, compare, judge, overview, report, rule
 
-__all__ = [
-    "ADAPTED",
-    "CLAIMS",
-    "ELSEWHERE",
-    "ERA_NAMES",
-    "FILM_NER",
-    "FULL",
-    "LINES",
-    "LORA",
-    "METRICS",
-    "NAMES",
-    "REVIEWS",
-    "SHORT",
-    "SOURCE_LINES",
-    "VERDICTS",
-    "ZERO_SHOT",
-    "Advice",
-    "At",
-    "Curve",
-    "Evidence",
-    "Option",
-    "Results",
-    "Verdict",
-    "advise",
-    "compare",
-    "curves",
-    "judge",
-    "judge_all",
-    "option_at",
-    "options",
-    "overview",
-    "points_of",
-    "report",
-    "rule",
-    "side_of",
-]
+__all__ = ["ADAPTED", "CLAIMS", "ELSEWHERE", "ERA_NAMES", "FILM_NER", "FULL", "LINES", "LORA"]
+__all__ += ["METRICS", "NAMES", "REVIEWS", "SHORT", "SOURCE_LINES", "VERDICTS", "ZERO_SHOT"]
+__all__ += ["Advice", "At", "Curve", "Option", "Results", "Verdict", "advise", "compare"]
+__all__ += ["curves", "judge", "judge_all", "option_at", "overview", "points_of", "report"]
+__all__ += ["rule"]

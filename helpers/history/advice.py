@@ -1,14 +1,13 @@
 """What to use: every method of the ledger, compared with what you have and what you can pay."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from helpers import data
-from helpers.history.evidence import CONTROLS, compare
-from helpers.history.results import ERA_NAMES, At, Results
+from helpers.history.results import ERA_NAMES, At, Results, is_control
+from helpers.history.verdicts import compare
 
-__all__ = ["Advice", "Option", "advise", "option_at", "options"]
+__all__ = ["Advice", "Option", "advise", "option_at"]
 
 WAIT = 5.0  # seconds of training that nobody would choose a worse method for
 TEST_REVIEWS = 2 * data.HELD_OUT_PER_LABEL["rotten_tomatoes"]
@@ -66,29 +65,12 @@ class Advice:
         """
         if self.best is None or self.best.train_seconds < WAIT:
             return self.best
-        near = [option for option in self.fitting if self._near(option)]
+        near = [self.best]
+        for option in self.fitting[1:]:
+            gap = compare(self.results, self.best.at, option.at)
+            if gap is not None and gap.low <= 0:
+                near.append(option)
         return min(near, key=lambda option: option.train_seconds)
-
-    def _near(self, option: Option) -> bool:
-        if option is self.best:
-            return True
-        gap = compare(self.results, self.best.at, option.at)
-        return gap is not None and gap.low <= 0
-
-
-def options(results: Results, labels: int, source: bool = False) -> list[Option]:
-    """Every method at its largest budget within `labels`; those using IMDB only with `source`."""
-    found = []
-    for method in results.methods():
-        usable = [n for n in results.budgets(method) if n <= labels]
-        if not usable or any(part in method for part in CONTROLS):
-            continue
-        at = At(method, usable[-1])
-        first = results.rows(at)[0]
-        if first["era"] not in ERA_NAMES or (first["source_labels"] and not source):
-            continue
-        found.append(option_at(results, at))
-    return found
 
 
 def option_at(results: Results, at: At) -> Option | None:
@@ -122,25 +104,29 @@ def advise(
     ship_mb: float = float("inf"),
     model_mb: float = float("inf"),
     source: bool = False,
-    without: Iterable[str] = (),
 ) -> Advice:
-    """Choose among the measured methods, by what you have and what you can pay.
+    """Choose among the measured methods, each at its largest budget within `labels`.
 
     Choices rest on test accuracies of *our* reviews: a short list to try on yours, not a promise.
 
     Args:
         train_seconds, answer_ms, ship_mb, model_mb: the most you would pay; see `Option`.
         source: whether a labelled corpus of a similar task is available.
-        without: methods you do not want.
     """
-    fitting = [
-        option
-        for option in options(results, labels, source)
-        if option.train_seconds <= train_seconds
-        and option.answer_ms <= answer_ms
-        and option.ship_mb <= ship_mb
-        and option.model_mb <= model_mb
-        and option.method not in set(without)
-    ]
+    fitting = []
+    for method in results.methods():
+        usable = [n for n in results.budgets(method) if n <= labels]
+        if not usable or is_control(method):
+            continue
+        option = option_at(results, At(method, usable[-1]))
+        if (
+            option.era in ERA_NAMES
+            and (source or not option.uses_source)
+            and option.train_seconds <= train_seconds
+            and option.answer_ms <= answer_ms
+            and option.ship_mb <= ship_mb
+            and option.model_mb <= model_mb
+        ):
+            fitting.append(option)
     fitting.sort(key=lambda option: -option.accuracy)
     return Advice(fitting[0] if fitting else None, tuple(fitting), results)

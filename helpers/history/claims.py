@@ -5,19 +5,21 @@ were fixed with the lessons: comparisons at 320 labels, unless a claim names ano
 Published figures stand beside ours; their splits, sizes and models differ.
 """
 
-from helpers.history.evidence import (
+from helpers.history.results import FILM_NER, ZERO_SHOT, Results
+from helpers.history.verdicts import (
     FEW,
     Claim,
     Test,
+    Verdict,
     difference,
     gain_with_fewer,
+    judge,
     margin_over_best,
     perplexity_change,
     relative_change,
 )
-from helpers.history.results import FILM_NER, ZERO_SHOT
 
-__all__ = ["ADAPTED", "BASE", "CLAIMS", "ELSEWHERE", "FULL", "LORA", "MARGINS"]
+__all__ = ["ADAPTED", "CLAIMS", "ELSEWHERE", "FULL", "LORA", "judge_all"]
 
 NB_SVM, TFIDF, UNTUNED = "NB-SVM", "TF-IDF + LR", "bag of words, untuned"
 LSTM, SCRATCH = "LM-pre-trained LSTM", "LSTM from scratch"
@@ -295,3 +297,8 @@ CLAIMS = (
         "al. 2022).",
     ),
 )
+
+
+def judge_all(results: Results) -> list[Verdict]:
+    """Verdicts on all claims, in their order; the bootstraps take some seconds."""
+    return [judge(claim, results) for claim in CLAIMS]

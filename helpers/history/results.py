@@ -13,23 +13,9 @@ import numpy as np
 
 from helpers import evaluation, grid, ledger
 
-__all__ = [
-    "ERA_NAMES",
-    "FILM_NER",
-    "LINES",
-    "METRICS",
-    "NAMES",
-    "REVIEWS",
-    "SHORT",
-    "SOURCE_LINES",
-    "ZERO_SHOT",
-    "At",
-    "Curve",
-    "Line",
-    "Results",
-    "curves",
-    "points_of",
-]
+__all__ = ["ERA_NAMES", "FILM_NER", "LINES", "METRICS", "NAMES", "REVIEWS", "SHORT"]
+__all__ += ["SOURCE_LINES", "ZERO_SHOT", "At", "Curve", "Results", "curves", "is_control"]
+__all__ += ["points_of"]
 
 REVIEWS, FILM_NER = grid.REVIEWS.name, grid.FILM_NER.name
 METRICS = {
@@ -44,7 +30,7 @@ METRICS = {
 """The tasks that this history draws on, and the metric of their rows."""
 
 YEARS = ("before 2010", "2006-2015", "2013-2015", "2018", "2018-2020", "since 2021")
-ERA_NAMES = dict(zip(grid.ERAS, YEARS, strict=True))
+ERA_NAMES = dict(zip(ledger.ERAS, YEARS, strict=True))
 """How figures and tables call the eras of the ledger, in their order."""
 
 ZERO_SHOT = "decoder, zero-shot: review"
@@ -74,6 +60,11 @@ SHORT = {
     "source, then target": "IMDB's, tuned",
 }
 """Names that fit beside a point; a method that is not here keeps its own."""
+
+
+def is_control(method: str) -> bool:
+    """Whether a name is no method of an era, but a control or a single prompt."""
+    return any(part in method for part in ("random", "from scratch", "zero-shot: ", "untouched"))
 
 
 class At(NamedTuple):

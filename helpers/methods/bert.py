@@ -10,8 +10,7 @@ from datasets import Dataset
 from sklearn.linear_model import LogisticRegression
 
 from helpers import evaluation, pretrained, training
-from helpers.methods import common
-from helpers.methods.base import HEAVY, SETTLED, UP_TO_1_000, Corpus, Fitted, Method
+from helpers.methods import HEAVY, SETTLED, UP_TO_1_000, Corpus, Fitted, Method, common
 
 __all__ = ["METHODS", "embed", "encoder", "rows_of", "tune"]
 
@@ -21,9 +20,9 @@ def encoder(corpus: Corpus, seed: int = 0, weights: bool = True) -> pretrained.P
     return pretrained.load_encoder(profile=corpus.profile, pretrained=weights, seed=seed, echo=None)
 
 
-def rows_of(loaded: pretrained.Pretrained, split: Dataset, labels: bool = True) -> Dataset:
-    """Tokenize a split into rows for `training.fit` and `predict`."""
-    return _read(loaded, split["text"][:], split["label"][:] if labels else None)
+def rows_of(loaded: pretrained.Pretrained, split: Dataset) -> Dataset:
+    """Tokenize a labelled split into rows for `training.fit` and `predict`."""
+    return _read(loaded, split["text"][:], split["label"][:])
 
 
 def _read(loaded: pretrained.Pretrained, texts: list[str], labels=None) -> Dataset:
@@ -71,7 +70,8 @@ def tune(
 def tuned(corpus, labelled, seed, blocks, **settings) -> Fitted:
     """Train the head and as many blocks as `blocks` says."""
     loaded, _ = tune(corpus, labelled, seed, blocks, **settings)
-    return common.fitted_classifier(loaded, partial(_read, loaded))
+    read = partial(_read, loaded)
+    return common.fitted_classifier(loaded.model, read, 64, loaded.pad_id, loaded)
 
 
 def _tried(*rates, min_steps=(0, 60)) -> tuple[dict, ...]:
@@ -84,16 +84,11 @@ def _declare(name, fit, configurations, plan=HEAVY) -> Method:
 
 PROBE = common.combinations(C=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0))
 RANDOM = partial(tuned, blocks="all", weights=False)  # with embeddings, which are random as well
-
+RANDOM_TRIED = _tried(2e-4, 5e-4, 1e-3, min_steps=60)
 METHODS = (
     _declare("encoder, linear probe", linear_probe, PROBE, SETTLED),
     _declare("encoder, top block", partial(tuned, blocks=1), _tried(2e-4, 5e-4, 1e-3)),
     _declare("encoder, top three", partial(tuned, blocks=3), _tried(1e-4, 2e-4, 5e-4)),
     _declare("encoder, fine-tuned", partial(tuned, blocks="blocks"), _tried(1e-4, 2e-4, 4e-4)),
-    _declare(
-        "encoder, random weights",
-        RANDOM,
-        _tried(2e-4, 5e-4, 1e-3, min_steps=60),
-        UP_TO_1_000,
-    ),
+    _declare("encoder, random weights", RANDOM, RANDOM_TRIED, UP_TO_1_000),
 )

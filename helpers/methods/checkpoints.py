@@ -1,12 +1,14 @@
 """Networks that are trained once and then loaded: from the repository, or from the cache.
 
-Those too slow for a laptop lie in `data/checkpoints/`, written by `stored`. A file is used only if
-it records the settings, words and shapes that are asked for.
+Those too slow for a laptop lie in `data/checkpoints/`, written by `course pretrain`. A file is used
+only if it records the settings, words and shapes that are asked for.
 """
 
 import hashlib
 import json
+import math
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,26 +20,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from helpers import assets, training
-from helpers.files import write_bytes
-from helpers.methods import common
-from helpers.methods.base import Corpus
-from helpers.runtime import ROOT, results_dir
+from helpers.files import write_bytes, write_text
+from helpers.methods import Corpus, common
+from helpers.revision import revision
+from helpers.runtime import PROFILES, ROOT, results_dir, versions
 
-__all__ = [
-    "CHECKPOINTS",
-    "Pretraining",
-    "find",
-    "read_weights",
-    "scratch_folder",
-    "trained",
-    "write_weights",
-]
+__all__ = ["CHECKPOINTS", "Pretraining", "find", "pretrain", "read_weights", "write_weights"]
 
 CHECKPOINTS = ROOT / "data" / "checkpoints"
-
-
-def _shared_words(corpus: Corpus) -> list[str]:
-    return common.vocabulary(corpus).words
+CURVE_POINTS = 200  # of the loss, in the record of a run
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ class Pretraining:
     settings: Mapping[str, Any]
     details: Mapping[str, Any] = field(default_factory=dict)
     describe: str = ""
-    words: Callable[[Corpus], list[str]] = _shared_words
+    words: Callable[[Corpus], list[str]] = lambda corpus: common.vocabulary(corpus).words
     notes: Callable[[Corpus, torch.nn.Module], dict] | None = None
     note_at: tuple[float, ...] = (1.0,)
 
@@ -93,13 +84,44 @@ def find(what: Pretraining, corpus: Corpus, folder: Path = CHECKPOINTS) -> torch
             return model.eval()
     if stored.exists() and corpus.profile.name != "smoke":
         print(f"The stored weights of {what.name} are of other settings; training it anew.")
-    with trained(what, corpus, model, digest, what.rows(corpus)) as result:
+    with _trained(what, corpus, model, digest, what.rows(corpus)) as result:
         write_weights(cached, result.model, digest, torch.float32)
     return result.model
 
 
+def pretrain(
+    what: Pretraining,
+    profile: str = "cpu",
+    folder: Path | None = None,
+    echo: Callable[[str], None] = print,
+) -> Path:
+    """Train a network for the repository and record how; an interrupted run resumes.
+
+    `folder` is where both files go; by default `data/checkpoints`, for `smoke` under `results/`.
+
+    Returns:
+        The path of the weights, float16; the record lies beside it as JSON.
+    """
+    corpus = Corpus(PROFILES[profile])
+    if folder is None:
+        folder = results_dir() / "checkpoints" if profile == "smoke" else CHECKPOINTS
+    model, rows = what.build(corpus), what.rows(corpus)
+    digest = what.digest(corpus, model)
+    echo(f"{what.name}: {json.dumps(what.settings_in(corpus))}, profile {profile}")
+    path = folder / f"{what.name}.safetensors"
+    look, notes = _note_taker(what, corpus, len(rows[0]), _scratch(what, digest) / "notes.json")
+    look(0, model)
+    with _trained(what, corpus, model, digest, rows, look) as result:
+        write_weights(path, result.model, digest, torch.float16)
+        record = _record(what, corpus, result, digest)
+        record |= {"notes": sorted(notes.values(), key=lambda note: note["step"])} if notes else {}
+        write_text(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    echo(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB after {result.cost.seconds:,.0f} s")
+    return path
+
+
 @contextmanager
-def trained(
+def _trained(
     what: Pretraining,
     corpus: Corpus,
     model: torch.nn.Module,
@@ -112,7 +134,7 @@ def trained(
     Checkpoints are deleted when the `with` block ends, so save the result inside it.
     """
     train, held_out = rows
-    folder = scratch_folder(what, digest)
+    folder = _scratch(what, digest)
     yield training.fit(
         model.to(common.device(corpus)),
         train,
@@ -125,9 +147,56 @@ def trained(
     shutil.rmtree(folder)
 
 
-def scratch_folder(what: Pretraining, digest: str) -> Path:
+def _scratch(what: Pretraining, digest: str) -> Path:
     """The folder of a training's checkpoints, one per digest."""
     return results_dir() / "pretrain" / f"{what.name}-{digest}"
+
+
+def _note_taker(
+    what: Pretraining, corpus: Corpus, num_rows: int, path: Path
+) -> tuple[Callable[[int, torch.nn.Module], None], dict[str, dict]]:
+    """An `on_step` that takes notes at fixed points of a training, and {step: note} as they come.
+
+    They are kept in a file for a run that resumes, and replaced where that repeats a step.
+    """
+    settings = what.settings_in(corpus)
+    total = settings["num_epochs"] * math.ceil(num_rows / settings.get("batch_size", 32))
+    steps = {round(share * total) for share in what.note_at} if what.notes else set()
+    notes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def look(step: int, model: torch.nn.Module) -> None:
+        if step in steps:
+            was_training = model.training
+            notes[str(step)] = {"step": step} | what.notes(corpus, model.eval())
+            model.train(was_training)
+            write_text(path, json.dumps(notes))
+
+    return look, notes
+
+
+def _record(what: Pretraining, corpus: Corpus, result: training.FitResult, digest: str) -> dict:
+    """Describe how weights were trained, with the loss curve in a few hundred points."""
+    each = max(1, len(result.losses) // CURVE_POINTS)
+    chunks = [result.losses[i : i + each] for i in range(0, len(result.losses), each)]
+    return {
+        "name": what.name,
+        "trained_on": what.describe,
+        "settings": what.settings_in(corpus),
+        "details": dict(what.details),
+        "digest": digest,
+        "vocabulary": len(what.words(corpus)),
+        "parameters": sum(p.numel() for p in result.model.parameters()),
+        "steps": len(result.losses),
+        "steps_a_point": each,
+        "loss": [round(sum(chunk) / len(chunk), 4) for chunk in chunks],
+        "held_out": result.validation,
+        "tokens_per_second": round(result.tokens / result.cost.seconds),
+        "profile": corpus.profile.name,
+        "device": training.device_of(result.model),
+        "versions": versions(),
+        "revision": revision(f"from {what.build.__module__} import {what.build.__name__}"),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
 
 
 def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor] | None:

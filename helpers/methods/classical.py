@@ -13,8 +13,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
 from helpers.features import LogCountRatio, PriorLogisticRegression, augment
-from helpers.methods import common
-from helpers.methods.base import NO_LABELS, SETTLED, Corpus, Fitted, Method
+from helpers.methods import NO_LABELS, SETTLED, Corpus, Fitted, Method, common
 
 __all__ = ["METHODS", "source_matrix", "source_weights", "space", "word_vectorizer"]
 

@@ -12,33 +12,13 @@ from datasets import Dataset
 from sklearn.pipeline import Pipeline
 
 from helpers import evaluation, networks, pretrained, training
-from helpers.methods.base import Corpus, Fitted
+from helpers.methods import Corpus, Fitted
 from helpers.words import tokenize
 
-__all__ = [
-    "CNN",
-    "MAX_PIECES",
-    "as_fitted",
-    "classifies",
-    "cnn_from_scratch",
-    "combinations",
-    "device",
-    "encode",
-    "epochs_for",
-    "fine_tune",
-    "fit_words",
-    "fitted_classifier",
-    "loads",
-    "new_textcnn",
-    "perplexity",
-    "pooled_states",
-    "probe",
-    "reads_words",
-    "seeded",
-    "train_on",
-    "training_texts",
-    "vocabulary",
-]
+__all__ = ["CNN", "MAX_PIECES", "as_fitted", "cnn_from_scratch", "combinations", "device"]
+__all__ += ["encode", "epochs_for", "fine_tune", "fit_words", "fitted_classifier", "loads"]
+__all__ += ["new_textcnn", "perplexity", "pooled_states", "probe", "reads_words", "train_on"]
+__all__ += ["training_texts", "vocabulary"]
 
 MAX_WORDS = 256  # of an IMDB review; no snippet comes near it
 MAX_PIECES = 128  # sub-words of a snippet; none comes near it
@@ -52,11 +32,7 @@ def combinations(**axes) -> tuple[dict, ...]:
 
 def loads(make: Callable[[Corpus], Any]) -> Callable[..., None]:
     """Make a `prepare` that calls `make(corpus)`, whatever the configuration."""
-
-    def prepare(corpus: Corpus, **configuration) -> None:
-        make(corpus)
-
-    return prepare
+    return lambda corpus, **configuration: make(corpus)
 
 
 def training_texts(corpus: Corpus) -> list[str]:
@@ -76,20 +52,17 @@ def vocabulary(corpus: Corpus) -> networks.Vocabulary:
 
 def encode(corpus: Corpus, split: Dataset) -> Dataset:
     """Encode a labelled split as rows of word ids, for `training.fit`."""
-    words, labels = vocabulary(corpus), split["label"][:]
-    return training.encode_texts(split["text"][:], words, tokenize, labels, MAX_WORDS)
+    return _encode_words(corpus, split["text"][:], split["label"][:])
+
+
+def _encode_words(corpus: Corpus, texts: list[str], labels=None) -> Dataset:
+    return training.encode_texts(texts, vocabulary(corpus), tokenize, labels, MAX_WORDS)
 
 
 def device(corpus: Corpus) -> str:
     """Where networks train: the GPU in profile `gpu` if there is one, else the CPU."""
     gpu = corpus.profile.name == "gpu" and torch.cuda.is_available()
     return "cuda" if gpu else "cpu"
-
-
-def seeded(seed: int, build: Callable):
-    """Build a network whose random weights depend on the seed alone."""
-    torch.manual_seed(seed)
-    return build()
 
 
 def epochs_for(rows: int, num_epochs: int, min_steps: int, batch_size: int = 32) -> int:
@@ -101,8 +74,8 @@ def epochs_for(rows: int, num_epochs: int, min_steps: int, batch_size: int = 32)
     return max(num_epochs, math.ceil(min_steps / math.ceil(rows / batch_size)))
 
 
-def train_on(corpus: Corpus, model, labelled: Dataset, seed: int, **settings):
-    """Fit a network of words on labelled texts; returns a `training.FitResult`."""
+def train_on(corpus: Corpus, model, labelled: Dataset, seed: int, **settings) -> training.FitResult:
+    """Fit a network of words on labelled texts."""
     return training.fit(model.to(device(corpus)), encode(corpus, labelled), seed=seed, **settings)
 
 
@@ -114,8 +87,18 @@ def fit_words(corpus: Corpus, model, labelled: Dataset, seed: int, **settings) -
 
 def reads_words(corpus: Corpus, model) -> Fitted:
     """Wrap a network of words for the grid."""
-    words = {"vocabulary": vocabulary(corpus), "tokenize": tokenize, "max_length": MAX_WORDS}
-    return as_fitted(model, classifies(model, partial(training.encode_texts, **words)))
+    return fitted_classifier(model, partial(_encode_words, corpus))
+
+
+def fitted_classifier(
+    model, read: Callable, batch_size: int = 256, pad_id: int = 0, hands_out=None
+) -> Fitted:
+    """Wrap a text classifier for the grid; `read` turns texts into rows."""
+
+    def predict(texts) -> np.ndarray:
+        return training.predict(model, read(texts), batch_size, pad_id=pad_id).argmax(axis=1)
+
+    return as_fitted(model, predict, hands_out)
 
 
 def as_fitted(model, predict: Callable, hands_out=None) -> Fitted:
@@ -124,25 +107,11 @@ def as_fitted(model, predict: Callable, hands_out=None) -> Fitted:
     return Fitted(predict, trained, total, 4 * trained, hands_out)
 
 
-def classifies(model, read: Callable, batch_size: int = 256, pad_id: int = 0) -> Callable:
-    """Make a `predict` that labels texts; `read` turns texts into rows."""
-
-    def predict(texts) -> np.ndarray:
-        return training.predict(model, read(texts), batch_size, pad_id=pad_id).argmax(axis=1)
-
-    return predict
-
-
-def fitted_classifier(loaded: pretrained.Pretrained, read: Callable) -> Fitted:
-    """Wrap a pre-trained text classifier for the grid; `read` turns texts into rows."""
-    predict = classifies(loaded.model, read, 64, loaded.pad_id)
-    return as_fitted(loaded.model, predict, loaded)
-
-
 def new_textcnn(corpus: Corpus, seed: int = 0) -> networks.TextCNN:
     """An untrained TextCNN over the shared vocabulary (Kim 2014)."""
     size = len(vocabulary(corpus))
-    return seeded(seed, lambda: networks.TextCNN(size))
+    with pretrained.seeded(seed):
+        return networks.TextCNN(size)
 
 
 CNN = combinations(num_epochs=(5, 15), learning_rate=(3e-4, 1e-3, 3e-3))

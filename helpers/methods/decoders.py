@@ -1,4 +1,4 @@
-"""One pre-trained decoder, as methods of several eras use it: with prompts, or with a head.
+"""One pre-trained decoder, prompted (zero-shot or with examples) or fine-tuned: 2018 to 2020.
 
 It is SmolLM2-135M-Instruct in `cpu` and GPT-2 in `gpu`; the profile of a ledger row says which.
 """
@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from datasets import Dataset
 
-from helpers import pretrained, training
+from helpers import evaluation, pretrained, training
 from helpers.decoding import (
     FewShot,
     Prompt,
@@ -17,33 +17,16 @@ from helpers.decoding import (
     label_scores,
     prompt_rows,
 )
-from helpers.methods import common
-from helpers.methods.base import Corpus, Fitted
+from helpers.methods import NO_LABELS, UP_TO_1_000, Corpus, Fitted, Method, common
 
-__all__ = [
-    "NEUTRAL",
-    "PROMPTS",
-    "REVIEW",
-    "TOP",
-    "answer_with",
-    "classifier",
-    "decoder",
-    "fitted",
-    "rows_of",
-    "shots",
-    "sizes",
-    "train",
-    "tune",
-    "tuned",
-]
+__all__ = ["NEUTRAL", "PROMPTS", "REVIEW", "TOP", "answer_with", "classifier", "decoder"]
+__all__ += ["fitted", "rows_of", "shots", "sizes", "train", "tune", "tuned"]
 
 TOP = 4  # blocks tuned in part; SmolLM2 has 30 and GPT-2 has 12
 NEUTRAL = ("N/A", "[MASK]", "")  # texts that say nothing (Zhao et al. 2021)
 
 REVIEW = Prompt(
-    "review",
-    "Review: {text}\nSentiment:",
-    {"negative": "negative", "positive": "positive"},
+    "review", "Review: {text}\nSentiment:", {"negative": "negative", "positive": "positive"}
 )
 PROMPTS = (
     REVIEW,
@@ -169,9 +152,57 @@ def tune(
 
 def fitted(loaded: pretrained.Pretrained) -> Fitted:
     """Wrap a classifier for the grid."""
-    return common.fitted_classifier(loaded, partial(rows_of, loaded))
+    read = partial(rows_of, loaded)
+    return common.fitted_classifier(loaded.model, read, 64, loaded.pad_id, loaded)
 
 
 def tuned(corpus, labelled, seed, blocks, **settings) -> Fitted:
     """Train the head and as many blocks as `blocks` says."""
     return fitted(tune(corpus, labelled, seed, blocks, **settings)[0])
+
+
+BY_NAME = {prompt.name: prompt for prompt in PROMPTS}
+
+
+def ask(corpus, labelled, seed, prompt, weights=True, calibrated=False) -> Fitted:
+    """Answer by prompt, without training; labelled examples, if any, stand in it in drawn order."""
+    loaded, chosen, examples = decoder(corpus, weights), BY_NAME[prompt], list(labelled)
+
+    def predict(texts):
+        return answer_with(loaded, chosen, texts, examples, calibrated).argmax(axis=1)
+
+    asked = shots(loaded, chosen, examples)
+    size = len(asked.whole("").encode("utf-8"))
+    return Fitted(predict, 0, evaluation.count_parameters(loaded.model)[1], size, loaded)
+
+
+def _declare(name, fit, configurations, plan, weights) -> Method:
+    fit, load = partial(fit, weights=weights), partial(decoder, weights=weights)
+    return Method(name, "gpt", configurations, fit, plan, common.loads(load))
+
+
+def _asked(name, *prompts, plan=NO_LABELS, weights=True, **configuration) -> Method:
+    tried = common.combinations(prompt=tuple(prompt.name for prompt in prompts), **configuration)
+    return _declare(name, ask, tried, plan, weights)
+
+
+def _tuned(name, blocks, configurations, plan, weights=True) -> Method:
+    return _declare(name, partial(tuned, blocks=blocks), configurations, plan, weights)
+
+
+EXAMPLES = {4: 3, 8: 3}  # of reviews in a prompt
+WHOLE = {320: 3}  # every block takes minutes a run: one size, one rate
+TOP_TRIED = common.combinations(num_epochs=4, min_steps=40, learning_rate=(1e-4, 3e-4, 1e-3))
+WHOLE_TRIED = common.combinations(num_epochs=3, learning_rate=1e-4)
+
+METHODS = (
+    *(_asked(f"decoder, zero-shot: {prompt.name}", prompt) for prompt in PROMPTS),
+    _asked("decoder, zero-shot", *PROMPTS),
+    _asked("decoder, zero-shot, calibrated", *PROMPTS, calibrated=True),
+    _asked("decoder, zero-shot, random weights", REVIEW, weights=False),
+    _tuned("decoder, top four", TOP, TOP_TRIED, UP_TO_1_000),
+    _tuned("decoder, fine-tuned", "blocks", WHOLE_TRIED, WHOLE),
+    _asked("decoder, in context", REVIEW, plan=EXAMPLES),
+    _asked("decoder, in context, calibrated", REVIEW, plan=EXAMPLES, calibrated=True),
+    _tuned("decoder, random weights", "all", WHOLE_TRIED, WHOLE, weights=False),
+)

@@ -4,9 +4,8 @@ from functools import partial
 
 from sklearn.linear_model import LogisticRegression
 
-from helpers import embeddings, networks
-from helpers.methods import common
-from helpers.methods.base import EVERY, SETTLED, Corpus, Fitted, Method
+from helpers import embeddings, networks, pretrained
+from helpers.methods import EVERY, SETTLED, Corpus, Fitted, Method, common
 
 __all__ = ["METHODS", "new_textcnn", "word_weights"]
 
@@ -29,7 +28,7 @@ def word_weights(corpus: Corpus) -> dict[str, float]:
     return corpus.once("word_weights", lambda: make(common.training_texts(corpus)))
 
 
-def averaged(corpus, labelled, seed, idf, C, load=glove) -> Fitted:
+def averaged(corpus, labelled, seed, idf, C, load) -> Fitted:
     """Logistic regression on mean word vectors."""
     vectors, weights = load(corpus), word_weights(corpus) if idf else None
     read = partial(embeddings.average, embeddings=vectors, weights=weights)
@@ -42,7 +41,8 @@ def new_textcnn(corpus: Corpus, seed: int, freeze_embeddings: bool = False) -> n
     words = common.vocabulary(corpus).words
     matrix, _ = embeddings.embedding_matrix(words, skipgram(corpus), seed)
     options = {"embeddings": matrix, "freeze_embeddings": freeze_embeddings}
-    return common.seeded(seed, lambda: networks.TextCNN(len(words), **options))
+    with pretrained.seeded(seed):
+        return networks.TextCNN(len(words), **options)
 
 
 def textcnn(corpus, labelled, seed, freeze_embeddings=False, **settings) -> Fitted:
@@ -51,30 +51,27 @@ def textcnn(corpus, labelled, seed, freeze_embeddings=False, **settings) -> Fitt
     return common.fit_words(corpus, model, labelled, seed, **settings)
 
 
-def _share_glove(corpus, idf, **configuration) -> None:
-    glove(corpus)
-    if idf:
-        word_weights(corpus)
-
-
-def _share_skipgram(corpus, idf=False, **configuration) -> None:
+def _share(corpus, idf=False, load=skipgram, **configuration) -> None:
     common.vocabulary(corpus)
-    skipgram(corpus)
+    load(corpus)
     if idf:
         word_weights(corpus)
 
 
-def _declare(name, fit, configurations, prepare=_share_skipgram, plan=EVERY) -> Method:
-    return Method(name, "embeddings", configurations, fit, plan, prepare)
+def _averaged(name, load) -> Method:
+    tried = common.combinations(idf=(False, True), C=(0.3, 1.0, 3.0))
+    fit, prepare = partial(averaged, load=load), partial(_share, load=load)
+    return Method(name, "embeddings", tried, fit, SETTLED, prepare)
 
 
-STATIC = partial(textcnn, freeze_embeddings=True)
-AVERAGED = common.combinations(idf=(False, True), C=(0.3, 1.0, 3.0))
-SKIPGRAM = partial(averaged, load=skipgram)
+def _network(name, fit) -> Method:
+    return Method(name, "embeddings", common.CNN, fit, EVERY, _share)
+
+
 METHODS = (
-    _declare("averaged GloVe", averaged, AVERAGED, _share_glove, SETTLED),
-    _declare("averaged skip-gram", SKIPGRAM, AVERAGED, _share_skipgram, SETTLED),
-    _declare("TextCNN, random vectors", common.cnn_from_scratch, common.CNN),
-    _declare("TextCNN, static skip-gram", STATIC, common.CNN),
-    _declare("TextCNN, tuned skip-gram", textcnn, common.CNN),
+    _averaged("averaged GloVe", glove),
+    _averaged("averaged skip-gram", skipgram),
+    _network("TextCNN, random vectors", common.cnn_from_scratch),
+    _network("TextCNN, static skip-gram", partial(textcnn, freeze_embeddings=True)),
+    _network("TextCNN, tuned skip-gram", textcnn),
 )

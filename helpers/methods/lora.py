@@ -18,27 +18,12 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers import data, decoding, evaluation, ledger, training
 from helpers.adapters import add_adapter
-from helpers.methods import common, decoders
-from helpers.methods.base import NO_LABELS, Corpus, Fitted, Measurement, Method
+from helpers.methods import NO_LABELS, Corpus, Fitted, Measurement, Method, common, decoders
 from helpers.pretrained import Pretrained, body_of
 from helpers.runtime import measure
 
-__all__ = [
-    "ALPHA",
-    "METHODS",
-    "NAMES",
-    "RANK",
-    "STEPS",
-    "TASKS",
-    "general_knowledge",
-    "name_questions",
-    "news_losses",
-    "right_pairs",
-    "right_types",
-    "states",
-    "tune_adapter",
-    "tuned_language_model",
-]
+__all__ = ["ALPHA", "METHODS", "NAMES", "RANK", "STEPS", "TASKS", "name_questions", "news_losses"]
+__all__ += ["right_pairs", "right_types", "tune_adapter", "tuned_language_model"]
 
 RANK, ALPHA = 8, 16.0
 # Small batches are of one length, so little of them is padding: half the time of batches of 32.
@@ -53,20 +38,16 @@ def tune_adapter(
     return loaded, decoders.train(loaded, labelled, seed, **settings)
 
 
-def states(corpus: Corpus, texts) -> np.ndarray:
-    """The untouched decoder's last state of each review in its prompt, (texts, hidden size).
-
-    Not cached, so that timings include all reading.
-    """
-    loaded = corpus.once("untouched classifier", lambda: decoders.classifier(corpus))
-    return common.pooled_states(loaded, decoders.rows_of(loaded, texts))
-
-
 def linear_probe(corpus, labelled, seed, C) -> Fitted:
-    """Logistic regression on the last state of the untouched decoder."""
+    """Logistic regression on the untouched decoder's last state of each review in its prompt."""
+    loaded = corpus.once("untouched classifier", lambda: decoders.classifier(corpus))
+
+    def states(texts) -> np.ndarray:  # not kept, so that timings include all reading
+        return common.pooled_states(loaded, decoders.rows_of(loaded, texts))
+
     model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5_000))
     given = evaluation.count_parameters(decoders.decoder(corpus).model)[1]
-    return common.probe(partial(states, corpus), labelled, model, given)
+    return common.probe(states, labelled, model, given)
 
 
 def adapter(corpus, labelled, seed, **settings) -> Fitted:
@@ -160,7 +141,7 @@ def general_knowledge(corpus: Corpus, fitted: Fitted) -> list[Measurement]:
         for task, (look, to_row) in MEASURES.items():
             with measure() as cost:
                 outcomes = look(corpus, loaded)
-            found.append(Measurement(task=task, to_row=to_row, outcomes=outcomes, cost=cost))
+            found.append(Measurement(task, to_row, outcomes, cost))
     return found
 
 
@@ -168,35 +149,20 @@ def general_knowledge(corpus: Corpus, fitted: Fitted) -> list[Measurement]:
 
 
 def _declare(name, fit, configurations, plan, measured_at=()) -> Method:
-    afterwards = dict.fromkeys(measured_at, general_knowledge)
-    return Method(
-        name,
-        "lora",
-        configurations,
-        fit,
-        plan,
-        common.loads(decoders.decoder),
-        chosen_at=(320,),
-        afterwards=afterwards,
-    )
+    options = {"afterwards": dict.fromkeys(measured_at, general_knowledge), "chosen_at": (320,)}
+    load = common.loads(decoders.decoder)
+    return Method(name, "lora", configurations, fit, plan, load, **options)
 
 
+IN_ORDER = {320: 3, 100: 3, 32: 3, 1_000: 3}  # the budget of the claims first
+UP_TO_ALL = {**IN_ORDER, "all": 1}
 PROBE = common.combinations(C=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2))
+LORA = common.combinations(**STEPS, learning_rate=(3e-4, 1e-3, 3e-3))
+FULL = partial(decoders.tuned, blocks="blocks")
+FULL_TRIED = common.combinations(**STEPS, learning_rate=(3e-5, 1e-4, 3e-4))
 METHODS = (
     _declare("decoder, untouched", untouched, ({},), NO_LABELS, measured_at=(0,)),
-    _declare("decoder, linear probe", linear_probe, PROBE, {320: 3, 100: 3, 32: 3, 1_000: 3}),
-    _declare(
-        "decoder + LoRA",
-        adapter,
-        common.combinations(**STEPS, learning_rate=(3e-4, 1e-3, 3e-3)),
-        {320: 3, 100: 3, 32: 3, 1_000: 3, "all": 1},
-        measured_at=(320,),
-    ),
-    _declare(
-        "decoder, full fine-tuning",
-        partial(decoders.tuned, blocks="blocks"),
-        common.combinations(**STEPS, learning_rate=(3e-5, 1e-4, 3e-4)),
-        {320: 3, 1_000: 1},
-        measured_at=(320,),
-    ),
+    _declare("decoder, linear probe", linear_probe, PROBE, IN_ORDER),
+    _declare("decoder + LoRA", adapter, LORA, UP_TO_ALL, measured_at=(320,)),
+    _declare("decoder, full fine-tuning", FULL, FULL_TRIED, {320: 3, 1_000: 1}, measured_at=(320,)),
 )

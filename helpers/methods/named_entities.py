@@ -11,8 +11,7 @@ import numpy as np
 from datasets import Dataset
 
 from helpers import data, embeddings, networks, pretrained, training
-from helpers.methods import common
-from helpers.methods.base import FILM_NER, Corpus, Fitted, Method
+from helpers.methods import FILM_NER, Corpus, Fitted, Method, common
 from helpers.methods.crf import train_crf
 from helpers.pretrained import CaseAwareTagger
 
@@ -87,12 +86,9 @@ def new_tagger(corpus: Corpus, seed: int, pretrained_vectors: bool) -> networks.
         spread = np.random.default_rng(seed).normal(0, vectors.matrix.std(), vectors.matrix.shape)
         vectors = embeddings.Embeddings(vectors.words, spread.astype(np.float32))
     matrix, _ = embeddings.embedding_matrix(words, vectors, seed)
-    return common.seeded(
-        seed,
-        lambda: networks.BiLSTMTagger(
-            len(words), len(data.NER_TAGS), embeddings=matrix, num_shapes=NUM_SHAPES
-        ),
-    )
+    options = {"embeddings": matrix, "num_shapes": NUM_SHAPES}
+    with pretrained.seeded(seed):
+        return networks.BiLSTMTagger(len(words), len(data.NER_TAGS), **options)
 
 
 def word_rows(corpus: Corpus, token_lists, tags=None) -> Dataset:

@@ -4,26 +4,17 @@ Each stands beside the same network from random weights.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from datasets import Dataset
 
-from helpers import networks, training
-from helpers.methods import common
-from helpers.methods.base import EVERY, NO_LABELS, Corpus, Fitted, Method
+from helpers import networks, pretrained, training
+from helpers.methods import EVERY, NO_LABELS, Corpus, Fitted, Method, common
 from helpers.methods.checkpoints import Pretraining, find
 from helpers.words import tokenize
 
-__all__ = [
-    "IMDB_TEXTCNN",
-    "LANGUAGE_MODEL",
-    "METHODS",
-    "ONE_EPOCH",
-    "PIECE",
-    "WINDOW",
-    "imdb_textcnn",
-    "language_model",
-    "new_language_model",
-]
+__all__ = ["IMDB_TEXTCNN", "LANGUAGE_MODEL", "METHODS", "ONE_EPOCH", "PIECE", "WINDOW"]
+__all__ += ["imdb_textcnn", "language_model", "new_language_model"]
 
 WINDOW = 64  # words that the language model predicts in a row
 DROPOUT = 0.2
@@ -33,18 +24,15 @@ PIECE = 20  # words, about as many as the median snippet has
 def new_language_model(corpus: Corpus, seed: int = 0) -> networks.LSTMLanguageModel:
     """An untrained LSTM language model over the shared vocabulary."""
     size = len(common.vocabulary(corpus))
-    return common.seeded(seed, lambda: networks.LSTMLanguageModel(size, dropout=DROPOUT))
+    with pretrained.seeded(seed):
+        return networks.LSTMLanguageModel(size, dropout=DROPOUT)
 
 
 def _running_text(corpus: Corpus) -> tuple[Dataset, Dataset]:
     """IMDB's reviews in windows, labels unread: training text, and 500 held-out reviews."""
+    texts = corpus.imdb["train"]["text"][:], corpus.imdb["validation"]["text"][:500]
     words = common.vocabulary(corpus)
-
-    def windows(texts):
-        return training.language_model_windows(texts, words, tokenize, WINDOW)
-
-    imdb = corpus.imdb
-    return windows(imdb["train"]["text"][:]), windows(imdb["validation"]["text"][:500])
+    return tuple(training.language_model_windows(t, words, tokenize, WINDOW) for t in texts)
 
 
 LANGUAGE_MODEL = Pretraining(
@@ -100,14 +88,16 @@ def imdb_textcnn(corpus: Corpus) -> networks.TextCNN:
 def lstm_from_lm(corpus, labelled, seed, **settings) -> Fitted:
     """The language model's embedding and LSTM with a new head, everything tuned."""
     body = language_model(corpus)
-    model = common.seeded(seed, lambda: networks.LSTMClassifier.from_language_model(body))
+    with pretrained.seeded(seed):
+        model = networks.LSTMClassifier.from_language_model(body)
     return common.fit_words(corpus, model, labelled, seed, **settings)
 
 
 def lstm_from_scratch(corpus, labelled, seed, **settings) -> Fitted:
     """The same network from random weights."""
     size = len(common.vocabulary(corpus))
-    model = common.seeded(seed, lambda: networks.LSTMClassifier(size))
+    with pretrained.seeded(seed):
+        model = networks.LSTMClassifier(size)
     return common.fit_words(corpus, model, labelled, seed, **settings)
 
 
@@ -116,36 +106,29 @@ def cnn_source_only(corpus, labelled, seed) -> Fitted:
     return common.reads_words(corpus, imdb_textcnn(corpus).requires_grad_(False))
 
 
-def cnn_frozen(corpus, labelled, seed, **settings) -> Fitted:
-    """IMDB's TextCNN with its body frozen: a linear probe that starts from the source's head."""
-    body = ("embedding", "convolutions")
-    return common.fit_words(corpus, imdb_textcnn(corpus), labelled, seed, freeze=body, **settings)
-
-
 def cnn_tuned(corpus, labelled, seed, **settings) -> Fitted:
-    """IMDB's TextCNN, everything tuned."""
+    """IMDB's TextCNN, everything tuned that is not named in `freeze`."""
     return common.fit_words(corpus, imdb_textcnn(corpus), labelled, seed, **settings)
 
 
-def _own(name, fit, configurations, needs) -> Method:
-    """A method of target labels alone."""
-    return Method(name, "pretraining", configurations, fit, EVERY, common.loads(needs))
+cnn_frozen = partial(cnn_tuned, freeze=("embedding", "convolutions"))
+"""With its body frozen: a linear probe that starts from the source's head."""
 
 
-def _with_source(name, fit, configurations, plan=EVERY) -> Method:
-    return Method(
-        name, "pretraining", configurations, fit, plan, common.loads(imdb_textcnn), uses_source=True
-    )
+def _declare(name, fit, configurations, needs=imdb_textcnn, plan=EVERY) -> Method:
+    """A method that shares what `needs` loads; those that need the source use its labels."""
+    source, prepare = needs is imdb_textcnn, common.loads(needs)
+    return Method(name, "pretraining", configurations, fit, plan, prepare, uses_source=source)
 
 
 LSTM = common.combinations(num_epochs=(5, 10, 20), learning_rate=(3e-3, 1e-2))
 TUNED = common.combinations(num_epochs=(3, 10), learning_rate=(3e-4, 1e-3, 3e-3))
 
 METHODS = (
-    _own("LSTM from scratch", lstm_from_scratch, LSTM, common.vocabulary),
-    _own("LM-pre-trained LSTM", lstm_from_lm, LSTM, language_model),
-    _own("TextCNN from scratch", common.cnn_from_scratch, common.CNN, common.vocabulary),
-    _with_source("TextCNN, source only", cnn_source_only, ({},), NO_LABELS),
-    _with_source("TextCNN, frozen body", cnn_frozen, TUNED),
-    _with_source("TextCNN, source then target", cnn_tuned, TUNED),
+    _declare("LSTM from scratch", lstm_from_scratch, LSTM, common.vocabulary),
+    _declare("LM-pre-trained LSTM", lstm_from_lm, LSTM, language_model),
+    _declare("TextCNN from scratch", common.cnn_from_scratch, common.CNN, common.vocabulary),
+    _declare("TextCNN, source only", cnn_source_only, ({},), plan=NO_LABELS),
+    _declare("TextCNN, frozen body", cnn_frozen, TUNED),
+    _declare("TextCNN, source then target", cnn_tuned, TUNED),
 )

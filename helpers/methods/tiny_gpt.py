@@ -7,29 +7,13 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from helpers import data, networks, pretrained, training
-from helpers.methods import common
-from helpers.methods.base import UP_TO_1_000, Corpus, Fitted, Method
+from helpers import networks, pretrained, training
+from helpers.methods import UP_TO_1_000, Corpus, Fitted, Method, common
 from helpers.methods.checkpoints import CHECKPOINTS, Pretraining, find
 from helpers.words import tokenize
 
-__all__ = [
-    "CONTEXT",
-    "METHODS",
-    "PROMPTS",
-    "TINY_GPT",
-    "TOKENIZER",
-    "WINDOW",
-    "held_out_figures",
-    "learn_tokenizer",
-    "new_tiny_gpt",
-    "rows_of",
-    "running_text",
-    "samples",
-    "tiny_gpt",
-    "tokenizer",
-    "tune",
-]
+__all__ = ["CONTEXT", "METHODS", "PROMPTS", "TINY_GPT", "TOKENIZER", "WINDOW", "held_out_figures"]
+__all__ += ["new_tiny_gpt", "rows_of", "running_text", "samples", "tiny_gpt", "tokenizer", "tune"]
 
 TOKENIZER = CHECKPOINTS / "tiny-gpt-tokenizer.json"
 CONTEXT = 128
@@ -40,32 +24,17 @@ SMOKE_SHAPE = {**SHAPE, "dimensions": 32, "layers": 2, "heads": 2}
 PROMPTS = ("the acting", "i loved this", "what a waste of")
 
 
-def learn_tokenizer() -> PreTrainedTokenizerFast:
-    """Learn 4,096 sub-words from all of IMDB's training reviews, labels unread."""
-    return networks.train_byte_pairs(data.load_imdb()["train"]["text"][:])
-
-
 def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
-    """The tokenizer of the tiny GPT; learned and saved if the repository's file is missing."""
-
-    def make():
-        if not TOKENIZER.exists():
-            networks.save_byte_pairs(learn_tokenizer(), TOKENIZER)
-        return networks.read_byte_pairs(TOKENIZER)
-
-    return corpus.once("byte_pairs", make)
-
-
-def _subwords(corpus: Corpus) -> list[str]:
-    known = tokenizer(corpus)
-    return known.convert_ids_to_tokens(range(len(known)))
+    """The 4,096 sub-words that `networks.train_byte_pairs` learns from IMDB's training reviews."""
+    return corpus.once("byte_pairs", lambda: networks.read_byte_pairs(TOKENIZER))
 
 
 def new_tiny_gpt(corpus: Corpus, seed: int = 0) -> networks.TinyGPT:
     """An untrained GPT over the sub-words of IMDB."""
     shape = SMOKE_SHAPE if corpus.profile.name == "smoke" else SHAPE
     size = len(tokenizer(corpus))
-    return common.seeded(seed, lambda: networks.TinyGPT(vocabulary_size=size, **shape, dropout=0.0))
+    with pretrained.seeded(seed):
+        return networks.TinyGPT(vocabulary_size=size, **shape, dropout=0.0)
 
 
 def _ids(corpus: Corpus, texts: list[str]) -> np.ndarray:
@@ -76,29 +45,20 @@ def _ids(corpus: Corpus, texts: list[str]) -> np.ndarray:
 
 def running_text(corpus: Corpus, reviews: int | None = None) -> tuple[Dataset, Dataset]:
     """IMDB in windows, labels unread: (training text of at most `reviews` texts, held-out text)."""
-    train = corpus.imdb["train"]["text"][:reviews]
-    return (
-        training.cut_windows(_ids(corpus, train), WINDOW),
-        training.cut_windows(_ids(corpus, _held_out_texts(corpus)), WINDOW),
-    )
+    both = corpus.imdb["train"]["text"][:reviews], _held_out_texts(corpus)
+    return tuple(training.cut_windows(_ids(corpus, texts), WINDOW) for texts in both)
 
 
 def _held_out_texts(corpus: Corpus) -> list[str]:
     return corpus.imdb["validation"]["text"][:HELD_OUT_REVIEWS]
 
 
-def samples(
-    corpus: Corpus, model, prompts=PROMPTS, max_new_tokens: int = 30, seed: int = 0, **options
-) -> list[str]:
-    """Continue each prompt with a language model; returns prompts with their continuations.
-
-    `options` are those of `networks.sample`; prompt k is sampled with `seed + k`.
-    """
+def samples(corpus: Corpus, model, max_new_tokens: int = 30) -> list[str]:
+    """Continue each of `PROMPTS` with a language model; returns prompts with continuations."""
     known, texts = tokenizer(corpus), []
-    options = {"stop": known.eos_token_id, **options}
-    for i, prompt in enumerate(prompts, start=seed):
+    for seed, prompt in enumerate(PROMPTS):
         ids = known(prompt)["input_ids"][:-1]
-        ids += networks.sample(model, ids, max_new_tokens, seed=i, **options)
+        ids += networks.sample(model, ids, max_new_tokens, seed=seed, stop=known.eos_token_id)
         texts.append(known.decode(ids, skip_special_tokens=True).strip())
     return texts
 
@@ -126,10 +86,6 @@ def held_out_figures(corpus: Corpus, model) -> dict[str, float]:
     }
 
 
-def _notes(corpus: Corpus, model) -> dict:
-    return {**held_out_figures(corpus, model), "samples": samples(corpus, model)}
-
-
 TINY_GPT = Pretraining(
     name="tiny-gpt",
     build=new_tiny_gpt,
@@ -144,8 +100,11 @@ TINY_GPT = Pretraining(
     },
     details={"window": WINDOW, "heads": SHAPE["heads"], "dropout": 0.0},
     describe="the text of IMDB's training reviews (Maas et al. 2011), labels unread",
-    words=_subwords,
-    notes=_notes,
+    words=lambda corpus: tokenizer(corpus).convert_ids_to_tokens(range(len(tokenizer(corpus)))),
+    notes=lambda corpus, model: {
+        **held_out_figures(corpus, model),
+        "samples": samples(corpus, model),
+    },
     note_at=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
 )
 
@@ -185,8 +144,9 @@ def tune(
         min_steps: minimum number of steps; adds epochs where `num_epochs` gives fewer.
     """
     body = tiny_gpt(corpus) if weights else new_tiny_gpt(corpus, seed)
-    make = partial(networks.TinyGPTClassifier.from_language_model, body, lm_weight=lm_weight)
-    model = common.seeded(seed, make).to(common.device(corpus))
+    with pretrained.seeded(seed):
+        model = networks.TinyGPTClassifier.from_language_model(body, lm_weight=lm_weight)
+    model.to(common.device(corpus))
     settings = {"warmup_steps": 0.1, "seed": seed, **settings}
     settings["num_epochs"] = common.epochs_for(len(labelled), settings["num_epochs"], min_steps)
     return model, training.fit(model, rows_of(corpus, labelled), **settings)
@@ -195,7 +155,7 @@ def tune(
 def tuned(corpus, labelled, seed, **settings) -> Fitted:
     """All of the tiny GPT, tuned with a head on the last token."""
     model, _ = tune(corpus, labelled, seed, **settings)
-    return common.as_fitted(model, common.classifies(model, partial(_read, corpus)))
+    return common.fitted_classifier(model, partial(_read, corpus))
 
 
 def _declare(name, fit, needs, *rates) -> Method:

@@ -50,12 +50,7 @@ def show(figure, alt: str, caption: str = "") -> None:
 
 
 def three_bars(
-    accuracies: Mapping[str, Sequence[float]],
-    *,
-    title: str,
-    labels: int,
-    items: int,
-    alt: str,
+    accuracies: Mapping[str, Sequence[float]], *, title: str, labels: int, items: int, alt: str
 ) -> None:
     """Draw the course's question: target only, source only, source then target.
 

@@ -11,14 +11,7 @@ import matplotlib.pyplot as plt
 from helpers.history import ERA_NAMES, Curve, Option
 from helpers.plots import MARKERS, draw_curve, show
 
-__all__ = [
-    "costs_figure",
-    "history_figure",
-    "line_style",
-    "name_ends",
-    "names_figure",
-    "settle",
-]
+__all__ = ["costs_figure", "history_figure", "line_style", "name_ends", "names_figure", "settle"]
 
 LINE_SHADES = ("#7a7a7a", "#c7791a", "#4f9a9a", "#8c2f39", "#4f7a4e", "#10253c")
 """One an era, in the order of the ledger's; the latest is the darkest."""
@@ -66,7 +59,7 @@ def history_figure(
     upper.set_ylim(0.48, top)
     lower.set_ylim(0.56, top)
     description = _draw_lines(upper, target, place)
-    _draw_own(upper, target, own, place)
+    _mark_points(upper, target, own, place)
     eras = {curve.line.era for curve in source}
     _draw_lines(lower, [c for c in target if c.line.era not in eras], place, grey=True)
     with_source = _draw_lines(lower, source, place)
@@ -78,7 +71,6 @@ def history_figure(
         _label_axis(axes, place)
         axes.set_ylabel("accuracy on test", fontsize=LETTERS)
     upper.axhline(0.5, color="#444444", linewidth=1, linestyle=":", marker="")
-    _mark_zero_shot(upper, target, place)
     lower.set_xlabel("labelled reviews of the task", fontsize=LETTERS)
     settle(figure)
     show(
@@ -90,20 +82,16 @@ def history_figure(
     )
 
 
-def _draw_own(axes, target: Sequence[Curve], own, place: Mapping[int, float]) -> None:
-    """Draw a ring around each of your results, in the shade of its line."""
-    for number, labels, value in own:
-        shade = line_style(target[number].line.era)["color"]
-        x = place.get(labels) or labels or min(place.values())
-        axes.plot(x, value, "o", markeredgecolor=shade, **RING)
-
-
-def _mark_zero_shot(axes, curves: Sequence[Curve], place) -> None:
-    """Label each point at 0 labels with how it was obtained."""
+def _mark_points(axes, curves: Sequence[Curve], own, place: Mapping[int, float]) -> None:
+    """Say how each point at 0 labels was obtained, and draw a ring around your results."""
     for curve in curves:
         if 0 in curve.values:
             point = place[0], curve.means[0]
             axes.annotate("asked,\nno label", point, xytext=(0, 12), ha="center", **REMARK)
+    for number, labels, value in own:
+        shade = line_style(curves[number].line.era)["color"]
+        x = place.get(labels) or labels or min(place.values())
+        axes.plot(x, value, "o", markeredgecolor=shade, **RING)
 
 
 def _history_caption(target, source, items: int, own: str) -> str:
@@ -219,10 +207,10 @@ def names_figure(curves: Sequence[Curve], *, items: int) -> None:
 
 
 PRICES = (
-    ("trained", "numbers trained", 1.0, 100.0),
-    ("train_seconds", "seconds of training", 1.0, 0.1),
-    ("memory_mb", "peak memory of training, MB", 1.0, 1.0),
-    ("ship_mb", "megabytes to ship", 1.0, 0.01),
+    ("trained", "numbers trained", 100.0),
+    ("train_seconds", "seconds of training", 0.1),
+    ("memory_mb", "peak memory of training, MB", 1.0),
+    ("ship_mb", "megabytes to ship", 0.01),
 )
 
 
@@ -235,11 +223,15 @@ def costs_figure(options: Sequence[tuple[str, Option]], *, labels: int, items: i
         items: test items behind each accuracy.
     """
     figure, grid = plt.subplots(2, 2, figsize=(9, 7), sharey=True, layout="constrained")
-    for axes, (key, title, scale, least) in zip(grid.flat, PRICES, strict=True):
-        values = [scale * getattr(option, key) for _, option in options]
-        _points(axes, options, [max(value, least) for value in values])
+    for axes, (key, title, least) in zip(grid.flat, PRICES, strict=True):
+        prices = [max(getattr(option, key), least) for _, option in options]
+        for (name, option), price in zip(options, prices, strict=True):
+            point = price, option.accuracy
+            axes.plot(*point, **line_style(option.era) | {"linestyle": "", "markersize": 9})
+            place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(name, point, fontsize=10, **place)
         axes.set(xscale="log", title=title)
-        axes.set_xlim(least / 2, max([*values, least]) * 30)
+        axes.set_xlim(least / 2, max([*prices, least]) * 30)
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy on test")
     settle(figure)
@@ -256,13 +248,3 @@ def costs_figure(options: Sequence[tuple[str, Option]], *, labels: int, items: i
         "Memory: what training added to the process; small models fit into what was there, and "
         "stand at the left edge.\nTo ship: what was trained; the pre-trained model is shared.",
     )
-
-
-def _points(axes, options, prices: Sequence[float]) -> None:
-    for (name, option), price in zip(options, prices, strict=True):
-        style = line_style(option.era) | {"linestyle": "", "markersize": 9}
-        axes.plot(price, option.accuracy, **style)
-        point = price, option.accuracy
-        axes.annotate(
-            name, point, xytext=(8, 0), va="center", textcoords="offset points", fontsize=10
-        )

@@ -133,11 +133,7 @@ def verdicts_figure(verdicts: Sequence[Verdict]) -> None:
 
 
 def decisions_figure(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    cells: Sequence[Sequence[Advice]],
-    *,
-    items: int,
+    rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[Advice]], *, items: int
 ) -> None:
     """Draw a chart of advice: budgets of labels down, conditions across, both in words.
 

@@ -35,8 +35,7 @@ from trl import SFTConfig, SFTTrainer
 
 from helpers import pretrained, training
 from helpers.adapters import target_layers
-from helpers.methods import bert, decoders, lora
-from helpers.methods.base import Corpus
+from helpers.methods import Corpus, bert, decoders, lora
 from helpers.methods.common import fine_tune
 from helpers.runtime import PROFILES
 from helpers.speed import matmul_gflops
