@@ -49,17 +49,6 @@ def finished(files, tmp_path_factory):
     return get
 
 
-@pytest.fixture
-def killed_at(monkeypatch):
-    """Have the next training stop after a step, as if it were killed."""
-    fit = training.fit
-
-    def at(step):
-        monkeypatch.setattr(training, "fit", lambda *a, **k: fit(*a, on_step=Stop(step), **k))
-
-    yield at
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_becomes_a_folder_with_a_model_and_an_honest_card(name, finished):
     folder = finished(name)
@@ -208,41 +197,36 @@ def test_a_killed_prediction_of_classes_leaves_no_half_file(finished, files, tmp
 
 
 @pytest.mark.parametrize("method", ["encoder", "lora"])
-def test_a_killed_run_goes_on_to_the_same_model(method, files, tmp_path, killed_at, monkeypatch,
-                                                capsys):  # fmt: skip
-    order = ("finetune", files / "two.csv", "--method", method, "--batch-size", 16)
-    assert course(*order, "--output", tmp_path / "whole") == 0
-    with monkeypatch.context():
-        monkeypatch.setattr(models, "FEW_STEPS", 1)
-        killed_at(5)
-        assert course(*order, "--output", tmp_path / "cut") == 130
-    monkeypatch.undo()
-    monkeypatch.setenv("COURSE_PROFILE", "smoke")
-    assert not (tmp_path / "cut" / "course.json").exists()
-    assert course("predict", tmp_path / "cut", "a text") == 2
-    assert course(*order, "--output", tmp_path / "cut") == 2
+def test_a_killed_run_goes_on_to_the_same_model(method, files, tmp_path, monkeypatch, capsys):
+    whole, cut, fit = tmp_path / "whole", tmp_path / "cut", training.fit
+    order = ("finetune", files / "two.csv", "--method", method, "--batch-size", 16, "--output")
+    assert course(*order, whole) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "FEW_STEPS", 1)
+        patch.setattr(training, "fit", lambda *a, **k: fit(*a, on_step=Stop(5), **k))
+        assert course(*order, cut) == 130
+    assert not (cut / "course.json").exists()
+    assert course("predict", cut, "a text") == 2
+    assert course(*order, cut) == 2
     assert "--resume" in capsys.readouterr().err
-    assert course(*order, "--output", tmp_path / "cut", "--seed", 1, "--resume") == 2
+    assert course(*order, cut, "--seed", 1, "--resume") == 2
     assert "seed" in capsys.readouterr().err
-    progress = next((tmp_path / "cut").rglob("fit.json"))
+    progress = next(cut.rglob("fit.json"))
     state = json.loads(progress.read_text())
     progress.write_text(json.dumps(state | {"seconds": state["seconds"] + 1000}))
-    assert course(*order, "--output", tmp_path / "cut", "--resume") == 0
-    seconds = json.loads((tmp_path / "cut" / "metrics.json").read_text())["training"]["seconds"]
+    assert course(*order, cut, "--resume") == 0
+    seconds = json.loads((cut / "metrics.json").read_text())["training"]["seconds"]
     assert seconds > 1000  # the part before the kill counts, too
-    for path in (tmp_path / "whole").glob("*.safetensors"):
-        mended = load_file(tmp_path / "cut" / path.name)
+    for path in whole.glob("*.safetensors"):
+        mended = load_file(cut / path.name)
         for name, value in load_file(path).items():
             np.testing.assert_array_equal(mended[name], value)
-    assert course(*order, "--output", tmp_path / "cut", "--resume") == 0
+    assert course(*order, cut, "--resume") == 0
     assert "finished already" in capsys.readouterr().out
 
 
 def test_a_dry_run_says_what_it_would_cost_and_trains_nothing(files, tmp_path, monkeypatch, capsys):
-    def never(*arguments, **settings):
-        raise AssertionError("trained")
-
-    monkeypatch.setattr(training, "fit", never)
+    monkeypatch.setattr(training, "fit", None)
     for method in ("linear", "encoder", "lora"):
         order = ("finetune", files / "two.csv", "--method", method, "--dry-run")
         assert course(*order, "--output", tmp_path / "out") == 0

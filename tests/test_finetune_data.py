@@ -79,27 +79,23 @@ def test_the_test_is_shown_to_one_model_only():
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "task"),
+    ("name", "content", "options", "task"),
     [
-        ("a.csv", "text,label\n", "classification"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n', "classification"),
-        ("a.jsonl", '{"messages": []}\n', "chat"),
-        ("a.jsonl", '{"prompt": "x", "kind": "y"}\n', "chat"),
-        ("a.txt", "Rome B-LOC\nis O\nbig O\n", "ner"),
-        ("a.txt", "Rome is big.\n", "text"),
-        ("a.conll", "-DOCSTART- O\n\nRome NNP B-LOC\nis VBZ O\n", "ner"),
+        ("a.csv", "text,label\n", {}, "classification"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n', {}, "classification"),
+        ("a.jsonl", '{"prompt": "x", "kind": "y"}\n', {"text": "prompt", "label": "kind"},
+         "classification"),
+        ("a.jsonl", '{"prompt": "x", "kind": "y"}\n', {}, "chat"),
+        ("a.jsonl", '{"messages": []}\n', {}, "chat"),
+        ("a.txt", "Rome B-LOC\nis O\nbig O\n", {}, "ner"),
+        ("a.txt", "Rome is big.\n", {}, "text"),
+        ("a.txt", "Ein schöner Film.\n", {"encoding": "cp1252"}, "text"),
+        ("a.conll", "-DOCSTART- O\n\nRome NNP B-LOC\nis VBZ O\n", {}, "ner"),
     ],
-)
-def test_the_file_tells_what_it_is_for(name, content, task, tmp_path):
-    (tmp_path / name).write_text(content)
-    assert finetune.guess_task(tmp_path / name) == task
-
-
-def test_the_encoding_and_named_columns_are_heeded_by_the_guess(tmp_path):
-    (tmp_path / "prose.txt").write_bytes("Ein schöner Film.\n".encode("cp1252") * 30)
-    assert finetune.guess_task(tmp_path / "prose.txt", encoding="cp1252") == "text"
-    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "kind": "y"}\n', encoding="utf-8")
-    assert finetune.guess_task(tmp_path / "a.jsonl", "prompt", "kind") == "classification"
+)  # fmt: skip
+def test_the_file_tells_what_it_is_for(name, content, options, task, tmp_path):
+    (tmp_path / name).write_text(content, encoding=options.get("encoding", "utf-8"))
+    assert finetune.guess_task(tmp_path / name, **options) == task
 
 
 def test_looking_finds_planted_copies_leaks_and_wrong_labels():
@@ -221,12 +217,6 @@ def test_a_chat_teaches_its_answers_and_one_too_late_is_counted(tmp_path):
     assert len(model.rows(data.items + late)) == len(data)
     assert model.notes[0].startswith("1 of 31 chats taught nothing")
     assert len(model.rows(data.items)) == len(data) and not model.notes
-
-
-def test_an_unknown_setting_is_named(tmp_path):
-    parts = split(labelled(texts_and_labels(60)))
-    with pytest.raises(ValueError, match="no setting 'epochs'"):
-        finetune.train(parts, "encoder", profile=SMOKE, epochs=3)
 
 
 def test_a_class_whose_texts_are_all_near_copies_is_named_and_no_label_moves():

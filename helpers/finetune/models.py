@@ -127,10 +127,9 @@ class Tagger(EncoderModel):
 
     def rows(self, sentences: list[list[str]], tags=None) -> Dataset:
         """Sentences of words as rows of tokens."""
-        names = None if tags is None else self._names()
-        return pretrained.encode_words(
-            self.loaded.tokenizer, sentences, tags, self.max_length, label_names=names, echo=None
-        )
+        options = {"label_names": self.names(), "echo": None}
+        tokenizer = self.loaded.tokenizer
+        return pretrained.encode_words(tokenizer, sentences, tags, self.max_length, **options)
 
     def tags(self, sentences: list[list[str]]) -> list[list[str]]:
         """IOB2 tags, one per word."""
@@ -140,10 +139,11 @@ class Tagger(EncoderModel):
             predicted = pretrained.word_predictions(self.logits(rows), rows)
             return [[names[i] for i in row] for row in predicted]
 
-        names = self._names()
+        names = self.names()
         return in_shares(answer, sentences)
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """The tags, in the order of the model's outputs."""
         names = self.loaded.model.config.id2label
         return [names[i] for i in range(len(names))]
 

@@ -70,25 +70,19 @@ def split(data: Data, test_size: float = 0.2) -> Parts:
     train, validation, test = _cut(data, distinct, test_size)
     near = {j for _, j in near_copies(data, test + validation, train)}
     near |= {j for _, j in near_copies(data, test, validation)}
-    notes = [
-        f"{what} left out: {count:,}"
-        for what, count in (
-            ("copies", copies),
-            ("texts with two answers", conflicting),
-            ("near copies of held-out texts", len(near)),
-        )
-        if count
-    ]
+    left_out = {"copies": copies, "texts with two answers": conflicting}
+    left_out["near copies of held-out texts"] = len(near)
+    notes = [f"{what} left out: {count:,}" for what, count in left_out.items() if count]
     if len(data) > MOST_COMPARED:
         notes.append(f"more than {MOST_COMPARED:,} texts: not searched for near copies")
     groups = data.groups
-    classes = {groups[i] for i in train}
+    classes = sorted({groups[i] for i in train})
     train, validation = ([i for i in rows if i not in near] for rows in (train, validation))
-    for name, rows in (("train", train), ("validation", validation)):
-        if not rows:
-            raise ValueError(f"All texts of {name} are near copies of others: collect more kinds.")
+    if not train or not validation:
+        name = "validation" if train else "train"
+        raise ValueError(f"All texts of {name} are near copies of others: collect more kinds.")
     left = Counter(groups[i] for i in train)
-    few = [group for group in sorted(classes) if left[group] < 2]
+    few = [group for group in classes if left[group] < 2]
     if few and data.task == "classification":
         raise ValueError(
             f"Of {data.label_names[few[0]]!r} {left[few[0]]} texts would be left to train on: the "
