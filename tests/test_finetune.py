@@ -15,8 +15,7 @@ from safetensors.numpy import load_file
 from helpers import finetune, training
 from helpers.finetune import models, predicting
 from helpers.finetune.baselines import LinearModel
-from helpers.finetune.card import model_card
-from helpers.finetune.folder import UNPACKING
+from helpers.finetune.folder import UNPACKING, model_card
 from helpers.finetune.models import ProseModel
 from helpers.runtime import PROFILES
 
@@ -48,17 +47,6 @@ def finished(files, tmp_path_factory):
         return made[name]
 
     return get
-
-
-@pytest.fixture
-def killed_at(monkeypatch):
-    """Have the next training stop after a step, as if it were killed."""
-    fit = training.fit
-
-    def at(step):
-        monkeypatch.setattr(training, "fit", lambda *a, **k: fit(*a, on_step=Stop(step), **k))
-
-    yield at
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -98,30 +86,28 @@ def test_the_card_names_the_base_as_the_hub_does(source, base, finished):
     assert ModelCard(model_card(numbers, "mine")).data.get("base_model") == base
 
 
-@pytest.mark.parametrize("name", ["linear", "encoder", "lora", "text", "chat"])
+@pytest.mark.parametrize("name", FILES)
 def test_predict_prints_an_answer(name, finished, capsys):
     folder = finished(name)
     capsys.readouterr()
     assert course("predict", folder, "the film was superb") == 0
     said = capsys.readouterr().out.strip()
     assert said
-    if name not in ("text", "chat"):
+    if name in ("linear", "encoder", "lora"):
         label, probability = said.split("\t")
         assert label in json.loads((folder / "course.json").read_text())["label_names"]
         assert 0 < float(probability) <= 1
 
 
-def test_predict_prints_names_and_where_they_stand(finished, tmp_path):
+def test_names_are_answered_with_where_they_stand(finished):
     text = "we saw Anna Smith in Rome ."
-    (tmp_path / "in.txt").write_text(f"{text}\n")
-    out = tmp_path / "out.jsonl"
-    assert course("predict", finished("ner"), "--file", tmp_path / "in.txt", "--output", out) == 0
-    found = json.loads(out.read_text())
+    [found] = finetune.answer(finished("ner"), [text])
+    assert found["text"] == text
     assert all(text[e["start"] : e["end"]] == e["text"] for e in found["entities"])
     assert {e["type"] for e in found["entities"]} <= {"PER", "LOC"}
 
 
-@pytest.mark.parametrize("name", ["linear", "encoder", "lora", "ner", "text", "chat"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_saved_model_answers_exactly_as_before(name, files, tmp_path):
     file, options = FILES[name]
     columns = {"text": "review", "label": "stars"} if "stars" in options else {}
@@ -132,14 +118,9 @@ def test_a_saved_model_answers_exactly_as_before(name, files, tmp_path):
     tested = finetune.test_once(trained, parts, profile=SMOKE)
     model = finetune.load(finetune.save(trained, parts, tested, tmp_path / "out", data))
     items = parts.validation.items
-    if data.task == "classification":
-        np.testing.assert_array_equal(
-            model.probabilities(items), trained.model.probabilities(items)
-        )
-    elif data.task == "ner":
-        assert model.tags(items) == trained.model.tags(items)
-    else:
-        np.testing.assert_array_equal(model.losses(items), trained.model.losses(items))
+    ask = {"classification": "probabilities", "ner": "tags"}.get(data.task, "losses")
+    after, before = (getattr(each, ask)(items) for each in (model, trained.model))
+    assert after == before if data.task == "ner" else np.array_equal(after, before)
 
 
 def test_a_file_of_answers_has_its_texts_and_labels_and_can_be_asked_again(
@@ -199,16 +180,10 @@ def test_written_answers_outlive_a_kill(finished, tmp_path, monkeypatch, capsys)
     assert "7 of 11 answers are in" in capsys.readouterr().out and not part.exists()
     assert course(*order[:-1], tmp_path / "whole.csv") == 0
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
-
-
-def test_answers_to_other_texts_are_not_gone_on_with(finished, tmp_path, capsys):
-    part = tmp_path / "out.csv.part"
     part.write_text('{"model": "other"}\n{"text": "a", "generated": "b"}\n')
-    (tmp_path / "in.txt").write_text("the film was\n")
-    order = ("--file", tmp_path / "in.txt", "--output", tmp_path / "out.csv")
-    assert course("predict", finished("text"), *order) == 2
-    assert "model" in capsys.readouterr().err
-    assert len(part.read_text().splitlines()) == 2
+    out.unlink()
+    assert course(*order) == 2  # not gone on with by another model
+    assert "model" in capsys.readouterr().err and len(part.read_text().splitlines()) == 2
 
 
 def test_a_killed_prediction_of_classes_leaves_no_half_file(finished, files, tmp_path, monkeypatch):
@@ -219,46 +194,39 @@ def test_a_killed_prediction_of_classes_leaves_no_half_file(finished, files, tmp
     monkeypatch.setattr(LinearModel, "probabilities", killed)
     assert course("predict", folder, *order) == 130
     assert not list(tmp_path.iterdir())
-    assert course("predict", folder, *order) == 0
-    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + 80
 
 
 @pytest.mark.parametrize("method", ["encoder", "lora"])
-def test_a_killed_run_goes_on_to_the_same_model(method, files, tmp_path, killed_at, monkeypatch,
-                                                capsys):  # fmt: skip
-    order = ("finetune", files / "two.csv", "--method", method, "--batch-size", 16)
-    assert course(*order, "--output", tmp_path / "whole") == 0
-    with monkeypatch.context():
-        monkeypatch.setattr(models, "FEW_STEPS", 1)
-        killed_at(5)
-        assert course(*order, "--output", tmp_path / "cut") == 130
-    monkeypatch.undo()
-    monkeypatch.setenv("COURSE_PROFILE", "smoke")
-    assert not (tmp_path / "cut" / "course.json").exists()
-    assert course("predict", tmp_path / "cut", "a text") == 2
-    assert course(*order, "--output", tmp_path / "cut") == 2
+def test_a_killed_run_goes_on_to_the_same_model(method, files, tmp_path, monkeypatch, capsys):
+    whole, cut, fit = tmp_path / "whole", tmp_path / "cut", training.fit
+    order = ("finetune", files / "two.csv", "--method", method, "--batch-size", 16, "--output")
+    assert course(*order, whole) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "FEW_STEPS", 1)
+        patch.setattr(training, "fit", lambda *a, **k: fit(*a, on_step=Stop(5), **k))
+        assert course(*order, cut) == 130
+    assert not (cut / "course.json").exists()
+    assert course("predict", cut, "a text") == 2
+    assert course(*order, cut) == 2
     assert "--resume" in capsys.readouterr().err
-    assert course(*order, "--output", tmp_path / "cut", "--seed", 1, "--resume") == 2
+    assert course(*order, cut, "--seed", 1, "--resume") == 2
     assert "seed" in capsys.readouterr().err
-    progress = next((tmp_path / "cut").rglob("fit.json"))
+    progress = next(cut.rglob("fit.json"))
     state = json.loads(progress.read_text())
     progress.write_text(json.dumps(state | {"seconds": state["seconds"] + 1000}))
-    assert course(*order, "--output", tmp_path / "cut", "--resume") == 0
-    seconds = json.loads((tmp_path / "cut" / "metrics.json").read_text())["training"]["seconds"]
+    assert course(*order, cut, "--resume") == 0
+    seconds = json.loads((cut / "metrics.json").read_text())["training"]["seconds"]
     assert seconds > 1000  # the part before the kill counts, too
-    for path in (tmp_path / "whole").glob("*.safetensors"):
-        mended = load_file(tmp_path / "cut" / path.name)
+    for path in whole.glob("*.safetensors"):
+        mended = load_file(cut / path.name)
         for name, value in load_file(path).items():
             np.testing.assert_array_equal(mended[name], value)
-    assert course(*order, "--output", tmp_path / "cut", "--resume") == 0
+    assert course(*order, cut, "--resume") == 0
     assert "finished already" in capsys.readouterr().out
 
 
 def test_a_dry_run_says_what_it_would_cost_and_trains_nothing(files, tmp_path, monkeypatch, capsys):
-    def never(*arguments, **settings):
-        raise AssertionError("trained")
-
-    monkeypatch.setattr(training, "fit", never)
+    monkeypatch.setattr(training, "fit", None)
     for method in ("linear", "encoder", "lora"):
         order = ("finetune", files / "two.csv", "--method", method, "--dry-run")
         assert course(*order, "--output", tmp_path / "out") == 0
@@ -267,12 +235,16 @@ def test_a_dry_run_says_what_it_would_cost_and_trains_nothing(files, tmp_path, m
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_finished_is_not_written_over(finished, files, capsys):
+def test_nothing_is_written_over(finished, files, tmp_path, capsys):
     folder = finished("linear")
     before = (folder / "course.json").read_bytes()
     assert course("finetune", files / "two.csv", "--output", folder) == 2
     assert "finished model" in capsys.readouterr().err
     assert (folder / "course.json").read_bytes() == before
+    table = shutil.copy(files / "two.csv", tmp_path / "two.csv")
+    assert course("predict", folder, "--file", table, "--output", table) == 2
+    assert "Choose another --output" in capsys.readouterr().err
+    assert table.read_bytes() == (files / "two.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -303,35 +275,36 @@ def test_a_file_that_cannot_be_used_says_what_to_mend(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_is_not_whole_is_refused(finished, tmp_path, capsys):
-    def said(folder):
-        assert course("predict", folder, "a text") == 2
-        return capsys.readouterr().err
-
-    good = finished("linear")
-    capsys.readouterr()
-    assert "There is no folder" in said(tmp_path / "nowhere")
-    (tmp_path / "empty").mkdir()
-    assert "did not write it" in said(tmp_path / "empty")
-    cut = shutil.copytree(good, tmp_path / "cut")
-    (cut / "linear.safetensors").write_bytes(b"half")
-    assert "linear.safetensors is not what was saved" in said(cut)
-    (cut / "linear.safetensors").unlink()
-    assert "linear.safetensors is missing" in said(cut)
-    (cut / "course.json").write_text('{"format": 1')
-    assert "damaged" in said(cut)
-
-
 @pytest.mark.parametrize(
-    ("file", "on_the_card"), [("model.pkl", True), ("pytorch_model.bin", False)]
+    ("file", "content", "words"),
+    [
+        ("linear.safetensors", "half", "linear.safetensors is not what was saved"),
+        ("linear.safetensors", None, "linear.safetensors is missing"),
+        ("course.json", '{"format": 1', "damaged"),
+        ("course.json", None, "did not write it"),
+        ("pytorch_model.bin", "", "pytorch_model.bin"),  # could run code
+    ],
 )
-def test_a_file_that_could_run_code_is_refused(file, on_the_card, finished, tmp_path, capsys):
+def test_a_folder_that_is_not_as_it_was_saved_is_refused(
+    file, content, words, finished, tmp_path, capsys
+):
+    folder = shutil.copytree(finished("linear"), tmp_path / "changed")
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(content)
+    assert course("predict", folder, "a text") == 2
+    assert words in capsys.readouterr().err
+    assert course("predict", tmp_path / "nowhere", "a text") == 2
+    assert "There is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["model.pkl", "../outside.safetensors"])
+def test_a_card_cannot_name_files_that_the_tool_never_writes(file, finished, tmp_path, capsys):
     folder = shutil.copytree(finished("linear"), tmp_path / "strange")
-    (folder / file).write_bytes(b"")
-    if on_the_card:
-        card = json.loads((folder / "course.json").read_text())
-        card["files"][file] = "0"
-        (folder / "course.json").write_text(json.dumps(card))
+    card = json.loads((folder / "course.json").read_text())
+    card["files"][file] = "0"
+    (folder / "course.json").write_text(json.dumps(card))
     assert course("predict", folder, "a text") == 2
     assert file in capsys.readouterr().err
 
@@ -370,14 +343,6 @@ def test_predict_says_what_it_lacks(arguments, words, finished, tmp_path, monkey
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_file_of_answers_is_not_written_over(finished, files, tmp_path, capsys):
-    table = shutil.copy(files / "two.csv", tmp_path / "two.csv")
-    before = (tmp_path / "two.csv").read_bytes()
-    assert course("predict", finished("linear"), "--file", table, "--output", table) == 2
-    assert "Choose another --output" in capsys.readouterr().err
-    assert (tmp_path / "two.csv").read_bytes() == before
-
-
 def test_chats_that_wait_for_an_answer_get_one(finished, tmp_path, capsys):
     chat = {"id": 7, "messages": [{"role": "user", "content": "how was film 3?"}]}
     (tmp_path / "ask.jsonl").write_text(json.dumps(chat) + "\n", encoding="utf-8")
@@ -410,19 +375,16 @@ def test_a_setting_is_refused_before_anything_is_trained(files, tmp_path, option
         assert not out.exists()
 
 
-def test_the_card_has_the_rate_that_was_used(files, tmp_path):
-    used = []
-    fit = training.fit
+def test_the_card_has_the_rate_that_was_used(files, monkeypatch):
+    used, fit = [], training.fit
 
     def watched(*arguments, **options):
         used.append(options["learning_rate"])
         return fit(*arguments, **options)
 
+    monkeypatch.setattr(training, "fit", watched)
+    parts = finetune.split(finetune.read(files / "two.csv"))
     for given in (None, 3e-5):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training, "fit", watched)
-            data = finetune.read(files / "two.csv")
-            parts = finetune.split(data)
-            trained = finetune.train(parts, "encoder", profile=SMOKE, learning_rate=given)
+        trained = finetune.train(parts, "encoder", profile=SMOKE, learning_rate=given)
         assert trained.settings["learning_rate"] == used[-1]
     assert used[-1] == 3e-5

@@ -5,19 +5,22 @@ import re
 import numpy as np
 import pytest
 from finetune_files import texts_and_labels, write_files
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
 
 from helpers import evaluation, finetune
 from helpers.data import normalise, text_hash
+from helpers.finetune import baselines
 from helpers.finetune.baselines import LinearModel, fit_linear
 from helpers.finetune.comparison import subset
-from helpers.finetune.inspection import doubtful_labels
 from helpers.finetune.models import ChatModel
 from helpers.finetune.settings import TRAINING_BYTES, WEIGHT_BYTES
-from helpers.finetune.splitting import split
+from helpers.finetune.splitting import doubtful_labels, split
 from helpers.runtime import PROFILES, ROOT
 
 SMOKE = PROFILES["smoke"]
-CHATTING = {"rank": 2, "alpha": 4.0, "max_length": 256, "seed": 0}
 
 
 def labelled(rows, **columns):
@@ -30,19 +33,15 @@ def parts_of(parts):
     return parts.train.items, parts.validation.items, parts._test.items
 
 
-def test_the_cut_is_the_same_in_every_order_of_the_rows():
+def test_the_test_is_the_first_of_each_class_by_hash_in_every_order_of_the_rows():
     rows = texts_and_labels(60)
     cuts = [parts_of(split(labelled(list(order)))) for order in (rows, rows[::-1], sorted(rows))]
     assert cuts[0] == cuts[1] == cuts[2]
-
-
-def test_the_test_is_the_first_of_each_class_by_hash():
-    rows = texts_and_labels(60)
     expected = set()
     for name in ("good", "bad"):
         ordered = sorted((t for t, y in rows if y == name), key=lambda t: text_hash(normalise(t)))
         expected |= set(ordered[:6])
-    train, validation, test = parts_of(split(labelled(rows)))
+    train, validation, test = cuts[0]
     assert set(test) == expected
     assert len(validation) == 12 and len(train) == 36
     assert not {*train} & {*validation, *test}
@@ -80,27 +79,23 @@ def test_the_test_is_shown_to_one_model_only():
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "task"),
+    ("name", "content", "options", "task"),
     [
-        ("a.csv", "text,label\n", "classification"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n', "classification"),
-        ("a.jsonl", '{"messages": []}\n', "chat"),
-        ("a.txt", "Rome B-LOC\nis O\nbig O\n", "ner"),
-        ("a.txt", "Rome is big.\n", "text"),
-        ("a.conll", "-DOCSTART- O\n\nRome NNP B-LOC\nis VBZ O\n", "ner"),
+        ("a.csv", "text,label\n", {}, "classification"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n', {}, "classification"),
+        ("a.jsonl", '{"prompt": "x", "kind": "y"}\n', {"text": "prompt", "label": "kind"},
+         "classification"),
+        ("a.jsonl", '{"prompt": "x", "kind": "y"}\n', {}, "chat"),
+        ("a.jsonl", '{"messages": []}\n', {}, "chat"),
+        ("a.txt", "Rome B-LOC\nis O\nbig O\n", {}, "ner"),
+        ("a.txt", "Rome is big.\n", {}, "text"),
+        ("a.txt", "Ein schöner Film.\n", {"encoding": "cp1252"}, "text"),
+        ("a.conll", "-DOCSTART- O\n\nRome NNP B-LOC\nis VBZ O\n", {}, "ner"),
     ],
-)
-def test_the_file_tells_what_it_is_for(name, content, task, tmp_path):
-    (tmp_path / name).write_text(content)
-    assert finetune.guess_task(tmp_path / name) == task
-
-
-def test_the_encoding_and_named_columns_are_heeded_by_the_guess(tmp_path):
-    (tmp_path / "prose.txt").write_bytes("Ein schöner Film.\n".encode("cp1252") * 30)
-    assert finetune.guess_task(tmp_path / "prose.txt", encoding="cp1252") == "text"
-    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "kind": "y"}\n', encoding="utf-8")
-    assert finetune.guess_task(tmp_path / "a.jsonl") == "chat"
-    assert finetune.guess_task(tmp_path / "a.jsonl", "prompt", "kind") == "classification"
+)  # fmt: skip
+def test_the_file_tells_what_it_is_for(name, content, options, task, tmp_path):
+    (tmp_path / name).write_text(content, encoding=options.get("encoding", "utf-8"))
+    assert finetune.guess_task(tmp_path / name, **options) == task
 
 
 def test_looking_finds_planted_copies_leaks_and_wrong_labels():
@@ -128,22 +123,35 @@ def test_a_label_is_doubted_by_the_thresholds_of_confident_learning():
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_linear_model_is_that_of_scikit_learn_and_survives_its_files(classes, tmp_path):
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
     texts = [t for t, _ in texts_and_labels(60)]
     labels = [i % classes for i in range(60)]
     model = fit_linear(texts, labels, ("words",), 3.0)
-    library = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-        LogisticRegression(C=3.0, max_iter=1_000, tol=1e-3),
-    ).fit(texts, labels)
+    library = library_model(3.0).fit(texts, labels)
     new = ["the film was superb", "zzz", *texts[:5]]
     np.testing.assert_allclose(model.probabilities(new), library.predict_proba(new), atol=1e-5)
     model.save(tmp_path)
     again = LinearModel.load(tmp_path)
     np.testing.assert_array_equal(model.probabilities(new), again.probabilities(new))
+
+
+def library_model(C=1.0):
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    return make_pipeline(words, LogisticRegression(C=C, max_iter=1_000, tol=1e-3))
+
+
+def test_the_cross_validation_is_that_of_scikit_learn(monkeypatch):
+    monkeypatch.setattr(baselines, "FEATURES", (("words",),))
+    texts = [t for t, _ in texts_and_labels(90)]
+    labels = np.array([(i + (i % 7 == 0)) % 3 for i in range(90)])  # some wrong
+    found = baselines.cross_validate(texts, labels.tolist(), seed=1)
+    drawn, y = [texts[i] for i in found.rows], labels[found.rows]
+    folds = StratifiedKFold(5, shuffle=True, random_state=1)
+    grid = {"logisticregression__C": baselines.STRENGTHS}
+    search = GridSearchCV(library_model(), grid, cv=folds, refit=False).fit(drawn, y)
+    assert found.accuracy == pytest.approx(search.best_score_)
+    assert search.best_params_["logisticregression__C"] == found.C
+    library = cross_val_predict(library_model(found.C), drawn, y, cv=folds, method="predict_proba")
+    np.testing.assert_allclose(found.probabilities, library)
 
 
 def test_subsets_are_nested_and_keep_the_classes():
@@ -154,14 +162,32 @@ def test_subsets_are_nested_and_keep_the_classes():
     assert set(subset(parts, 12, seed=1).train.items) != set(small.items)
 
 
-def test_a_dearer_method_is_chosen_only_when_it_is_better_for_certain():
-    parts = split(labelled(texts_and_labels(200)))
-    cheap, dear = (finetune.train(parts, "linear", profile=SMOKE) for _ in range(2))
-    assert finetune.best([cheap, dear]) is cheap
-    n = len(parts.validation)
-    worse = finetune.Score("accuracy", cheap.validation.interval, np.arange(n) % 2 == 0)
-    cheap.validation = worse
-    assert finetune.best([cheap, dear]) is dear
+def tried(name, score):
+    return finetune.Trained("any", name, None, [], score)
+
+
+def right(outcomes):
+    outcomes = np.array(outcomes, bool)
+    return finetune.Score("accuracy", evaluation.bootstrap_interval(outcomes, 200), outcomes)
+
+
+def spread(nll):
+    counts = np.array([[nll + i / 10, 10] for i in range(30)])
+    return finetune.Score("perplexity", evaluation.perplexity_interval(counts, 200), counts)
+
+
+@pytest.mark.parametrize(
+    ("cheap", "dear", "chosen"),
+    [
+        (right([1] * 40), right([1] * 40), "cheap"),
+        (right([1, 0] * 20), right([1, 0] * 19 + [1, 1]), "cheap"),  # may be luck
+        (right([1, 0] * 20), right([1] * 40), "dear"),
+        (spread(30.0), spread(20.0), "dear"),  # the better perplexity is the lower one
+        (spread(20.0), spread(30.0), "cheap"),
+    ],
+)
+def test_a_dearer_method_is_chosen_only_when_it_is_better_for_certain(cheap, dear, chosen):
+    assert finetune.best([tried("cheap", cheap), tried("dear", dear)]).method == chosen
 
 
 def test_the_curve_says_that_more_labels_pay_only_when_they_did():
@@ -176,9 +202,10 @@ def test_the_curve_says_that_more_labels_pay_only_when_they_did():
     assert "has not shown" in said[2]
 
 
-def test_the_loss_of_a_chat_is_that_of_its_answers(tmp_path):
+def test_a_chat_teaches_its_answers_and_one_too_late_is_counted(tmp_path):
     data = finetune.read(write_files(tmp_path) / "chat.jsonl")
-    model = ChatModel.start([], CHATTING, SMOKE)
+    settings = {"rank": 2, "alpha": 4.0, "max_length": 256, "seed": 0}
+    model = ChatModel.start([], settings, SMOKE)
     chat = [*data.items[0], {"role": "user", "content": "and?"},
             {"role": "assistant", "content": "Dull."}]  # fmt: skip
     [row] = model.rows([chat])
@@ -186,12 +213,10 @@ def test_the_loss_of_a_chat_is_that_of_its_answers(tmp_path):
     text = model.loaded.tokenizer.decode(learned)
     assert chat[1]["content"] in text and "Dull." in text
     assert "how was film" not in text and "and?" not in text
-
-
-def test_an_unknown_setting_is_named(tmp_path):
-    parts = split(labelled(texts_and_labels(60)))
-    with pytest.raises(ValueError, match="no setting 'epochs'"):
-        finetune.train(parts, "encoder", profile=SMOKE, epochs=3)
+    late = [[{"role": "user", "content": "well " * 400}, data.items[0][1]]]
+    assert len(model.rows(data.items + late)) == len(data)
+    assert model.notes[0].startswith("1 of 31 chats taught nothing")
+    assert len(model.rows(data.items)) == len(data) and not model.notes
 
 
 def test_a_class_whose_texts_are_all_near_copies_is_named_and_no_label_moves():
@@ -203,8 +228,6 @@ def test_a_class_whose_texts_are_all_near_copies_is_named_and_no_label_moves():
 
 
 def test_a_rare_class_stays_in_the_sample_of_a_cross_validation(monkeypatch):
-    from helpers.finetune import baselines
-
     monkeypatch.setattr(baselines, "MOST_ROWS", 40)
     rows = texts_and_labels(300)
     texts = [t for t, _ in rows] + [f"strange and seldom {i} {'xyz'[i % 3]}" for i in range(6)]
@@ -212,17 +235,6 @@ def test_a_rare_class_stays_in_the_sample_of_a_cross_validation(monkeypatch):
     found = baselines.cross_validate(texts, labels)
     drawn = np.bincount(np.array(labels)[found.rows])
     assert drawn[2] == 5 and 40 <= len(found.rows) <= 50
-
-
-def test_the_better_perplexity_is_the_lower_one():
-    def tried(name, nll):
-        counts = np.array([[nll + i / 10, 10] for i in range(30)])
-        score = finetune.Score("perplexity", evaluation.perplexity_interval(counts, 200), counts)
-        return finetune.Trained("text", name, None, [], score)
-
-    cheap, dear = tried("cheap", 30.0), tried("dear", 20.0)
-    assert finetune.best([cheap, dear]) is dear
-    assert finetune.best([tried("cheap", 20.0), tried("dear", 30.0)]).method == "cheap"
 
 
 def test_the_page_shows_what_training_takes():
@@ -235,12 +247,3 @@ def test_the_page_shows_what_training_takes():
         for shown, (frozen, share) in zip(cells.split(" | "), ways, strict=True):
             needed = float(billions) * (frozen + share * (WEIGHT_BYTES + TRAINING_BYTES))
             assert shown == f"{needed:,.1f}"
-
-
-def test_chats_whose_answers_begin_too_late_are_counted(tmp_path):
-    data = finetune.read(write_files(tmp_path) / "chat.jsonl")
-    model = ChatModel.start([], CHATTING, SMOKE)
-    late = [[{"role": "user", "content": "well " * 400}, data.items[0][1]]]
-    assert len(model.rows(data.items + late)) == len(data)
-    assert model.notes[0].startswith("1 of 31 chats taught nothing")
-    assert len(model.rows(data.items)) == len(data) and not model.notes

@@ -46,7 +46,7 @@ def test_weights_that_fsdp_has_spread_come_back_in_one_piece(tmp_path):
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import DTensor
 
-    from helpers.finetune.pipeline import in_one_piece
+    from helpers.finetune.fitting import in_one_piece
 
     store = distributed.FileStore(str(tmp_path / "store"), 1)
     distributed.init_process_group("gloo", store=store, rank=0, world_size=1)

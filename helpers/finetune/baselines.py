@@ -12,22 +12,20 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, save
 from scipy import sparse, special
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
-from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import normalize
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import FeatureUnion
 
 from helpers.files import write_bytes, write_text
 from helpers.tables import to_iob2
 
-__all__ = ["Choice", "CommonTags", "LinearModel"]
-__all__ += ["cross_validate", "fit_linear", "held_out_probabilities"]
+__all__ = ["Choice", "CommonTags", "LinearModel", "cross_validate", "fit_linear"]
 
 TERMS, WEIGHTS = "linear.json", "linear.safetensors"
 COUNTED = {
-    "words": {"ngram_range": (1, 2)},
-    "characters": {"analyzer": "char_wb", "ngram_range": (2, 5)},
+    "words": {"ngram_range": (1, 2), "sublinear_tf": True},
+    "characters": {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True},
 }
 FEATURES = (("words",), ("words", "characters"))
 STRENGTHS = (1.0, 3.0, 10.0, 30.0)
@@ -39,12 +37,19 @@ MOST_CHARACTERS = 4_000_000  # in all texts; with more, character n-grams are no
 
 @dataclass(frozen=True)
 class Choice:
-    """What cross-validation chose; `C` is the inverse L2 penalty, `rows` the texts it used."""
+    """What cross-validation chose.
+
+    Attributes:
+        C: the inverse of the L2 penalty.
+        rows: numbers of the texts it used.
+        probabilities: of each class by a model that has not seen the text, (rows, classes).
+    """
 
     features: tuple[str, ...]
     C: float
     accuracy: float
     rows: np.ndarray
+    probabilities: np.ndarray
 
 
 @dataclass
@@ -63,19 +68,16 @@ class LinearModel:
 
     def probabilities(self, texts: list[str]) -> np.ndarray:
         """Probability of each class, (texts, classes)."""
-        features = sparse.hstack([self._tfidf(kind, texts) for kind in self.parts], format="csr")
-        scores = features @ self.weights.T.astype(np.float64) + self.intercept
+        matrices = []
+        for kind, part in self.parts.items():
+            vectors = TfidfVectorizer(vocabulary=part["terms"], **COUNTED[kind])
+            vectors.idf_ = np.array(part["idf"])
+            matrices.append(vectors.transform(texts))
+        scores = sparse.hstack(matrices, "csr") @ self.weights.T.astype(np.float64) + self.intercept
         if scores.shape[1] == 1:
             positive = special.expit(scores[:, 0])
             return np.stack([1 - positive, positive], axis=1)
         return special.softmax(scores, axis=1)
-
-    def _tfidf(self, kind: str, texts: list[str]) -> sparse.csr_matrix:
-        part = self.parts[kind]
-        counter = CountVectorizer(vocabulary=part["terms"], dtype=np.float64, **COUNTED[kind])
-        counts = counter.transform(texts)
-        counts.data = (1 + np.log(counts.data)) * np.array(part["idf"])[counts.indices]
-        return normalize(counts, copy=False)
 
     def sizes(self) -> tuple[int, int]:
         """Number of trained parameters, and of all parameters, which is the same here."""
@@ -99,40 +101,36 @@ class LinearModel:
 def cross_validate(texts: list[str], labels: list[int], seed: int = 0) -> Choice:
     """Choose features and strength by cross-validation; every class needs two texts or more.
 
-    TF-IDF is fitted anew in every fold, so that no fold is seen before it judges. Of equally
-    accurate choices, the one with the stronger penalty wins.
+    TF-IDF is fitted anew in every fold, so that no fold is seen before it judges, and once for all
+    strengths. Of equally accurate choices, the one with the stronger penalty wins.
     """
     rows = _sample(np.array(labels), seed)
-    texts, y = [texts[i] for i in rows], np.array(labels)[rows]
-    folds = list(_folds(y, seed).split(texts, y))
+    texts, y = np.array(texts, object)[rows], np.array(labels)[rows]
+    fewest = np.unique(y, return_counts=True)[1].min()
+    most = 5 if len(y) < 1_500 else 3
+    folds = StratifiedKFold(max(2, min(most, fewest)), shuffle=True, random_state=seed)
     choices = FEATURES if sum(map(len, texts)) < MOST_CHARACTERS else FEATURES[:1]
-    grid = {"features": [_vectors(features) for features in choices], "model__C": STRENGTHS}
-    search = GridSearchCV(_pipeline(choices[0], 1.0), grid, cv=folds, refit=False).fit(texts, y)
-    by_fold = [search.cv_results_[f"split{k}_test_score"] for k in range(len(folds))]
-    accuracy = np.average(by_fold, axis=0, weights=[len(held) for _, held in folds])
-    pairs = itertools.product(choices, STRENGTHS)
-    tried = {pair: round(float(mean), 12) for pair, mean in zip(pairs, accuracy, strict=True)}
-    features, C = max(tried, key=lambda pair: (tried[pair], -pair[1]))
-    return Choice(features, C, tried[features, C], rows)
-
-
-def held_out_probabilities(
-    texts: list[str], labels: list[int], choice: Choice, seed: int = 0
-) -> np.ndarray:
-    """Held-out probabilities, (choice.rows, classes); the arguments are as for `cross_validate`."""
-    y = np.array(labels)[choice.rows]
-    return cross_val_predict(
-        _pipeline(choice.features, choice.C), [texts[i] for i in choice.rows], y,
-        cv=_folds(y, seed), method="predict_proba",
-    )  # fmt: skip
+    pairs = list(itertools.product(choices, STRENGTHS))
+    held_out = {pair: np.zeros((len(y), max(labels) + 1)) for pair in pairs}
+    for train, judged in folds.split(texts, y):
+        for features in choices:
+            vectors = _vectors(features)
+            learned, others = vectors.fit_transform(texts[train]), vectors.transform(texts[judged])
+            for C in STRENGTHS:
+                model = _classifier(C).fit(learned, y[train])
+                held_out[features, C][np.ix_(judged, model.classes_)] = model.predict_proba(others)
+    accuracy = {pair: float((p.argmax(axis=1) == y).mean()) for pair, p in held_out.items()}
+    best = max(pairs, key=lambda pair: (accuracy[pair], -pair[1]))
+    features, C = best
+    return Choice(features, C, accuracy[best], rows, held_out[best])
 
 
 def fit_linear(
     texts: list[str], labels: list[int], features: tuple[str, ...], C: float
 ) -> LinearModel:
     """Fit the chosen model on all training texts."""
-    pipeline = _pipeline(features, C).fit(texts, labels)
-    vectors, model = pipeline["features"], pipeline["model"]
+    vectors = _vectors(features)
+    model = _classifier(C).fit(vectors.fit_transform(texts), labels)
     parts = {
         kind: {"terms": v.get_feature_names_out().tolist(), "idf": v.idf_.tolist()}
         for kind, v in vectors.transformer_list
@@ -140,20 +138,13 @@ def fit_linear(
     return LinearModel(parts, model.coef_.astype(np.float32), model.intercept_.astype(np.float32))
 
 
-def _pipeline(features: tuple[str, ...], C: float) -> Pipeline:
-    model = LogisticRegression(C=C, max_iter=1_000, tol=1e-3)
-    return Pipeline([("features", _vectors(features)), ("model", model)])
+def _classifier(C: float) -> LogisticRegression:
+    return LogisticRegression(C=C, max_iter=1_000, tol=1e-3)
 
 
 def _vectors(features: tuple[str, ...]) -> FeatureUnion:
-    options = {"sublinear_tf": True, "max_features": MOST_TERMS}
-    return FeatureUnion([(kind, TfidfVectorizer(**COUNTED[kind], **options)) for kind in features])
-
-
-def _folds(y: np.ndarray, seed: int) -> StratifiedKFold:
-    fewest = np.unique(y, return_counts=True)[1].min()
-    most = 5 if len(y) < 1_500 else 3
-    return StratifiedKFold(max(2, min(most, fewest)), shuffle=True, random_state=seed)
+    kinds = [(kind, COUNTED[kind]) for kind in features]
+    return FeatureUnion([(k, TfidfVectorizer(max_features=MOST_TERMS, **c)) for k, c in kinds])
 
 
 def _sample(y: np.ndarray, seed: int) -> np.ndarray:

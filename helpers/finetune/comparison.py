@@ -1,20 +1,19 @@
 """Cheapest first: compare methods on validation, draw the learning curve, say what would pay."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from helpers import evaluation
 from helpers.data import ranked_by_hash
-from helpers.finetune.pipeline import train
-from helpers.finetune.results import Trained
+from helpers.finetune.fitting import Trained, train
 from helpers.finetune.settings import METHODS
 from helpers.finetune.splitting import Parts
 from helpers.runtime import Profile
 
-__all__ = ["Curve", "advise", "best", "learning_curve", "subset", "try_methods"]
+__all__ = ["Curve", "advise", "best", "learning_curve", "try_methods"]
 
 
 @dataclass
@@ -35,27 +34,22 @@ def try_methods(
     *,
     seed: int = 0,
     profile: Profile | None = None,
-    echo: Callable[[str], object] | None = print,
     **settings,
 ) -> list[Trained]:
-    """Train methods (all of the task by default), cheapest first, and compare them on validation.
+    """Train methods (all of the task by default), cheapest first, and print how they compare.
 
-    `settings` apply to every method but the linear one; `echo` receives one line per method.
+    They are compared on validation; `settings` apply to every method but the linear one.
     """
     order = METHODS[parts.train.task]
     tried: list[Trained] = []
     for method in sorted(methods or order, key=order.index):
         own = {} if method == "linear" else settings
         trained = train(parts, method, seed=seed, profile=profile, **own)
-        line = (
-            f"{method:8} {trained.validation}, {trained.seconds:.0f} s, "
-            f"{trained.sizes[0]:,} parameters trained"
-        )
+        cost = f"{trained.seconds:.0f} s, {trained.sizes[0]:,} parameters trained"
+        print(f"{method:8} {trained.validation}, {cost}")
         if tried:
             gain = trained.validation.minus(tried[-1].validation)
-            line += f"\n         over {tried[-1].method}: {gain}"
-        if echo:
-            echo(line)
+            print(f"         over {tried[-1].method}: {gain}")
         tried.append(trained)
     return tried
 
@@ -69,20 +63,19 @@ def best(tried: Sequence[Trained]) -> Trained:
     chosen = tried[0]
     for trained in tried[1:]:
         gain = trained.validation.minus(chosen.validation)
-        surely_better = gain.high < 0 if trained.validation.metric == "perplexity" else gain.low > 0
-        if surely_better:
+        if gain.high < 0 if trained.validation.metric == "perplexity" else gain.low > 0:
             chosen = trained
     return chosen
 
 
 def subset(parts: Parts, n: int, seed: int) -> Parts:
     """Keep `n` training examples, each class in its proportion; smaller draws are nested."""
-    data, share = parts.train, n / len(parts.train)
-    most = {g: max(2, round(share * size)) for g, size in Counter(data.groups).items()}
+    data, groups, share = parts.train, parts.train.groups, n / len(parts.train)
+    most = {group: max(2, round(share * size)) for group, size in Counter(groups).items()}
     chosen: dict[int, list[int]] = {}
-    for i, rank in ranked_by_hash([data.key(i) for i in range(len(data))], data.groups, seed):
-        if rank < most[data.groups[i]]:
-            chosen.setdefault(data.groups[i], []).append(i)
+    for i, rank in ranked_by_hash(data.hashes(), groups, seed):
+        if rank < most[groups[i]]:
+            chosen.setdefault(groups[i], []).append(i)
     rows = [i for group in chosen.values() for i in group]
     return Parts(data.take(rows), parts.validation, parts.test_size, parts.test_share)
 
@@ -105,15 +98,14 @@ def learning_curve(
         seeds: for drawing the examples and for training.
         whole: a model already trained on all of train; it is reused for the first seed.
     """
-    everything = len(parts.train)
-    seeds = list(seeds)
+    everything, seeds = len(parts.train), list(seeds)
+    sizes = sizes or [round(everything * share) for share in (0.125, 0.25, 0.5, 1)]
     outcomes: dict[int, np.ndarray] = {}
-    for n in sorted(set(sizes or [round(everything * s) for s in (0.125, 0.25, 0.5, 1)])):
+    for n in sorted(set(sizes)):
         rows = []
         for seed in seeds:
-            if whole and seed == seeds[0] and n == everything:
-                trained = whole
-            else:
+            trained = whole if n == everything and seed == seeds[0] else None
+            if trained is None:
                 part = subset(parts, n, seed) if n < everything else parts
                 trained = train(part, method, seed=seed, profile=profile, **settings)
             rows.append(trained.validation.outcomes)

@@ -12,7 +12,7 @@ from helpers.tables import TableError, load_chat, load_ner, load_table
 from helpers.tables.conll import TAG
 from helpers.tables.text import read_text
 
-__all__ = ["TASKS", "Data", "guess_task", "passages", "read"]
+__all__ = ["Data", "guess_task", "passages", "read"]
 
 TASKS = ("classification", "ner", "text", "chat")
 FEWEST_PER_CLASS = 5  # one for test, one for validation, the rest for folds
@@ -47,16 +47,15 @@ class Data:
         labels = None if self.labels is None else [self.labels[i] for i in indices]
         return replace(self, items=[self.items[i] for i in indices], labels=labels)
 
-    def text_of(self, index: int) -> str:
-        """An example as one string, used to find copies and to split."""
-        item = self.items[index]
+    def texts(self) -> list[str]:
+        """Each example as one string."""
         if self.task == "chat":
-            return "\n".join(message["content"] for message in item)
-        return " ".join(item) if self.task == "ner" else item
+            return ["\n".join(message["content"] for message in chat) for chat in self.items]
+        return [" ".join(words) for words in self.items] if self.task == "ner" else self.items
 
-    def key(self, index: int) -> str:
-        """Sha256 of an example, ignoring case and spacing: equal for copies."""
-        return text_hash(normalise(self.text_of(index)))
+    def hashes(self) -> list[str]:
+        """Sha256 of each example, ignoring case and spacing: equal for copies."""
+        return [text_hash(normalise(text)) for text in self.texts()]
 
     @property
     def groups(self) -> list[int]:
@@ -126,23 +125,24 @@ def read(
     task, path = task or guess_task(path, text, label, encoding), Path(path)
     if task not in TASKS:
         raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
-    if task == "classification":
-        table = load_table(path, text, label, min_per_class=FEWEST_PER_CLASS, encoding=encoding)
-        rows = table.dataset
-        return _of_table(task, table, rows["text"][:], rows["label"][:], table.label_names)
-    if task == "ner":
-        table = load_ner(path, encoding=encoding)
-        names = ["O", *(f"{p}-{kind}" for kind in table.entity_types for p in "BI")]
-        data = _of_table(task, table, table.dataset["tokens"][:], table.dataset["tags"][:], names)
-    elif task == "chat":
-        table = load_chat(path, encoding=encoding)
-        data = _of_table(task, table, table.dataset["messages"][:], None, [])
+    if task == "text":
+        items = passages(read_text(path, encoding))
+        words = sum(len(block.split()) for block in items)
+        summary = f"{path.name}: {len(items):,} passages, {words:,} words"
+        data = Data(task, items, source=path.name, summary=summary)
     else:
-        blocks = passages(read_text(path, encoding))
-        words = sum(len(block.split()) for block in blocks)
-        summary = f"{path.name}: {len(blocks):,} passages, {words:,} words"
-        data = Data(task, blocks, source=path.name, summary=summary)
-    if len(data) < FEWEST_ITEMS:
+        columns, names = ("messages", None), []
+        if task == "classification":
+            table = load_table(path, text, label, min_per_class=FEWEST_PER_CLASS, encoding=encoding)
+            columns, names = ("text", "label"), table.label_names
+        elif task == "ner":
+            table, columns = load_ner(path, encoding=encoding), ("tokens", "tags")
+            names = ["O", *(f"{p}-{kind}" for kind in table.entity_types for p in "BI")]
+        else:
+            table = load_chat(path, encoding=encoding)
+        items, labels = (table.dataset[name][:] if name else None for name in columns)
+        data = Data(task, items, labels, names, table.warnings, table.source, table.report())
+    if task != "classification" and len(data) < FEWEST_ITEMS:
         raise TableError(
             f"{data.source} holds {len(data)} examples for {task!r}; to train, validate and test "
             f"it needs {FEWEST_ITEMS} or more. Add some, or choose another --task."
@@ -156,15 +156,3 @@ def passages(content: str) -> list[str]:
     if len(blocks) < FEW_BLOCKS:
         blocks = [line.strip() for line in content.splitlines() if line.strip()]
     return blocks
-
-
-def _of_table(task: str, table, items: list, labels: list | None, names: list[str]) -> Data:
-    return Data(
-        task=task,
-        items=items,
-        labels=labels,
-        label_names=names,
-        warnings=table.warnings,
-        source=table.source,
-        summary=table.report(),
-    )

@@ -1,30 +1,40 @@
-"""A model's folder: resumable, marked complete last, and checked before anything in it is used."""
+"""A model's folder: resumable, marked complete last, and checked before anything in it is used.
+
+Its card (Mitchell et al. 2019) is filled from the run: nothing on it is typed by hand.
+"""
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from helpers.assets import hub_id
 from helpers.files import write_text
-from helpers.finetune.card import model_card
 from helpers.finetune.data import Data
+from helpers.finetune.fitting import Score, Tested, Trained
 from helpers.finetune.models import MODELS
-from helpers.finetune.results import Score, Tested, Trained
 from helpers.finetune.splitting import Parts
 from helpers.pretrained import quiet
 from helpers.runtime import versions
 
-__all__ = ["CARD", "CHECKPOINTS", "FolderError", "check_output", "figures", "is_complete"]
-__all__ += ["load", "load_model", "may_resume", "open_folder", "save", "start_run"]
+__all__ = ["CARD", "CHECKPOINTS", "FolderError", "check_output", "is_complete", "load"]
+__all__ += ["load_model", "may_resume", "open_folder", "save", "start_run"]
 
 CARD, METRICS, README = "course.json", "metrics.json", "README.md"
+TEMPLATE = Path(__file__).with_name("card.md")
 CHECKPOINTS = "checkpoints"
 RUN = "run.json"  # in CHECKPOINTS: the options of the run
 FORMAT = 1
 KEYS = {"format", "task", "method", "label_names", "base", "settings", "files"}
 UNPACKING = (".pkl", ".pickle", ".joblib", ".bin", ".pt", ".pth", ".ckpt")  # could run code
+PIPELINES = {"classification": "text-classification", "ner": "token-classification"}
+PIPELINES |= dict.fromkeys(("text", "chat"), "text-generation")
+SHOWN_METRICS = {"span_f1": "span F1", "perplexity": "perplexity of a token"}
 
 
 class FolderError(ValueError):
@@ -107,28 +117,21 @@ def save(
     (folder / CARD).unlink(missing_ok=True)  # incomplete until everything is written
     with quiet():
         trained.model.save(folder)
-    numbers = figures(trained, parts, tested, data)
+    numbers = _figures(trained, parts, tested, data)
     write_text(folder / METRICS, json.dumps(numbers, indent=1) + "\n")
     write_text(folder / README, model_card(numbers, name or folder.resolve().name))
     files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name != CARD]
-    card = {
-        "format": FORMAT,
-        "task": trained.task,
-        "method": trained.method,
-        "label_names": trained.label_names,
-        "base": trained.base,
-        "settings": trained.settings,
-        "files": {path.name: _sha256(path) for path in files if path.name != README},
-    }
+    same = ("task", "method", "label_names", "base", "settings")
+    card = {"format": FORMAT} | {key: getattr(trained, key) for key in same}
+    card["files"] = {path.name: _sha256(path) for path in files if path.name != README}
     write_text(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     if begun:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return folder
 
 
-def figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[str, Any]:
+def _figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[str, Any]:
     """Every figure of a run, for `metrics.json` and the card."""
-    trainable, total = trained.sizes
     return {
         "task": trained.task,
         "method": trained.method,
@@ -152,8 +155,8 @@ def figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[
         "training": {
             "seconds": round(trained.seconds, 2),
             "peak_memory_bytes": trained.peak_memory_bytes,
-            "trained_parameters": trainable,
-            "total_parameters": total,
+            "trained_parameters": trained.sizes[0],
+            "total_parameters": trained.sizes[1],
             "steps": trained.steps,
             "notes": trained.notes,
         },
@@ -166,11 +169,55 @@ def figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[
     }
 
 
+def model_card(numbers: dict, name: str) -> str:
+    """Write the card of model `name` from its `figures`: Markdown, with metadata for the Hub."""
+    gain, test, pipeline = numbers["gain"], numbers["test"], PIPELINES[numbers["task"]]
+    metric = test["metric"]
+    shown, hub_metric = SHOWN_METRICS.get(metric, metric), metric.removeprefix("span_")
+    if metric == "perplexity":
+        shown_gain = f"{gain['value']:+.1%} [{gain['low']:+.1%}, {gain['high']:+.1%}] perplexity"
+    else:
+        value, low, high = (100 * gain[key] for key in ("value", "low", "high"))
+        shown_gain = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    base = hub_id(numbers["base"]["source"]).partition("@")[0] if numbers["base"] else ""
+    on_the_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).exists()
+    result = EvalResult(
+        task_type=pipeline,
+        dataset_type="own-data",
+        dataset_name=numbers["data"]["source"],
+        dataset_split="test",
+        metric_type=hub_metric,
+        metric_name=shown,
+        metric_value=round(test["value"], 4),
+    )
+    metadata = ModelCardData(
+        model_name=name,
+        base_model=base if on_the_hub else None,
+        library_name="peft" if numbers["method"] == "lora" else None,
+        pipeline_tag=pipeline,
+        tags=["finetuning-history", numbers["method"]],
+        metrics=[hub_metric],
+        eval_results=[result],
+    )
+    labels = [label for label in numbers["data"]["label_names"] if label != "O"]
+    card = ModelCard.from_template(
+        metadata,
+        template_path=str(TEMPLATE),
+        name=name,
+        labels=sorted({x[2:] for x in labels}) if numbers["task"] == "ner" else labels,
+        metric=shown,
+        shown_gain=shown_gain,
+        **numbers,
+    )
+    return card.content.rstrip() + "\n"
+
+
 def open_folder(folder: Path | str) -> dict:
     """Check every file in a folder and return its `course.json`.
 
     Raises:
-        FolderError: if it is no folder of ours, not complete, damaged, or of another version.
+        FolderError: if it is no folder of ours, not complete, damaged, or of another version; also
+            if it holds a file that could run code when unpacked.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -191,32 +238,23 @@ def open_folder(folder: Path | str) -> dict:
     if lacking or card["format"] != FORMAT:
         what = f"lacks {', '.join(sorted(lacking))}" if lacking else "is of another version"
         raise FolderError(f"{folder / CARD} {what}. Use the version of the course that wrote it.")
-    if not isinstance(card["files"], dict) or not any(
-        n.endswith(".safetensors") for n in card["files"]
-    ):
+    files = card["files"]
+    if not isinstance(files, dict) or not any(name.endswith(".safetensors") for name in files):
         raise FolderError(f"{folder / CARD} names no weights. Train again.")
-    _check_files(folder, card)
-    return card
-
-
-def _check_files(folder: Path, card: dict) -> None:
-    """Refuse files that could run code when unpacked, and files that have changed since `save`."""
     for path in folder.iterdir():
         if path.suffix in UNPACKING:
             raise FolderError(
                 f"{folder} holds {path.name}, which this tool never writes: unpacking it could run "
                 "code. Take it out."
             )
-    for name, wanted in card["files"].items():
+    for name, wanted in files.items():
         path = folder / name
         if Path(name).name != name or path.suffix in UNPACKING:
             raise FolderError(f"{folder / CARD} names {name!r}, which this tool never writes.")
-        if not path.is_file():
-            raise FolderError(f"{folder} is damaged: {name} is missing. Copy the folder again.")
-        if _sha256(path) != wanted:
-            raise FolderError(
-                f"{folder} is damaged: {name} is not what was saved. Copy the folder again."
-            )
+        if not path.is_file() or _sha256(path) != wanted:
+            what = "not what was saved" if path.is_file() else "missing"
+            raise FolderError(f"{folder} is damaged: {name} is {what}. Copy the folder again.")
+    return card
 
 
 def load(folder: Path | str, base: str | None = None):

@@ -20,7 +20,7 @@ from helpers.finetune.settings import num_epochs_for
 from helpers.networks import IGNORED
 from helpers.runtime import Profile, usable_precision
 
-__all__ = ["MODELS", "ChatModel", "NeuralModel", "ProseModel", "in_shares"]
+__all__ = ["MODELS", "ChatModel", "ProseModel"]
 
 FEW_STEPS, SAVE_STEPS = 20, 200  # between checkpoints (they are large): at least, at most
 BATCH = 64  # rows at once in an evaluation
@@ -94,19 +94,15 @@ class EncoderModel(NeuralModel):
     @classmethod
     def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
         """Load the base with a new head."""
-        loaded = pretrained.load_encoder(
-            cls.task, label_names=names, profile=profile, source=base, cased=cls.cased,
-            seed=settings["seed"], echo=None,
-        )  # fmt: skip
+        options = {"profile": profile, "source": base, "cased": cls.cased, "seed": settings["seed"]}
+        loaded = pretrained.load_encoder(cls.task, label_names=names, echo=None, **options)
         return cls(loaded, settings["max_length"])
 
     @classmethod
     def load(cls, folder: Path, card: dict, base=None):
         """Read what `save` wrote; no base is needed."""
-        loaded = pretrained.load_encoder(
-            cls.task, label_names=card["label_names"], source=folder.resolve(), device=_device(),
-            echo=None,
-        )  # fmt: skip
+        options = {"source": folder.resolve(), "device": _device(), "echo": None}
+        loaded = pretrained.load_encoder(cls.task, label_names=card["label_names"], **options)
         return cls(loaded, card["settings"]["max_length"])
 
 
@@ -115,9 +111,8 @@ class EncoderClassifier(EncoderModel):
 
     def rows(self, texts: list[str], labels=None) -> Dataset:
         """Texts as rows of tokens."""
-        return pretrained.encode_texts(
-            self.loaded.tokenizer, texts, labels, self.max_length, echo=None
-        )
+        tokenizer = self.loaded.tokenizer
+        return pretrained.encode_texts(tokenizer, texts, labels, self.max_length, echo=None)
 
     def probabilities(self, texts: list[str]) -> np.ndarray:
         """Probability of each class, (texts, classes)."""
@@ -132,21 +127,23 @@ class Tagger(EncoderModel):
 
     def rows(self, sentences: list[list[str]], tags=None) -> Dataset:
         """Sentences of words as rows of tokens."""
-        return pretrained.encode_words(
-            self.loaded.tokenizer, sentences, tags, self.max_length, echo=None,
-            label_names=None if tags is None else self._names(),
-        )  # fmt: skip
+        options = {"label_names": self.names(), "echo": None}
+        tokenizer = self.loaded.tokenizer
+        return pretrained.encode_words(tokenizer, sentences, tags, self.max_length, **options)
 
     def tags(self, sentences: list[list[str]]) -> list[list[str]]:
         """IOB2 tags, one per word."""
-        return in_shares(self._tags, sentences)
 
-    def _tags(self, sentences: list[list[str]]) -> list[list[str]]:
-        rows = self.rows(sentences)
-        names, predicted = self._names(), pretrained.word_predictions(self.logits(rows), rows)
-        return [[names[i] for i in row] for row in predicted]
+        def answer(share: list[list[str]]) -> list[list[str]]:
+            rows = self.rows(share)
+            predicted = pretrained.word_predictions(self.logits(rows), rows)
+            return [[names[i] for i in row] for row in predicted]
 
-    def _names(self) -> list[str]:
+        names = self.names()
+        return in_shares(answer, sentences)
+
+    def names(self) -> list[str]:
+        """The tags, in the order of the model's outputs."""
         names = self.loaded.model.config.id2label
         return [names[i] for i in range(len(names))]
 
@@ -159,23 +156,20 @@ class AdaptedModel(NeuralModel):
     @classmethod
     def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
         """Load the base with an adapter that changes nothing yet; a classifier gets a head too."""
-        loaded = pretrained.load_decoder(
-            cls.task, label_names=names or None, profile=profile, source=base,
-            seed=settings["seed"], echo=None,
-        )  # fmt: skip
+        options = {"profile": profile, "source": base, "seed": settings["seed"], "echo": None}
+        loaded = pretrained.load_decoder(cls.task, label_names=names or None, **options)
         if hasattr(loaded.model, "dropout"):
             # Few parameters train, so there is little to regularise.
             loaded.model.dropout.p = 0.0
-        options = {name: settings[name] for name in ("rank", "alpha", "seed")}
-        return cls(add_adapter(loaded, **options), settings["max_length"])
+        adapter = {name: settings[name] for name in ("rank", "alpha", "seed")}
+        return cls(add_adapter(loaded, **adapter), settings["max_length"])
 
     @classmethod
     def load(cls, folder: Path, card: dict, base=None):
         """Put the adapter on its base; a different base is refused."""
-        loaded = pretrained.load_decoder(
-            cls.task, label_names=card["label_names"] or None, echo=None, device=_device(),
-            source=base or card["base"]["source"],
-        )  # fmt: skip
+        options = {"source": base or card["base"]["source"], "device": _device(), "echo": None}
+        names = card["label_names"] or None
+        loaded = pretrained.load_decoder(cls.task, label_names=names, **options)
         return cls(load_adapter(loaded, folder), card["settings"]["max_length"])
 
     def frozen(self) -> list[str]:
@@ -233,8 +227,7 @@ class ChatModel(ProseModel):
     def start(cls, names: list[str], settings: dict, profile: Profile, base=None):
         """Load the base; if it has no chat template, give it `PLAIN`."""
         model = super().start(names, settings, profile, base)
-        if not model.loaded.tokenizer.chat_template:
-            model.loaded.tokenizer.chat_template = PLAIN
+        model.loaded.tokenizer.chat_template = model.loaded.tokenizer.chat_template or PLAIN
         return model
 
     @classmethod
@@ -246,7 +239,7 @@ class ChatModel(ProseModel):
 
     def rows(self, items: list[list[dict]], labels=None) -> Dataset:
         """Chats as rows of tokens; labels are -100 outside the assistant's answers."""
-        rows = self._chat_rows(items)
+        rows = self._all_rows(items)
         learned = [i for i, row in enumerate(rows["labels"]) if set(row) != {IGNORED}]
         if not learned:
             raise ValueError(
@@ -261,11 +254,11 @@ class ChatModel(ProseModel):
             )
         return rows.select(learned)
 
-    def _chat_rows(self, chats: list) -> Dataset:
+    def _all_rows(self, chats: list) -> Dataset:
         return instructing.chat_rows(self.loaded.tokenizer, chats, max_length=self.max_length)
 
     def _losses(self, items: list[list[dict]]) -> np.ndarray:
-        return decoding.answer_losses(self.loaded, self._chat_rows(items), LANGUAGE_BATCH)
+        return decoding.answer_losses(self.loaded, self._all_rows(items), LANGUAGE_BATCH)
 
     def write(self, prompts: list, max_new_tokens: int = 60) -> list[str]:
         """Answer each chat, or each text as a user's only message."""

@@ -3,10 +3,8 @@
 import csv
 import hashlib
 import io
-import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -44,10 +42,7 @@ def answer(
     """
     card = open_folder(folder)
     _check_inputs(inputs)
-    if not inputs:
-        return []
-    parts = _in_parts(load_model(folder, card, base), card, inputs, max_new_tokens)
-    return [found for part in parts for found in part]
+    return list(_answers(folder, card, inputs, base, max_new_tokens))
 
 
 def predict(
@@ -60,7 +55,6 @@ def predict(
     base: str | None = None,
     encoding: str = "utf-8",
     max_new_tokens: int = 60,
-    echo: Callable[[str], object] = print,
 ) -> int:
     """Answer one text or a file, and print or write the answers; returns an exit code.
 
@@ -80,62 +74,45 @@ def predict(
     """
     if (text is None) == (file is None):
         raise ValueError('Give a text, as in `course predict out "a text"`, or --file, not both.')
-    output = None if output is None else _free_output(Path(output))
-    card, inputs = open_folder(folder), Inputs([text], [{}])
+    output = None if output is None else Path(output)
+    if output and output.suffix.lower() not in (".csv", ".jsonl"):
+        raise ValueError(f"The output {output} is neither .csv nor .jsonl; name it so.")
+    if output and output.exists():
+        raise ValueError(f"There is a file {output} already. Choose another --output.")
+    card, inputs, rows = open_folder(folder), [text], [{"text": text}]
     if file is not None:
-        inputs = _read(Path(file), column, card["task"], encoding)
-    _check_inputs(inputs.items)
+        inputs, rows = _read(Path(file), column, card["task"], encoding)
+    _check_inputs(inputs)
     answers, journal = [], None
     if output and card["task"] in LANGUAGE_TASKS:
         journal = output.with_name(f"{output.name}.part")
-        answers = _begin(journal, _fingerprint(folder, inputs.items, max_new_tokens))
+        answers = _begin(journal, folder, inputs, max_new_tokens)
     if answers:
-        echo(f"{len(answers):,} of {len(inputs.items):,} answers are in {journal} already.")
-    model, left = load_model(folder, card, base), inputs.items[len(answers) :]
-    parts = _in_parts(model, card, left, max_new_tokens)
+        print(f"{len(answers):,} of {len(inputs):,} answers are in {journal} already.")
+    left = inputs[len(answers) :]
+    found = _answers(folder, card, left, base, max_new_tokens)
     if output is None:
-        for found in itertools.chain.from_iterable(parts):
-            echo(_in_words(found, alone=file is None))
+        for each in found:
+            print(_in_words(each, alone=file is None))
         return 0
-    answers += _collect(parts, len(left), journal)
-    write_text(output, _as_table(inputs.beside(answers), output.suffix.lower()))
+    bar = {"desc": "answering", "unit": "text", "leave": False, "disable": not shows_progress()}
+    for each in tqdm(found, total=len(left), **bar):
+        answers.append(each)
+        if journal:
+            with open(journal, "a", encoding="utf-8") as kept:
+                kept.write(_json_lines([each]))
+    write_text(output, _as_table(rows, answers, output.suffix.lower()))
     if journal:
         journal.unlink()
-    echo(f"{len(answers):,} answers written to {output}.")
+    print(f"{len(answers):,} answers written to {output}.")
     return 0
 
 
-def _free_output(output: Path) -> Path:
-    if output.suffix.lower() not in (".csv", ".jsonl"):
-        raise ValueError(f"The output {output} is neither .csv nor .jsonl; name it so.")
-    if output.exists():
-        raise ValueError(f"There is a file {output} already. Choose another --output.")
-    return output
-
-
-def _collect(parts: Iterable[list[dict]], count: int, journal: Path | None) -> list[dict]:
-    """All answers; a journal receives each batch before the next is computed."""
-    answers = []
-    with tqdm(total=count, desc="answering", unit="text", leave=False,
-              disable=not shows_progress()) as bar:  # fmt: skip
-        for part in parts:
-            answers += part
-            bar.update(len(part))
-            if journal:
-                with open(journal, "a", encoding="utf-8") as kept:
-                    kept.write(_json_lines(part))
-    return answers
-
-
-def _fingerprint(folder: Path | str, items: list, max_new_tokens: int) -> dict:
-    """What must be equal for a run to be resumed."""
-    model = hashlib.sha256((Path(folder) / CARD).read_bytes()).hexdigest()
-    texts = hashlib.sha256(json.dumps(items).encode()).hexdigest()
-    return {"model": model, "texts": texts, "max_new_tokens": max_new_tokens}
-
-
-def _begin(journal: Path, run: dict) -> list[dict]:
+def _begin(journal: Path, folder: Path | str, inputs: list, max_new_tokens: int) -> list[dict]:
     """Answers kept by an earlier, killed call of the same run; the journal is ready for more."""
+    model = hashlib.sha256((Path(folder) / CARD).read_bytes()).hexdigest()
+    texts = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+    run = {"model": model, "texts": texts, "max_new_tokens": max_new_tokens}
     answers = []
     if may_resume(journal, run):
         for line in journal.read_text(encoding="utf-8").splitlines()[1:]:
@@ -147,54 +124,40 @@ def _begin(journal: Path, run: dict) -> list[dict]:
     return answers
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What a file asks."""
-
-    items: list  # texts, or chats
-    rows: list[dict]  # the columns of each, as they are in the file
-    with_text: bool = False  # whether the text is one of those columns
-
-    def beside(self, answers: list[dict]) -> list[dict]:
-        """The rows with their answers; no column of the file is overwritten."""
-        taken, found = {name for row in self.rows for name in row}, []
-        for row, answer in zip(self.rows, answers, strict=True):
-            new = {k: v for k, v in answer.items() if k != "text" or not self.with_text}
-            found.append(row | {_free(name, taken): value for name, value in new.items()})
-        return found
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:  # the file may itself be another model's answers
-        name = f"predicted_{name}"
-    return name
-
-
-def _read(path: Path, column: str, task: str, encoding: str) -> Inputs:
+def _read(path: Path, column: str, task: str, encoding: str) -> tuple[list, list[dict]]:
+    """What a file asks (texts or chats), and beside it the columns of each, its text among them."""
     content, suffix = read_text(path, encoding), path.suffix.lower()
     if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson"):
         lines = passages(content) if task == "text" else content.splitlines()
         texts = [line.strip() for line in lines if line.strip()]
-        return Inputs(texts, [{} for _ in texts])
+        return texts, [{"text": text} for text in texts]
     if suffix in (".csv", ".tsv"):
         columns, rows = read_delimited(path, content, "," if suffix == ".csv" else "\t")
     else:
         rows = read_json_lines(path, content)
         columns = list(dict.fromkeys(key for row in rows for key in row.values))
         if task == "chat" and "messages" in columns:
-            return Inputs([_question(row, path) for row in rows], [row.values for row in rows])
+            chats, name = [_question(row, path) for row in rows], _free("text", columns)
+            shown = [row.values | {name: _shown(c)} for row, c in zip(rows, chats, strict=True)]
+            return chats, shown
     if column not in columns:
         raise TableError(
             f"{path.name} has no column {column!r}; it has {', '.join(columns)}. Name the one with "
             "the texts: --text NAME."
         )
-    texts = [row.values.get(column) for row in rows]
-    for row, text in zip(rows, texts, strict=True):
+    for row in rows:
+        text = row.values.get(column)
         if not isinstance(text, str) or not text.strip():
             raise TableError(
                 f"{path.name}, {row.place}: the text is empty. Fill it in, or delete the row."
             )
-    return Inputs(texts, [row.values for row in rows], with_text=True)
+    return [row.values[column] for row in rows], [row.values for row in rows]
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    while name in taken:  # the file may itself be another model's answers
+        name = f"predicted_{name}"
+    return name
 
 
 def _question(row: Row, path: Path) -> list[dict]:
@@ -218,30 +181,34 @@ def _check_inputs(inputs: list) -> None:
             raise ValueError(f"Text {i + 1} is empty; give it words, or take it out.")
 
 
-def _in_parts(model, card: dict, inputs: list, max_new_tokens: int) -> Iterator[list[dict]]:
-    size = AT_ONCE[card["task"]]
+def _answers(
+    folder: Path | str, card: dict, inputs: list, base: str | None, max_new_tokens: int
+) -> Iterator[dict]:
+    """Answer inputs with the model in a checked folder, `AT_ONCE` of them together."""
+    names, size = card["label_names"], AT_ONCE[card["task"]]
+    model = load_model(folder, card, base) if inputs else None
     for start in range(0, len(inputs), size):
-        yield _answers(model, card, inputs[start : start + size], max_new_tokens)
+        batch = inputs[start : start + size]
+        if card["task"] == "classification":
+            for text, row in zip(batch, model.probabilities(batch), strict=True):
+                best = row.argmax()
+                yield {
+                    "text": text,
+                    "label": names[best],
+                    "probability": round(float(row[best]), 6),
+                }
+        elif card["task"] == "ner":
+            places = [token_spans(text) for text in batch]
+            words = [[text[a:b] for a, b in row] for text, row in zip(batch, places, strict=True)]
+            for text, row, tags in zip(batch, places, model.tags(words), strict=True):
+                yield {"text": text, "entities": _entities(text, row, tags)}
+        else:
+            for item, written in zip(batch, model.write(batch, max_new_tokens), strict=True):
+                yield {"text": _shown(item), "generated": written}
 
 
-def _answers(model, card: dict, inputs: list, max_new_tokens: int) -> list[dict]:
-    if card["task"] == "classification":
-        table = model.probabilities(inputs)
-        best = [(card["label_names"][row.argmax()], round(float(row.max()), 6)) for row in table]
-        return [
-            {"text": text, "label": label, "probability": probability}
-            for text, (label, probability) in zip(inputs, best, strict=True)
-        ]
-    if card["task"] == "ner":
-        places = [token_spans(text) for text in inputs]
-        words = [[text[a:b] for a, b in row] for text, row in zip(inputs, places, strict=True)]
-        return [
-            {"text": text, "entities": _entities(text, row, tags)}
-            for text, row, tags in zip(inputs, places, model.tags(words), strict=True)
-        ]
-    shown = [item if isinstance(item, str) else item[-1]["content"] for item in inputs]
-    written = model.write(inputs, max_new_tokens)
-    return [{"text": t, "generated": w} for t, w in zip(shown, written, strict=True)]
+def _shown(item: str | list[dict]) -> str:
+    return item if isinstance(item, str) else item[-1]["content"]
 
 
 def _entities(text: str, places: list[tuple[int, int]], tags: list[str]) -> list[dict]:
@@ -262,14 +229,20 @@ def _in_words(found: dict, alone: bool) -> str:
     return said if alone else f"{said}\t{' '.join(found['text'].split())[:80]}"
 
 
-def _as_table(rows: list[dict], suffix: str) -> str:
+def _as_table(rows: list[dict], answers: list[dict], suffix: str) -> str:
+    """Rows with their answers as CSV or JSON lines; no column of the file is overwritten."""
+    taken = {name for row in rows for name in row}
+    table = [
+        row | {_free(name, taken): value for name, value in answer.items() if name != "text"}
+        for row, answer in zip(rows, answers, strict=True)
+    ]
     if suffix == ".jsonl":
-        return _json_lines(rows)
+        return _json_lines(table)
     out = io.StringIO()
-    names = dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys(name for row in table for name in row)
     writer = csv.DictWriter(out, list(names), lineterminator="\n")
     writer.writeheader()
-    for row in rows:
+    for row in table:
         nested = {k: v for k, v in row.items() if isinstance(v, list | dict)}
         flat = {k: json.dumps(v, ensure_ascii=False) for k, v in nested.items()}
         writer.writerow(row | flat)

@@ -26,10 +26,16 @@ LANGUAGE_TASKS = ("text", "chat")
 # Chosen by the course's comparisons on film reviews. An encoder's learning rate falls with its
 # size (`pretrained.learning_rate_for`); a decoder's small batches need little padding.
 ENCODER = {"learning_rate": None, "batch_size": 32, "num_epochs": 4, "min_steps": 30}
-TAGGER = {"learning_rate": None, "batch_size": 16, "num_epochs": 6, "min_steps": 100}
 ADAPTER = {"learning_rate": 1e-3, "batch_size": 8, "num_epochs": 2, "min_steps": 80}
 ADAPTER |= {"rank": 8, "alpha": 16.0}
-LANGUAGE = {**ADAPTER, "learning_rate": 5e-4, "min_steps": 20}
+LANGUAGE = ADAPTER | {"learning_rate": 5e-4, "min_steps": 20}
+DEFAULTS = {
+    ("classification", "encoder"): ENCODER,
+    ("classification", "lora"): ADAPTER,
+    ("ner", "encoder"): ENCODER | {"batch_size": 16, "num_epochs": 6, "min_steps": 100},
+    ("text", "lora"): LANGUAGE,
+    ("chat", "lora"): LANGUAGE,
+}
 MANY = ((5_000, 3), (20_000, 2), (100_000, 1))  # (more examples than this, at most these epochs)
 LENGTHS = (64, 128, 256, 512)  # tokens read of a text
 LONGEST = {"smoke": 64, "cpu": 256, "gpu": 512}
@@ -62,7 +68,15 @@ def settings_for(method: str, train: Data, profile: Profile, overrides: dict | N
         raise ValueError(
             f"The method {method!r} is not for {train.task!r}; use --method {' or '.join(methods)}."
         )
-    settings = {} if method == "linear" else _defaults(method, train, profile)
+    settings: dict = {}
+    if method != "linear":
+        settings |= DEFAULTS[train.task, method]
+        for many, most in MANY:
+            if len(train) > many:
+                settings["num_epochs"] = min(settings["num_epochs"], most)
+        if profile.name == "smoke":
+            settings |= {"num_epochs": 1, "min_steps": 4}
+        settings["max_length"] = _length(train, profile)
     wanted = {key: value for key, value in (overrides or {}).items() if value is not None}
     for key, value in wanted.items():
         if key not in settings:
@@ -73,19 +87,6 @@ def settings_for(method: str, train: Data, profile: Profile, overrides: dict | N
             enough = f"at least {least}" if least else "more than 0"
             raise ValueError(f"{key} is {value}; give {enough}.")
     return settings | wanted
-
-
-def _defaults(method: str, train: Data, profile: Profile) -> dict:
-    if method == "encoder":
-        chosen = dict(TAGGER if train.task == "ner" else ENCODER)
-    else:
-        chosen = dict(LANGUAGE if train.task in LANGUAGE_TASKS else ADAPTER)
-    for many, most in MANY:
-        if len(train) > many:
-            chosen["num_epochs"] = min(chosen["num_epochs"], most)
-    if profile.name == "smoke":
-        chosen |= {"num_epochs": 1, "min_steps": 4}
-    return chosen | {"max_length": _length(train, profile)}
 
 
 def num_epochs_for(rows: int, settings: dict) -> int:
@@ -120,32 +121,35 @@ def estimate(
 ) -> Estimate:
     """Estimate minutes and memory of `train` and `test_once` in a few seconds, without training."""
     profile, data = profile or PROFILES["cpu"], parts.train
-    letters = sum(len(data.text_of(i)) for i in range(len(data)))
+    texts = data.texts()
+    letters = sum(map(len, texts))
     if method == "linear":
         basis = f"{letters:,} characters, at a rate measured on two cores"
         minutes = letters / LINEAR_CHARACTERS / 60
         return Estimate(method, minutes, PROGRAM + 150 * letters, basis)
     settings = settings or settings_for(method, data, profile)
     adapter, language = method == "lora", data.task in LANGUAGE_TASKS
-    if adapter:
-        loaded = pretrained.load_decoder(profile=profile, source=base, pretrained=False, echo=None)
-    else:
-        loaded = pretrained.load_encoder(
-            "features", profile=profile, source=base, pretrained=False, echo=None
-        )
+    load = pretrained.load_decoder if adapter else pretrained.load_encoder
+    task = "lm" if adapter else "features"
+    loaded = load(task, profile=profile, source=base, pretrained=False, echo=None)
     config, weights = loaded.model.config, dict(loaded.model.named_parameters())
     inside = tuple(f"{name}." for name in pretrained.blocks(loaded.model))
     body = sum(p.numel() for name, p in weights.items() if name.startswith(inside))
     total = sum(p.numel() for p in weights.values())
 
-    tokens = _tokens(loaded.tokenizer, data, settings["max_length"])
+    sample = texts[:: max(1, len(texts) // SAMPLE)]
+    lengths = [len(ids) for ids in loaded.tokenizer(sample, verbose=False)["input_ids"]]
+    if data.task != "text":
+        lengths = [min(n, settings["max_length"]) for n in lengths]
+    tokens = sum(lengths) / len(sample) * len(data)
     held_out = tokens / len(data) * (len(parts.validation) + parts.test_size)
     rows = math.ceil(tokens / settings["max_length"]) if data.task == "text" else len(data)
     # Per weight: two operations forward, two for the gradient of inputs, two for that of weights.
     used = body + (config.hidden_size * config.vocab_size if language else 0)
     flops = (4 if adapter else 6) * used * tokens * num_epochs_for(rows, settings)
     flops += 2 * used * held_out * (2 if language else 1)
-    gflops = _gflops(profile)
+    gpu = profile.name == "gpu" and torch.cuda.is_available()
+    gflops = matmul_gflops(4096, device="cuda") if gpu else matmul_gflops()
 
     a_position = 80 * config.num_hidden_layers * config.hidden_size
     a_position += 12 * config.vocab_size if language else 0
@@ -159,21 +163,7 @@ def _length(train: Data, profile: Profile) -> int:
     """Tokens that hold 95 % of the examples, estimated from their characters, within limits."""
     if train.task == "text":
         return WINDOW
-    letters = sorted(len(train.text_of(i)) for i in range(len(train)))
+    letters = sorted(map(len, train.texts()))
     wanted = letters[int(0.95 * (len(letters) - 1))] / 4 + 8  # a token is some four letters
     longest = LONGEST[profile.name] * (2 if train.task == "chat" else 1)
     return next((n for n in LENGTHS if n >= min(wanted, longest)), longest)
-
-
-def _tokens(tokenizer, data: Data, max_length: int) -> float:
-    """Number of tokens in train, cut as in training, estimated from a sample."""
-    texts = [data.text_of(i) for i in range(0, len(data), max(1, len(data) // SAMPLE))]
-    lengths = [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
-    cut = lengths if data.task == "text" else [min(n, max_length) for n in lengths]
-    return sum(cut) / len(texts) * len(data)
-
-
-def _gflops(profile: Profile) -> float:
-    if profile.name == "gpu" and torch.cuda.is_available():
-        return matmul_gflops(4096, device="cuda")
-    return matmul_gflops()
