@@ -5,8 +5,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_factory import ALT, good_notebook, place_of, stamp, write_course
 
-from helpers.commands import template
 from helpers.commands.lint import lint, problems_of
+from helpers.commands.sync import setup_cell
 
 HEAD, COLAB, SETUP, FIRST = 0, 1, 2, 5  # FIRST: the first code cell after the setup
 FIGURE, CLAIM = 35, 36
@@ -70,13 +70,13 @@ MUTATIONS = [
     ("head", edit(HEAD, MINUTES, "")),
     ("head", edit(HEAD, "**Live** is", "This is")),
     ("head", edit(HEAD, "**reference**", "large")),
-    ("badge", edit(HEAD, "blob/main/notebooks/03_topic", "blob/main/notebooks/04_topic")),
+    ("head", edit(HEAD, "blob/main/notebooks/03_topic", "blob/main/notebooks/04_topic")),
     ("setup", edit(COLAB, "--depth=1", "--depth=2")),
     ("setup", edit(SETUP, "notebook=3", "notebook=4")),
     ("section", edit(-8, "## What it changed, and what it cost", "## What it changed")),
     ("section", edit(-4, "## What we learned", "```\n# What we learned\n```")),
-    ("exercises", edit(-5, "check(", "print(")),
-    ("expect", edit(CLAIM, "expect(", "print(")),
+    ("section", edit(-5, "check(", "print(")),
+    ("section", edit(CLAIM, "expect(", "print(")),
     ("predict", lambda nb: [edit(i, "**Predict.**", "Guess.")(nb) for i in range(4, 32, 4)]),
     ("cell-limit", code("\n".join(f"a = {i}" for i in range(26)))),
     ("alt-text", set_alt(None)),
@@ -85,28 +85,28 @@ MUTATIONS = [
     ("alt-text", set_alt(ALT[:10], mime="image/svg+xml")),
     ("alt-text", text("![](../README.md)")),
     ("alt-text", text('<img src="../README.md">')),
-    ("shell", code("!pip list")),
-    ("shell", code("if True:\n    files = !ls")),
-    ("shell", code("%%bash\nls")),
-    ("shell", code("%pip install x")),
-    ("nbval", code("# NBVAL_SKIP\nx = 1")),
-    ("nbval", code("x = 1  \n# NBVAL_IGNORE_OUTPUT")),
-    ("nbval", code("x = 1", tags=["raises-exception"])),
-    ("nbval", code("x = 1", tags=["nbval-skip"])),
-    ("nbval", code("# NBVAL_CHECK_OUTPUT\nprint(1)")),
-    ("nbval", code("# NBVAL_CHECK_OUTPUT to be sure\n1 + 2", SHOWN)),
-    ("nbval", code("# NBVAL_CHECK_OUTPUT\nx", new_output("stream", name="stderr", text="oh\n"))),
-    ("nbval", edit(FIGURE, "plots.", "# NBVAL_CHECK_OUTPUT\nplots.")),
+    ("untested", code("!pip list")),
+    ("untested", code("if True:\n    files = !ls")),
+    ("untested", code("%%bash\nls")),
+    ("untested", code("%pip install x")),
+    ("untested", code("# NBVAL_SKIP\nx = 1")),
+    ("untested", code("x = 1  \n# NBVAL_IGNORE_OUTPUT")),
+    ("untested", code("x = 1", tags=["raises-exception"])),
+    ("untested", code("x = 1", tags=["nbval-skip"])),
+    ("untested", code("# NBVAL_CHECK_OUTPUT\nprint(1)")),
+    ("untested", code("# NBVAL_CHECK_OUTPUT to be sure\n1 + 2", SHOWN)),
+    ("untested", code("# NBVAL_CHECK_OUTPUT\nx", new_output("stream", name="stderr", text="oh\n"))),
+    ("untested", edit(FIGURE, "plots.", "# NBVAL_CHECK_OUTPUT\nplots.")),
     ("order", lambda nb: nb.cells[FIRST].update(execution_count=None)),
     ("order", lambda nb: nb.cells[FIRST].update(execution_count=1)),
-    ("stored-error", code("x", new_output("error", ename="E", evalue="x", traceback=[]))),
+    ("stored-noise", code("x", new_output("error", ename="E", evalue="x", traceback=[]))),
     ("stored-noise", stream("line\n" * 61)),
     ("stored-noise", stream("line\n" * 13, name="stderr")),
     ("stored-noise", code("x", new_output("execute_result", data={"text/plain": "row\n" * 61}))),
     ("stored-noise", stream("  5%|=   | 1/20\r 10%|==  | 2/20")),
     ("stored-noise", stream("FutureWarning: this will go\n", name="stderr")),
-    ("metadata", lambda nb: nb.metadata.update(widgets={})),
-    ("metadata", lambda nb: nb.metadata.kernelspec.update(name="course-venv")),
+    ("stamp", lambda nb: nb.metadata.update(widgets={})),
+    ("stamp", lambda nb: nb.metadata.kernelspec.update(name="course-venv")),
     ("uncited-result", text("Fine-tuning reaches an accuracy of 0.87.")),
     ("link", text("[gone](../data/none.csv)")),
     ("link", text("[gone](#no-such-heading)")),
@@ -142,7 +142,7 @@ def test_a_notebook_that_keeps_the_rules_has_no_problems(tmp_path, number, kind)
 def test_solutions_without_a_number_are_those_of_a_bonus(tmp_path, has_bonus):
     notebook = good_notebook(3, "solution")
     notebook.cells[0].source = "# Bonus · A topic: solutions"
-    notebook.cells[2].source = template.setup_source("solutions/topic")
+    notebook.cells[2].source = setup_cell("solutions/topic")
     course = {"solutions/topic": stamp(notebook)}
     if has_bonus:
         course["bonus/topic"] = good_notebook(0, "bonus")

@@ -147,7 +147,7 @@ def test_the_licence_names_one_for_code_and_one_for_text():
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_is_short_enough_to_read(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
 
 
 def lines_of_code(function: ast.AST, lines: list[str]) -> int:

@@ -11,7 +11,7 @@ from fake_wheels import Shop, alone_with, write_wheel
 
 from helpers.assets import AssetError
 from helpers.commands import cli, wheelhouse
-from helpers.commands.requirements import locked
+from helpers.commands.colab import locked
 from helpers.commands.wheelhouse import commands, fetch_packages
 
 OTHER = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
@@ -183,15 +183,17 @@ def test_the_folder_serves_an_installation_with_nothing_else(index, tmp_path):
 
 
 def test_the_commands_set_up_and_open_the_course_from_the_folder(tmp_path):
-    first, second = [line.strip() for line in commands(tmp_path, "linux") if "make" in line]
+    first, second = [
+        line.strip() for line in commands(tmp_path, "linux").splitlines() if "make" in line
+    ]
     assert first == (
         f'PIP_NO_INDEX=1 PIP_FIND_LINKS="{tmp_path}/wheels" COURSE_CACHE="{tmp_path}" make lab'
     )
     assert second == f'COURSE_CACHE="{tmp_path}" make lab'
-    windows = "\n".join(commands(tmp_path, "windows"))
+    windows = commands(tmp_path, "windows")
     assert windows.count("python helpers/commands/venv.py lab") == 2
     assert "$env:PIP_NO_INDEX" in windows
-    assert "has none" in commands(tmp_path / "my stick")[-1]
+    assert "has none" in commands(tmp_path / "my stick")
 
 
 @pytest.mark.parametrize(
@@ -206,8 +208,10 @@ def test_the_command_says_what_is_missing_before_it_fetches(arguments, said, cap
 def test_the_command_fetches_assets_then_packages_and_prints_what_to_do(index, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr("helpers.assets.prefetch", lambda names, to: asked.append(to))
-    monkeypatch.setattr(wheelhouse, "fetch_packages", lambda *target: asked.append(target))
+    monkeypatch.setattr(
+        wheelhouse, "fetch_packages", lambda *where, **target: asked.append((*where, target))
+    )
     options = ["--to", str(index.to), "--wheels", "--python", "3.12", "--platform", "macos"]
     assert cli.main(["prefetch", *options]) == 0
-    assert asked == [index.to, (index.to, "3.12", "macos")]
+    assert asked == [index.to, (index.to, {"python": "3.12", "platform": "macos"})]
     assert "PIP_NO_INDEX=1" in capsys.readouterr().out
