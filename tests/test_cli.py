@@ -86,7 +86,7 @@ def test_an_unknown_command_is_refused_with_the_usage():
 def test_ctrl_c_ends_with_130_and_an_unforeseen_error_keeps_its_traceback(monkeypatch, capsys):
     raised = iter([KeyboardInterrupt, KeyError("a mistake of ours")])
 
-    def broken(as_json):
+    def broken():
         raise next(raised)
 
     monkeypatch.setattr("helpers.commands.doctor.doctor", broken)

@@ -169,17 +169,6 @@ def test_test_files_alone_are_not_held_against_the_notebooks_rules(
     assert capsys.readouterr().out == ""
 
 
-def test_the_results_of_a_test_are_in_a_folder_that_is_gone_afterwards(
-    tmp_path, pytest_process, monkeypatch
-):
-    monkeypatch.setenv("COURSE_RESULTS", str(tmp_path / "mine"))
-    monkeypatch.setenv("COURSE_PROFILE", "gpu")
-    verdict(tmp_path, good_notebook(3))
-    assert pytest_process.env["COURSE_PROFILE"] == "smoke"
-    assert pytest_process.env["COURSE_RESULTS"] != str(tmp_path / "mine")
-    assert not Path(pytest_process.env["COURSE_RESULTS"]).exists()
-
-
 def test_missing_reviews_are_one_error_before_any_test_waits_for_them(tmp_path, pytest_process):
     next(Path(os.environ["PIP_FIND_LINKS"]).glob("reviews_pkg-*.whl")).unlink()
     with pytest.raises(AssetError, match="course prefetch"):

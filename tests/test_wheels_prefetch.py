@@ -11,7 +11,6 @@ from fake_wheels import Shop, alone_with, write_wheel
 
 from helpers.assets import AssetError
 from helpers.commands import cli, wheelhouse
-from helpers.commands.colab import locked
 from helpers.commands.wheelhouse import commands, fetch_packages
 
 OTHER = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
@@ -56,12 +55,6 @@ def test_every_package_of_the_lock_is_fetched_and_what_these_ask_for_beyond_it(i
     lines = ["net==1.0", "tool==1.0 ; python_version >= '3'", "elsewhere==1.0 ; os_name == 'no'"]
     assert index.fetch(*lines) == pure("net", "toolkit", "blas", "tool")
     assert "All there: 4 packages" in capsys.readouterr().out
-
-
-def test_a_local_build_is_preferred_and_satisfies_the_pin(index):
-    index.add("net")
-    index.add("net", version="1.0+cpu")
-    assert index.fetch("net==1.0") == {"net-1.0+cpu-py3-none-any.whl"}
 
 
 def test_a_copy_that_was_cut_off_is_fetched_again_and_a_whole_one_is_not(index, monkeypatch):
@@ -158,14 +151,6 @@ def test_a_patch_release_counts_if_it_is_given(index, python, expected):
     lines = ["old==1.0 ; python_full_version < '3.11.5'"]
     lines += ["new==1.0 ; python_full_version >= '3.11.5'"]
     assert index.fetch(*lines, python=python) == pure(expected)
-
-
-def test_the_real_lock_can_be_read_for_every_target():
-    for platform, markers in wheelhouse.PLATFORMS.items():
-        for python in ("3.11", "3.12", "3.13"):
-            full = {"python_version": python, "python_full_version": f"{python}.20"}
-            names = set(locked(environment=markers | full))
-            assert "torch" in names and ("pywinpty" in names) == (platform == "windows")
 
 
 def test_the_folder_serves_an_installation_with_nothing_else(index, tmp_path):

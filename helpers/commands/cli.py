@@ -110,8 +110,7 @@ def _add_notebooks(command: Callable) -> None:
 
 def _add_machine(command: Callable) -> None:
     doctor = "check this machine; a report to paste when asking for help"
-    add = command("doctor", "helpers.commands.doctor:doctor", doctor)
-    add("--json", dest="as_json", action="store_true", help="print the report as JSON")
+    command("doctor", "helpers.commands.doctor:doctor", doctor)
     add = command("prefetch", _prefetch, "fetch all data and models now, to work offline")
     add("names", metavar="assets", nargs="*", help="names; all of them without")
     add("--to", type=Path, help="a folder to carry to another machine")

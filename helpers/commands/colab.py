@@ -31,7 +31,7 @@ def direct(root: Path = ROOT) -> dict[str, Requirement]:
 
 
 def locked(root: Path = ROOT, environment: dict[str, str] | None = None) -> dict[str, Requirement]:
-    """The applying pins of `requirements.lock`, by name; `environment` overrides this machine's."""
+    """Pins of `requirements.lock` for this machine, by name; `environment` overrides markers."""
     lines = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
     return _holding([line for line in lines if line.strip() and line[0] != "#"], environment)
 

@@ -1,6 +1,5 @@
 """`course doctor`: is this machine ready? Changes nothing and contacts no network."""
 
-import json
 import os
 import platform
 import re
@@ -8,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import assets, notebooks, runtime, speed
@@ -39,30 +38,23 @@ class Finding:
     remedy: str = ""
 
 
-def doctor(as_json: bool = False, root: Path = ROOT) -> int:
+def doctor(root: Path = ROOT) -> int:
     """Print what this machine has and what to do; exit code 0 ready, 1 fixable, 2 needs help."""
-    report: dict[str, list[Finding]] = {}
+    findings: list[Finding] = []
     for title, check in CHECKS.items():
         try:
-            report[title] = check(root)
+            found = check(root)
         except ImportError as error:
-            report[title] = [Finding(f"cannot be checked: {error}", "fix", INSTALL)]
+            found = [Finding(f"cannot be checked: {error}", "fix", INSTALL)]
         except Exception as error:  # a line of the report, so that the others are there
             text = f"{title.lower()} could not be checked: {type(error).__name__}: {error}"
-            report[title] = [Finding(text, "warn")]
-        if not as_json:
-            lines = [f"  {MARKS[item.level]} {item.text}" for item in report[title]]
-            print(mask("\n".join([title, *lines])))
-    findings = [item for items in report.values() for item in items]
+            found = [Finding(text, "warn")]
+        print(mask("\n".join([title, *(f"  {MARKS[item.level]} {item.text}" for item in found)])))
+        findings += found
     code = max(LEVELS[item.level] for item in findings)
     remedies = dict.fromkeys(item.remedy for item in findings if item.level == "fix")
     last = ["Ready.", f"Fixable: {'; then '.join(remedies)}.", "Ask for help: paste this report."]
-    if as_json:
-        sections = {title: [asdict(item) for item in items] for title, items in report.items()}
-        everything = {"code": code, "summary": last[code], "sections": sections}
-        print(mask(json.dumps(everything, indent=2, ensure_ascii=False)))
-    else:
-        print(mask(last[code]))
+    print(mask(last[code]))
     return code
 
 
@@ -169,12 +161,11 @@ def _device(_: Path) -> list[Finding]:
 
 
 def _assets(_: Path) -> list[Finding]:
+    cached = {asset.name: assets.is_cached(asset.name) for asset in assets.describe()}
     absent = "not cached, fetched when first used (`course prefetch`: now)"
     return [
-        Finding(f"{name}: cached")
-        if assets.is_cached(name)
-        else Finding(f"{name}: {absent}", "warn")
-        for name in [asset.name for asset in assets.describe()]
+        Finding(f"{name}: {'cached' if there else absent}", "ok" if there else "warn")
+        for name, there in cached.items()
     ]
 
 
