@@ -6,6 +6,8 @@ fingerprints of the code cells and of `helpers`, and the cost of the run.
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.files import write_text
@@ -13,7 +15,6 @@ from helpers.revision import revision
 from helpers.runtime import ROOT
 
 __all__ = [
-    "KINDS",
     "STAMP_FIELDS",
     "STAMP_KEY",
     "clear",
@@ -22,9 +23,7 @@ __all__ = [
     "expected_cost",
     "find",
     "is_setup_cell",
-    "kind_of",
     "made_with",
-    "normalise",
     "read",
     "read_stamp",
     "resolve",
@@ -34,26 +33,19 @@ __all__ = [
     "write",
 ]
 
-KINDS = ("lesson", "bonus", "solution")
 FOLDERS = {"lesson": "", "bonus": "bonus", "solution": "solutions"}
 SETUP_BEGINNINGS = ("# On Colab: fetch the course", "from helpers import setup")
-KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 STAMP_KEY = "course_stamp"
 STAMP_FIELDS = ("profile", "device", "code", "helpers", "seconds", "peak_memory_bytes")
 
 
-def find(root: Path = ROOT, kinds: tuple[str, ...] = KINDS) -> list[Path]:
+def find(root: Path = ROOT, kinds: Iterable[str] = FOLDERS) -> list[Path]:
     """List the notebooks under `root/notebooks` of the given kinds, in reading order."""
     return [
         path
         for kind in kinds
         for path in sorted((root / "notebooks" / FOLDERS[kind]).glob("*.ipynb"))
     ]
-
-
-def kind_of(path: Path) -> str:
-    """Tell a lesson from a bonus or a solution by its folder."""
-    return {"bonus": "bonus", "solutions": "solution"}.get(path.parent.name, "lesson")
 
 
 def read(path: Path):
@@ -95,15 +87,6 @@ def clear(notebook) -> None:
             cell.outputs, cell.execution_count = [], None
 
 
-def normalise(notebook) -> None:
-    """Remove what differs between machines without meaning anything."""
-    notebook.metadata["kernelspec"] = dict(KERNELSPEC)
-    notebook.metadata["language_info"] = {"name": "python"}
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-
-
 def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
     """Find notebooks by the names people type: `3`, `03`, `03_word_embeddings`, `bonus/slug`.
 
@@ -115,15 +98,17 @@ def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
     known = {p.relative_to(root / "notebooks").with_suffix("").as_posix(): p for p in find(root)}
     chosen = []
     for name in names:
-        wanted = name.replace("\\", "/").removesuffix(".ipynb").removeprefix("notebooks/")
-        folder, _, slug = wanted.strip("/").rpartition("/")
-        start = f"{int(slug):02d}_" if slug.isdecimal() else None
-        hits = []
-        for label, path in known.items():
-            place, _, stem = label.rpartition("/")
-            by_number = start is not None and place == folder and stem.startswith(start)
-            if by_number or (slug and wanted.strip("/") in (label, place)):
-                hits.append(path)
+        wanted = (
+            name.replace("\\", "/").removesuffix(".ipynb").removeprefix("notebooks/").strip("/")
+        )
+        number = re.fullmatch(r"(.*/)?(\d+)", wanted)
+        start = f"{number[1] or ''}{int(number[2]):02d}_" if number else None
+        hits = [
+            path
+            for label, path in known.items()
+            if (start and label.startswith(start))
+            or (wanted and wanted in (label, label.rpartition("/")[0]))
+        ]
         if not hits:
             raise ValueError(f"No notebook {name!r}; there are {', '.join(known) or 'none'}.")
         chosen += hits
@@ -132,17 +117,13 @@ def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
 
 def is_setup_cell(cell) -> bool:
     """Whether a cell is the Colab cell or the `setup(...)` cell, which all notebooks share."""
-    source = cell.source if hasattr(cell, "source") else "".join(cell["source"])
-    return cell["cell_type"] == "code" and source.startswith(SETUP_BEGINNINGS)
+    return cell.cell_type == "code" and cell.source.startswith(SETUP_BEGINNINGS)
 
 
 def code_hash(notebook) -> str:
     """Fingerprint of what a notebook computes: its code cells without the setup cells."""
-    sources = [
-        cell.source.strip()
-        for cell in notebook.cells
-        if cell.cell_type == "code" and not is_setup_cell(cell)
-    ]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    sources = [cell.source.strip() for cell in code if not is_setup_cell(cell)]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
 
 

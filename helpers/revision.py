@@ -37,7 +37,8 @@ def modules_behind(code: str, package: Path = PACKAGE) -> set[Path]:
     todo = [package / "runtime.py", *_used(ast.parse(code), package)]
     while todo:
         path = todo.pop()
-        if path not in found and _first(path, package) not in NO_RESULTS:
+        first = path.relative_to(package).with_suffix("").parts[0]
+        if path not in found and first not in NO_RESULTS:
             found.add(path)
             todo += _used(_tree(path), package)
     return found
@@ -72,8 +73,7 @@ def _imports(tree: ast.AST) -> list[tuple[str, str, str]]:
 def _resolve(module: str, name: str, package: Path) -> Path:
     """The file that defines a name of a module; for a package, its `__init__.py`."""
     place = package.joinpath(*module.split(".")[1:])
-    inside = [place / f"{name}.py", place / name / "__init__.py"]
-    for path in inside:
+    for path in (place / f"{name}.py", place / name / "__init__.py"):
         if path.exists():
             return path
     path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
@@ -82,10 +82,6 @@ def _resolve(module: str, name: str, package: Path) -> Path:
             if bound == name:
                 return _resolve(source, original, package)
     return path
-
-
-def _first(path: Path, package: Path) -> str:
-    return path.relative_to(package).with_suffix("").parts[0]
 
 
 @cache

@@ -35,20 +35,15 @@ def training_speed(seconds: float = 5.0) -> float:
     return count / (time.perf_counter() - start)
 
 
-def matmul_gflops(
-    size: int | tuple[int, int, int] = 1024, seconds: float = 0.5, device: str = "cpu"
-) -> float:
-    """Measure the GFLOP/s of a float32 matrix product, counting `2 * M * K * N` operations.
+def matmul_gflops(size: int = 1024, seconds: float = 0.5, device: str = "cpu") -> float:
+    """Measure the GFLOP/s of a product of square float32 matrices: `2 * size**3` operations.
 
-    `size` is that of square matrices, or (M, K, N) for a product of (M, K) and (K, N). The
-    measurement ends within one product after `seconds`.
+    The measurement ends within one product after `seconds`.
     """
     import torch
 
-    rows, inner, columns = (size,) * 3 if isinstance(size, int) else size
-    left = torch.ones(rows, inner, device=device)
-    right = torch.ones(inner, columns, device=device)
-    product = torch.empty(rows, columns, device=device)
+    left, right = torch.ones(2, size, size, device=device)
+    product = torch.empty(size, size, device=device)
 
     def multiply() -> None:
         torch.mm(left, right, out=product)
@@ -60,4 +55,4 @@ def matmul_gflops(
     while count == 0 or time.perf_counter() - start < seconds:
         multiply()
         count += 1
-    return count * 2 * rows * inner * columns / (time.perf_counter() - start) / 1e9
+    return count * 2 * size**3 / (time.perf_counter() - start) / 1e9

@@ -6,7 +6,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import notebooks
-from helpers.commands import template
+from helpers.commands import sync
 
 __all__ = ["ADDRESS", "good_notebook", "place_of", "stamp", "write_course"]
 
@@ -50,8 +50,8 @@ def good_notebook(number: int = 0, kind: str = "lesson"):
     head = title if kind == "solution" else HEAD.format(title=title, place=place_of(number, kind))
     cells = [
         new_markdown_cell(head),
-        new_code_cell(template.COLAB_CELL.format(address=ADDRESS)),
-        new_code_cell(template.setup_source(setup_name)),
+        new_code_cell(sync.COLAB_CELL.format(address=ADDRESS)),
+        new_code_cell(sync.setup_cell(setup_name)),
     ]
     cells += _exercises() if kind == "solution" else _sections() + _closing(kind)
     notebook = new_notebook(cells=cells)

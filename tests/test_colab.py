@@ -13,7 +13,7 @@ import pip
 import pytest
 from fake_wheels import alone_with, write_wheel
 
-from helpers.commands import template
+from helpers.commands import sync
 from helpers.runtime import ROOT
 
 COLAB = {"torch": "2.10.0+cu128", "numpy": "2.0.2", "old": "1.0", "ipython": "7.34.0"}
@@ -56,8 +56,7 @@ class Colab:
         self.environment = kept | alone_with(shelf)
         commands = self.course / "helpers" / "commands"
         commands.mkdir(parents=True)
-        for name in ("colab.py", "requirements.py"):
-            shutil.copy(ROOT / "helpers" / "commands" / name, commands)
+        shutil.copy(ROOT / "helpers" / "commands" / "colab.py", commands)
         project = f"[project]\nname = 'small-course'\ndependencies = {json.dumps(wanted)}\n"
         (self.course / "pyproject.toml").write_text(project, encoding="utf-8")
         (self.course / "requirements.lock").write_text(f"# pins\n{lock}\n", encoding="utf-8")
@@ -78,9 +77,7 @@ class Colab:
 
     def run_cell(self, before: str = "", address: str | None = None) -> subprocess.CompletedProcess:
         """Run the Colab cell in a process of its own, as a notebook's session would."""
-        source = template.colab_source().replace(
-            template.address(), address or self.course.as_uri()
-        )
+        source = sync.colab_cell().replace(sync.address(), address or self.course.as_uri())
         content = self.root / "content"
         content.mkdir(exist_ok=True)
         command = [self.python, "-c", f"{before}\n{source}\nprint(sys.path[0])"]

@@ -29,11 +29,6 @@ def quiet_machine(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def course(tmp_path):
-    return Course(tmp_path)
-
-
 class Course:
     """A tree with notebooks of its own, and the lines a run printed."""
 
@@ -59,6 +54,11 @@ class Course:
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+
+@pytest.fixture
+def course(tmp_path):
+    return Course(tmp_path)
 
 
 def outputs(path: Path) -> list[str]:

@@ -10,16 +10,7 @@ from notebook_factory import good_notebook, place_of, stamp, write_course
 from helpers import notebooks
 from helpers.commands import cli
 from helpers.commands.lint import problems_of
-from helpers.commands.sync import (
-    DAYS,
-    Day,
-    Pause,
-    Stop,
-    minutes_of,
-    sync,
-    synced_instructors,
-    timetable,
-)
+from helpers.commands.sync import DAYS, Stop, sync, synced_page, timetable
 from helpers.runtime import ROOT
 
 PAGE = ROOT / "INSTRUCTORS.md"
@@ -83,14 +74,14 @@ def test_the_sections_that_it_sends_people_to_exist():
 
 
 def test_minutes_and_memory_are_those_of_the_stored_runs():
-    assert synced_instructors(TEXT) == TEXT, "run `course sync`"
+    assert synced_page(TEXT) == TEXT, "run `course sync`"
 
 
-@pytest.mark.parametrize("name", DAYS)
-def test_a_day_is_on_the_page_and_no_longer_than_it_says(name):
+@pytest.mark.parametrize(("name", "minutes"), [("half-day", 240), ("one-day", 480)])
+def test_a_day_is_on_the_page_and_no_longer_than_it_says(name, minutes):
     assert timetable(name) in TEXT
     *_, last = timetable(name).splitlines()
-    assert int(re.search(r"(\d+) \|$", last)[1]) <= DAYS[name].minutes
+    assert int(re.search(r"(\d+) \|$", last)[1]) <= minutes
 
 
 def test_the_python_versions_are_those_of_the_project():
@@ -105,15 +96,14 @@ def course(tmp_path, monkeypatch):
     lesson = good_notebook(3)
     lesson.metadata.course_plan = {"reading": 35, "exercises": 20, "t4_factor": 0.5}
     root = write_course(tmp_path, **{place_of(3): lesson})
-    stops = (Stop("03_topic"), Pause(10), Stop("04_absent"), Stop("03_topic", exercises=False))
-    monkeypatch.setitem(DAYS, "short", Day(200, stops))
+    pause, again = Stop("pause", minutes=10), Stop("03_topic", exercises=False)
+    monkeypatch.setitem(DAYS, "short", (Stop("03_topic"), pause, Stop("04_absent"), again))
     page = "<!-- minutes -->\n<!-- short -->\nold\n<!-- /minutes -->\n"
     (root / "INSTRUCTORS.md").write_text(page, encoding="utf-8")
     return root
 
 
 def test_a_stop_adds_up_and_a_lesson_without_a_stored_run_is_a_question_mark(course):
-    assert minutes_of("03_topic", course) == {"reading": 35, "exercises": 20, "compute": 2}
     link = "[03_topic](notebooks/03_topic.ipynb)"
     assert timetable("short", course).splitlines()[2:] == [
         f"| 0:00 | {link} | 35 | 20 | 2 | 57 |",
@@ -137,9 +127,3 @@ def test_sync_writes_the_page_and_notices_when_a_run_changes_it(course):
     path = course / "notebooks" / "03_topic.ipynb"
     notebooks.write(path, stamp(notebooks.read(path), seconds=200.0))
     assert sync(check=True, root=course, echo=said.append) == 1
-
-
-def test_an_unknown_table_is_an_error_that_names_the_known_ones(course):
-    text = "<!-- minutes -->\n<!-- nonsense -->\n<!-- /minutes -->\n"
-    with pytest.raises(ValueError, match="'nonsense'; known: half-day"):
-        synced_instructors(text, root=course)

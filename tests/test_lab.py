@@ -83,8 +83,14 @@ def test_an_edit_stays_and_is_spoken_of_only_once_the_course_has_changed(course)
         assert (course / "work" / NAME).read_bytes() == mine
 
 
-def test_an_untouched_copy_follows_the_course(course):
-    for text in ("A later sentence.", "A still later one."):
+def test_a_copy_that_is_untouched_deleted_or_reset_follows_the_course(course):
+    edits = {
+        "untouched": lambda: None,
+        "deleted": (course / "work" / NAME).unlink,
+        "reset": lambda: (edit_copy(course), lab.reset(["3"], course)),
+    }
+    for text, edit in edits.items():
+        edit()
         change_course(course, text)
         assert lab.copy_notebooks(course) == []
         assert copy_of(course).cells[-1].source == text
@@ -103,13 +109,7 @@ def test_other_outputs_in_the_course_change_no_copy(course):
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_copy_the_learner_deleted_comes_back(course):
-    (course / "work" / NAME).unlink()
-    assert lab.copy_notebooks(course) == []
-    assert len(copy_of(course).cells) == len(good_notebook(3).cells)
-
-
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("damage", [b"", b"[]", b"\xff\xfe\x00"])
 def test_a_damaged_record_of_copies_loses_no_edit(course, damage):
     mine = edit_copy(course)
     (course / "work" / ".copies.json").write_bytes(damage)
@@ -129,11 +129,11 @@ def test_a_lost_record_is_rebuilt_from_the_copies_that_are_as_the_course_has_the
 
 def test_what_only_the_learner_has_stays_even_if_it_is_no_notebook(course):
     own, broken = course / "work" / "bonus" / "my_own.ipynb", course / "work" / NAME
-    own.write_bytes(b"notes")
-    broken.write_bytes(b"\xff\x00 half a file")
+    for path in (own, broken):
+        path.write_bytes(b"\xff\x00 half a file")
     change_course(course)
     assert len(lab.copy_notebooks(course)) == 1
-    assert own.read_bytes() == b"notes" and broken.read_bytes() == b"\xff\x00 half a file"
+    assert own.read_bytes() == broken.read_bytes() == b"\xff\x00 half a file"
 
 
 def test_reset_renames_the_learner_s_version_and_gives_a_fresh_one(course, capsys):
@@ -148,15 +148,6 @@ def test_reset_renames_the_learner_s_version_and_gives_a_fresh_one(course, capsy
     assert (course / "work" / "03_topic.mine-1.ipynb").read_bytes() == first
     assert (course / "work" / "03_topic.mine-2.ipynb").read_bytes() == second
     assert (course / "work" / NAME).read_bytes() == fresh
-
-
-def test_a_copy_made_by_reset_follows_the_course_again(course):
-    edit_copy(course)
-    change_course(course, "A later sentence.")
-    lab.reset(["3"], course)
-    change_course(course, "A still later one.")
-    assert lab.copy_notebooks(course) == []
-    assert copy_of(course).cells[-1].source == "A still later one."
 
 
 def test_reset_keeps_the_folders_and_touches_only_what_is_named(course):

@@ -5,8 +5,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_factory import ALT, good_notebook, place_of, stamp, write_course
 
-from helpers.commands import template
 from helpers.commands.lint import lint, problems_of
+from helpers.commands.sync import setup_cell
 
 HEAD, COLAB, SETUP, FIRST = 0, 1, 2, 5  # FIRST: the first code cell after the setup
 FIGURE, CLAIM = 35, 36
@@ -66,61 +66,51 @@ MUTATIONS = [
     ("title", edit(HEAD, "# 3 ·", "Welcome\n\n# 3 ·")),
     ("head", edit(HEAD, "label?", "label")),
     ("head", edit(HEAD, "- train a baseline\n", "")),
-    ("head", edit(HEAD, "- read a corpus\n", "- a\n- b\n- c\n- read a corpus\n")),
     ("head", edit(HEAD, MINUTES, "")),
     ("head", edit(HEAD, "**Live** is", "This is")),
-    ("head", edit(HEAD, "**reference**", "large")),
-    ("badge", edit(HEAD, "blob/main/notebooks/03_topic", "blob/main/notebooks/04_topic")),
+    ("head", edit(HEAD, "blob/main/notebooks/03_topic", "blob/main/notebooks/04_topic")),
     ("setup", edit(COLAB, "--depth=1", "--depth=2")),
     ("setup", edit(SETUP, "notebook=3", "notebook=4")),
     ("section", edit(-8, "## What it changed, and what it cost", "## What it changed")),
     ("section", edit(-4, "## What we learned", "```\n# What we learned\n```")),
-    ("exercises", edit(-5, "check(", "print(")),
-    ("expect", edit(CLAIM, "expect(", "print(")),
+    ("section", edit(-5, "check(", "print(")),
+    ("section", edit(CLAIM, "expect(", "print(")),
     ("predict", lambda nb: [edit(i, "**Predict.**", "Guess.")(nb) for i in range(4, 32, 4)]),
     ("cell-limit", code("\n".join(f"a = {i}" for i in range(26)))),
     ("alt-text", set_alt(None)),
     ("alt-text", set_alt("a figure")),
-    ("alt-text", set_alt("<Figure size 640x480 with 1 Axes>")),
     ("alt-text", set_alt(ALT[:10], mime="image/svg+xml")),
     ("alt-text", text("![](../README.md)")),
     ("alt-text", text('<img src="../README.md">')),
-    ("shell", code("!pip list")),
-    ("shell", code("if True:\n    files = !ls")),
-    ("shell", code("%%bash\nls")),
-    ("shell", code("%pip install x")),
-    ("nbval", code("# NBVAL_SKIP\nx = 1")),
-    ("nbval", code("x = 1  \n# NBVAL_IGNORE_OUTPUT")),
-    ("nbval", code("x = 1", tags=["raises-exception"])),
-    ("nbval", code("x = 1", tags=["nbval-skip"])),
-    ("nbval", code("# NBVAL_CHECK_OUTPUT\nprint(1)")),
-    ("nbval", code("# NBVAL_CHECK_OUTPUT to be sure\n1 + 2", SHOWN)),
-    ("nbval", code("# NBVAL_CHECK_OUTPUT\nx", new_output("stream", name="stderr", text="oh\n"))),
-    ("nbval", edit(FIGURE, "plots.", "# NBVAL_CHECK_OUTPUT\nplots.")),
+    ("untested", code("!pip list")),
+    ("untested", code("if True:\n    files = !ls")),
+    ("untested", code("%pip install x")),
+    ("untested", code("x = 1  \n# NBVAL_IGNORE_OUTPUT")),
+    ("untested", code("x = 1", tags=["raises-exception"])),
+    ("untested", code("# NBVAL_CHECK_OUTPUT\nprint(1)")),
+    ("untested", code("# NBVAL_CHECK_OUTPUT to be sure\n1 + 2", SHOWN)),
+    ("untested", code("# NBVAL_CHECK_OUTPUT\nx", new_output("stream", name="stderr", text="oh\n"))),
+    ("untested", edit(FIGURE, "plots.", "# NBVAL_CHECK_OUTPUT\nplots.")),
     ("order", lambda nb: nb.cells[FIRST].update(execution_count=None)),
     ("order", lambda nb: nb.cells[FIRST].update(execution_count=1)),
-    ("stored-error", code("x", new_output("error", ename="E", evalue="x", traceback=[]))),
+    ("stored-noise", code("x", new_output("error", ename="E", evalue="x", traceback=[]))),
     ("stored-noise", stream("line\n" * 61)),
     ("stored-noise", stream("line\n" * 13, name="stderr")),
-    ("stored-noise", code("x", new_output("execute_result", data={"text/plain": "row\n" * 61}))),
     ("stored-noise", stream("  5%|=   | 1/20\r 10%|==  | 2/20")),
     ("stored-noise", stream("FutureWarning: this will go\n", name="stderr")),
-    ("metadata", lambda nb: nb.metadata.update(widgets={})),
-    ("metadata", lambda nb: nb.metadata.kernelspec.update(name="course-venv")),
+    ("stamp", lambda nb: nb.metadata.update(widgets={})),
+    ("stamp", lambda nb: nb.metadata.kernelspec.update(name="course-venv")),
     ("uncited-result", text("Fine-tuning reaches an accuracy of 0.87.")),
     ("link", text("[gone](../data/none.csv)")),
     ("link", text("[gone](#no-such-heading)")),
     ("link", text("[the file][1]\n\n[1]: missing.md")),
     ("machine-path", code('open("/home/ann/reviews.csv")')),
-    ("machine-path", stream("saved to C:\\Users\\ann\\x.csv\n")),
     ("machine-path", stream("/opt/py/lib/python3.12/site-packages/torch/nn.py:3\n")),
     ("machine-path", text("Look into `/tmp/results`.")),
 ]
 LOOKS_FORBIDDEN = [
-    code("import platform\nprint(platform.system())"),
     code('print("!ls and %pip and # NBVAL_SKIP")'),
     code("%matplotlib inline\nx = 1"),
-    code("import subprocess\nsubprocess.run(['ls'], check=True)"),
     code("ratio = 3\nx = ratio != 2"),
     code('path = ROOT / "work" / "03.ipynb"'),
     code('url = "https://example.org/home/page"'),
@@ -142,7 +132,7 @@ def test_a_notebook_that_keeps_the_rules_has_no_problems(tmp_path, number, kind)
 def test_solutions_without_a_number_are_those_of_a_bonus(tmp_path, has_bonus):
     notebook = good_notebook(3, "solution")
     notebook.cells[0].source = "# Bonus · A topic: solutions"
-    notebook.cells[2].source = template.setup_source("solutions/topic")
+    notebook.cells[2].source = setup_cell("solutions/topic")
     course = {"solutions/topic": stamp(notebook)}
     if has_bonus:
         course["bonus/topic"] = good_notebook(0, "bonus")
@@ -177,21 +167,17 @@ def test_outputs_of_other_code_or_another_profile_are_refused(tmp_path, changes,
     assert rules_of(tmp_path, stamp(good_notebook(3), **changes)) == {rule}
 
 
-@pytest.mark.parametrize("kind", ["lesson", "bonus", "solution"])
-def test_a_notebook_without_stamp_is_refused(tmp_path, kind):
-    notebook = good_notebook(3, kind)
+def test_a_notebook_without_stamp_is_refused(tmp_path):
+    notebook = good_notebook(3)
     del notebook.metadata["course_stamp"]
-    assert rules_of(tmp_path, notebook, kind) == {"stamp"}
+    assert rules_of(tmp_path, notebook) == {"stamp"}
 
 
 @pytest.mark.parametrize(
     "source",
     [
         "answer = ...",
-        "...",
-        "def f(x):\n    return ...",
         "f(...)",
-        "def f(x):\n    raise NotImplementedError",
         "def f(x):\n    raise NotImplementedError('yours')",
     ],
 )
@@ -212,14 +198,10 @@ def test_a_bonus_needs_its_own_title_and_sections_but_no_claim(tmp_path):
     assert rules_of(tmp_path / "b", notebook, "bonus") == {"title", "section"}
 
 
-def test_a_file_name_without_number_is_refused(tmp_path):
+def test_a_damaged_notebook_or_one_without_number_is_a_problem_and_not_a_crash(tmp_path):
     root = write_course(tmp_path, topic=good_notebook(0))
-    problems = problems_of(root / "notebooks" / "topic.ipynb", root)
-    assert "title" in {problem.rule for problem in problems}
-
-
-def test_a_damaged_notebook_is_a_problem_and_not_a_crash(tmp_path):
-    root = write_course(tmp_path)
+    found = problems_of(root / "notebooks" / "topic.ipynb", root)
+    assert "title" in {problem.rule for problem in found}
     path = root / "notebooks" / "03_topic.ipynb"
     path.write_text("{", encoding="utf-8")
     assert [problem.rule for problem in problems_of(path, root)] == ["unreadable"]
@@ -256,37 +238,30 @@ def test_the_readme_is_checked_too(tmp_path):
     assert lint(root=root, echo=lambda line: None) == 1
 
 
-def test_named_files_only_are_checked_when_named(tmp_path):
-    good, bad = good_notebook(3), good_notebook(4)
+def test_named_files_only_are_checked_when_named_and_an_empty_course_is_not_green(tmp_path):
+    bad = good_notebook(4)
     text("[gone](none.md)")(bad)
-    root = write_course(tmp_path, **{place_of(3): good, place_of(4): bad})
-    folder = root / "notebooks"
-    assert lint([folder / "03_topic.ipynb"], root, echo=lambda line: None) == 0
-    assert lint([folder / "04_topic.ipynb"], root, echo=lambda line: None) == 1
-
-
-def test_an_empty_course_is_not_a_green_one(tmp_path):
-    assert lint(root=tmp_path, echo=lambda line: None) == 1
+    root = write_course(tmp_path, **{place_of(3): good_notebook(3), place_of(4): bad})
+    for number, code in {3: 0, 4: 1}.items():
+        path = root / "notebooks" / f"{place_of(number)}.ipynb"
+        assert lint([path], root, echo=lambda line: None) == code
+    assert lint(root=tmp_path / "empty", echo=lambda line: None) == 1
 
 
 @pytest.mark.parametrize(
     ("sentence", "passes"),
     [
         ("Fine-tuning reaches an accuracy of 0.87 on test.", False),
-        ("The model scores 87 % with all labels.", False),
         ("With 100 labels accuracy is 74.2 per cent.", False),
         ("| method | accuracy |\n|---|---|\n| TextCNN | 0.761 |", False),
         ("- GloVe: 72.4\n- counts (Kim, 2014): 81.5", False),
         ("> **Interpret.** The curve flattens at .79, under the earlier one.", False),
         ("Kim (2014) wrote about it.\n\nWe measure 0.71.", False),
-        ("Budgets are 32, 100, 320, 1,000 and 3,200 labels.", True),
         ("The bars show a 95 % interval.", True),
-        ("We use a dropout of `0.1`.", True),
         ("TextCNN reaches 81.5 on this test (Kim, 2014).", True),
         ("| method | accuracy |\n|---|---|\n| NB-SVM (Wang and Manning 2012) | 79.4 |", True),
         ("See section 2.3 of notebook 4; it needs Python 3.11, 3.12 or 3.13.", True),
         ("```\naccuracy 0.81\n```", True),
-        ("Text is under CC BY 4.0.", True),
         ("<!-- minutes -->40 to read, 4.5 minutes<!-- /minutes -->", True),
         ("## 3.2 Vectors as features", True),
         ("[a file](../README.md?v=1.5) and https://example.org/0.5", True),

@@ -1,12 +1,11 @@
 """`course sync`: what is known in one place is shown everywhere, and nothing else is touched."""
 
-import nbformat
 import pytest
 from notebook_factory import ADDRESS, good_notebook, place_of, stamp, write_course
 
 from helpers import notebooks
 from helpers.commands.lint import lint
-from helpers.commands.sync import minutes_line, sync
+from helpers.commands.sync import sync
 
 OTHER = "https://github.com/an-author/renamed-course"
 README = """\
@@ -124,5 +123,11 @@ def test_minutes_and_memory_come_from_the_stamp_and_the_plan(course):
     assert len({row.count("|") for row in rows}) == 1
 
 
-def test_a_notebook_without_stamp_and_plan_shows_question_marks():
-    assert minutes_line(nbformat.v4.new_notebook()).count("?") == 4
+def test_a_notebook_without_stamp_and_plan_shows_question_marks(course):
+    path = course / "notebooks" / f"{LESSON}.ipynb"
+    notebook = notebooks.read(path)
+    del notebook.metadata["course_stamp"], notebook.metadata["course_plan"]
+    notebooks.write(path, notebook)
+    run(course)
+    line = "? minutes to read, ? for the exercises; ? of compute on two cores, ? on a T4"
+    assert line in notebooks.read(path).cells[0].source

@@ -203,12 +203,12 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("venv", set()), ("colab", {"requirements"}), ("requirements", {"packaging"})],
+    [("venv", set()), ("colab", {"packaging"})],
 )
 def test_a_script_needs_no_package_and_nothing_that_a_file_beside_it_would_hide(name, more):
     found = imported(SCRIPT.with_name(f"{name}.py"))
     assert found <= {*sys.stdlib_module_names, *more}
     # The folder of a script comes first on its path, before the standard library.
     beside = {path.stem for path in SCRIPT.parent.glob("*.py")}
-    assert found & beside <= {"requirements"}
+    assert not found & beside
     assert beside & sys.stdlib_module_names <= {"venv"}

@@ -1,6 +1,5 @@
 """`course doctor`: is this machine ready? Changes nothing and contacts no network."""
 
-import json
 import os
 import platform
 import re
@@ -8,12 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import assets, notebooks, runtime, speed
-from helpers.commands import requirements
+from helpers.commands import colab
 from helpers.commands.venv import NEWEST, OLDEST
 from helpers.runtime import ROOT
 
@@ -40,59 +38,46 @@ class Finding:
     remedy: str = ""
 
 
-def doctor(as_json: bool = False, root: Path = ROOT) -> int:
+def doctor(root: Path = ROOT) -> int:
     """Print what this machine has and what to do; exit code 0 ready, 1 fixable, 2 needs help."""
-    report: dict[str, list[Finding]] = {}
+    findings: list[Finding] = []
     for title, check in CHECKS.items():
-        report[title] = _guarded(title, check, root)
-        if not as_json:
-            print(title)
-            for item in report[title]:
-                print(mask(f"  {MARKS[item.level]} {item.text}"))
-    findings = [item for items in report.values() for item in items]
+        try:
+            found = check(root)
+        except ImportError as error:
+            found = [Finding(f"cannot be checked: {error}", "fix", INSTALL)]
+        except Exception as error:  # a line of the report, so that the others are there
+            text = f"{title.lower()} could not be checked: {type(error).__name__}: {error}"
+            found = [Finding(text, "warn")]
+        print(mask("\n".join([title, *(f"  {MARKS[item.level]} {item.text}" for item in found)])))
+        findings += found
     code = max(LEVELS[item.level] for item in findings)
     remedies = dict.fromkeys(item.remedy for item in findings if item.level == "fix")
     last = ["Ready.", f"Fixable: {'; then '.join(remedies)}.", "Ask for help: paste this report."]
-    if as_json:
-        sections = {title: [asdict(item) for item in items] for title, items in report.items()}
-        everything = {"code": code, "summary": last[code], "sections": sections}
-        print(mask(json.dumps(everything, indent=2, ensure_ascii=False)))
-    else:
-        print(mask(last[code]))
+    print(mask(last[code]))
     return code
 
 
-def _guarded(title: str, check: Callable[[Path], list[Finding]], root: Path) -> list[Finding]:
-    """Run a check; an error in it becomes a line of the report."""
-    try:
-        return check(root)
-    except ImportError as error:
-        return [Finding(f"cannot be checked: {error}", "fix", INSTALL)]
-    except Exception as error:
-        text = f"{title.lower()} could not be checked: {type(error).__name__}: {error}"
-        return [Finding(text, "warn")]
-
-
 def _system(_: Path) -> list[Finding]:
-    text = f"Python {platform.python_version()} ({sys.executable})"
-    python = Finding(text)
+    text, level, remedy = f"Python {platform.python_version()} ({sys.executable})", "ok", ""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        remedy = "install Python 3.11, 3.12 or 3.13, then set the course up again"
-        python = Finding(f"{text}: the course needs 3.11 to 3.13; {remedy}", "help", remedy)
-    return [Finding(f"{platform.platform()}, {platform.machine()}"), python]
+        level, remedy = "help", "install Python 3.11, 3.12 or 3.13, then set the course up again"
+        text += f": the course needs 3.11 to 3.13; {remedy}"
+    machine = Finding(f"{platform.platform()}, {platform.machine()}")
+    return [machine, Finding(text, level, remedy)]
 
 
 def _packages(root: Path) -> list[Finding]:
     """What is missing, outside its range, or not as locked."""
-    ranges, pins = requirements.direct(root), requirements.locked(root)
+    ranges, pins = colab.direct(root), colab.locked(root)
     wanted = pins | ranges
     findings = []
     for name, requirement in wanted.items():
-        have = requirements.installed(name)
-        if have is None or (name in ranges and not requirements.is_met(requirement)):
+        have = colab.installed(name)
+        if have is None or (name in ranges and not colab.is_met(requirement)):
             text = f"{name}: have {have or 'none'}, want {requirement.specifier}"
             findings.append(Finding(text, "fix", INSTALL))
-        elif name in pins and not requirements.is_met(pins[name]):
+        elif name in pins and not colab.is_met(pins[name]):
             text = f"{name}: have {have}, locked {pins[name].specifier}"
             findings.append(Finding(text, "warn"))
     as_locked = len(wanted) - len(findings)
@@ -161,34 +146,27 @@ def _device(_: Path) -> list[Finding]:
     import torch
 
     units = torch.backends.cpu.get_cpu_capability()
-    findings = [
-        Finding(
-            f"cpu: {psutil.cpu_count(logical=False)} cores, {torch.get_num_threads()} threads in "
-            f"torch, vector units: {units}, trains in {runtime.usable_precision('cpu')}"
-        )
-    ]
+    text = f"cpu: {psutil.cpu_count(logical=False)} cores, {torch.get_num_threads()} threads in "
+    text += f"torch, vector units: {units}, trains in {runtime.usable_precision('cpu')}"
+    cuda = "cuda: none; the notebooks use the cpu profile"
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
         profile = "gpu" if card.total_memory >= runtime.GPU_MEMORY_NEEDED else "cpu"
-        text = f"cuda: {card.name}, {card.total_memory / 1e9:.1f} GB, capability {card.major}."
-        text += f"{card.minor}, trains in {runtime.usable_precision('cuda')}; profile {profile}"
-        findings.append(Finding(text))
-    else:
-        findings.append(Finding("cuda: none; the notebooks use the cpu profile"))
+        cuda = f"cuda: {card.name}, {card.total_memory / 1e9:.1f} GB, capability {card.major}."
+        cuda += f"{card.minor}, trains in {runtime.usable_precision('cuda')}; profile {profile}"
+    findings = [Finding(text), Finding(cuda)]
     if torch.backends.mps.is_available():
         findings.append(Finding("mps: there, and not used: it can give wrong numbers silently"))
     return findings
 
 
 def _assets(_: Path) -> list[Finding]:
-    findings = []
-    for asset in assets.describe():
-        if assets.is_cached(asset.name):
-            findings.append(Finding(f"{asset.name}: cached"))
-        else:
-            text = f"{asset.name}: not cached, fetched when first used (`course prefetch`: now)"
-            findings.append(Finding(text, "warn"))
-    return findings
+    cached = {asset.name: assets.is_cached(asset.name) for asset in assets.describe()}
+    absent = "not cached, fetched when first used (`course prefetch`: now)"
+    return [
+        Finding(f"{name}: {'cached' if there else absent}", "ok" if there else "warn")
+        for name, there in cached.items()
+    ]
 
 
 def _pip_settings(_: Path) -> list[Finding]:
@@ -214,15 +192,12 @@ def _settings(root: Path) -> list[Finding]:
     if profile and profile not in runtime.PROFILES:
         remedy = f"set COURSE_PROFILE to one of {', '.join(runtime.PROFILES)}, or unset it"
         findings.append(Finding(f"COURSE_PROFILE is {profile!r}", "fix", remedy))
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+changes"]
     commit = "none"
     if (root / ".git").exists() and shutil.which("git"):
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+changes"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        commit = done.stdout.strip() or "none"
-    return [
-        *findings,
-        Finding(f"course {requirements.installed('finetuning-history')}, git {commit}"),
-    ]
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip()
+    version = colab.installed("finetuning-history")
+    return [*findings, Finding(f"course {version}, git {commit or 'none'}")]
 
 
 def _minutes(root: Path) -> list[Finding]:

@@ -4,29 +4,46 @@ A run can be killed at any moment: finished notebooks are kept, and the next run
 them. Nothing is written into `notebooks/` unless the last cell was reached.
 """
 
+import ast
+import asyncio
 import json
+import logging
 import os
 import platform
+import sys
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+from jupyter_core.utils import ensure_event_loop
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
 from helpers import notebooks
-from helpers.commands.kernel import Outcome, run_cells
 from helpers.runtime import PROFILES, ROOT, results_dir
 from helpers.speed import training_speed
 
 __all__ = ["run"]
 
+SAMPLE_SECONDS = 0.1
+# The Outcome says in plainer words what nbclient logs about a time-out or a dead kernel.
+SILENT = logging.getLogger("helpers.commands.execute")
+SILENT.setLevel(logging.CRITICAL)
+
 
 @dataclass
 class _Job:
+    """The choices of a run; `speed` is this machine's, in training steps per second."""
+
     root: Path
     out: Path
     profile: str
     store: bool
-    resume: bool
     timeout: int | None
     echo: Callable[[str], None]
     speed: float = 0.0
@@ -36,6 +53,29 @@ class _Job:
 
     def copy_of(self, path: Path) -> Path:
         return self.out / path.relative_to(self.root / "notebooks")
+
+
+@dataclass
+class _Outcome:
+    """What running a notebook cost, where it ran, and what stopped it, if anything did.
+
+    `peak_memory_bytes` is the resident size of the kernel and its children; `state` is `ran`,
+    `skipped: unchanged` or `failed at cell 3: KeyError`; `differs` lists verdicts not as recorded.
+    """
+
+    label: str
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    slowest: str = ""
+    device: str = "unknown"
+    versions: dict[str, str] = field(default_factory=dict)
+    differs: list[dict] = field(default_factory=list)
+    state: str = "ran"
+    message: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.state.startswith("failed")
 
 
 def run(
@@ -67,24 +107,23 @@ def run(
     Raises:
         ValueError: if a name or the profile is unknown; the message lists what there is.
     """
-    job = _Job(
-        root=Path(root).resolve(),
-        out=Path(out or results_dir() / "course").resolve(),
-        profile=profile or os.environ.get("COURSE_PROFILE") or "cpu",
-        store=store,
-        resume=resume,
-        timeout=timeout,
-        echo=echo,
-    )
-    _check_profile(job)
-    names = list(names)
-    paths = notebooks.resolve(names, job.root) if names else notebooks.find(job.root, ("lesson",))
+    root, out = Path(root).resolve(), Path(out or results_dir() / "course").resolve()
+    profile = profile or os.environ.get("COURSE_PROFILE") or "cpu"
+    if profile not in PROFILES:
+        raise ValueError(f"No profile {profile!r}; there are {', '.join(PROFILES)}.")
+    if store and profile == "smoke":
+        raise ValueError(
+            "The smoke profile is for tests; its outputs are not stored. "
+            "Unset COURSE_PROFILE or set it to cpu."
+        )
+    job, names = _Job(root, out, profile, store, timeout, echo), list(names)
     if strict is None:
         strict = os.environ.get("COURSE_STRICT", "") not in ("", "0")
     outcomes, interrupted = [], False
     try:
-        for path in paths:
-            outcomes.append(_unchanged(path, job) or _run_one(path, job))
+        for path in notebooks.resolve(names, root) if names else notebooks.find(root, ["lesson"]):
+            done = _unchanged(path, job) if resume and not store else None
+            outcomes.append(done or _run_one(path, job))
     except KeyboardInterrupt:
         interrupted = True
         echo("Stopped. What is finished is kept; the same command goes on from here.")
@@ -94,42 +133,22 @@ def run(
     return int(any(each.failed or (strict and each.differs) for each in outcomes))
 
 
-def _check_profile(job: _Job) -> None:
-    if job.profile not in PROFILES:
-        raise ValueError(f"No profile {job.profile!r}; there are {', '.join(PROFILES)}.")
-    if job.store and job.profile == "smoke":
-        raise ValueError(
-            "The smoke profile is for tests; its outputs are not stored. "
-            "Unset COURSE_PROFILE or set it to cpu."
-        )
-
-
-def _unchanged(path: Path, job: _Job) -> Outcome | None:
+def _unchanged(path: Path, job: _Job) -> _Outcome | None:
     """The stored outcome of an earlier run by the same code and profile, if there is one."""
-    if job.store or not job.resume:
-        return None
     try:
         stamp = notebooks.read_stamp(job.copy_of(path))
-        wanted = notebooks.made_with(notebooks.read(path)) if stamp else {}
+        wanted = notebooks.made_with(notebooks.read(path)) | {"profile": job.profile}
     except ValueError:  # a damaged copy is no copy
         return None
-    if not stamp or wanted | {"profile": job.profile} != {
-        k: stamp[k] for k in (*wanted, "profile")
-    }:
+    if not stamp or not wanted.items() <= stamp.items():
         return None
-    return Outcome(
-        job.label(path),
-        seconds=stamp["seconds"],
-        peak_memory_bytes=stamp["peak_memory_bytes"],
-        slowest=stamp.get("slowest", ""),
-        differs=stamp.get("differs", []),
-        state="skipped: unchanged",
-    )
+    told = {key: stamp[key] for key in ("seconds", "peak_memory_bytes", "slowest", "differs")}
+    return _Outcome(job.label(path), state="skipped: unchanged", **told)
 
 
-def _run_one(path: Path, job: _Job) -> Outcome:
+def _run_one(path: Path, job: _Job) -> _Outcome:
     """Run one notebook and write it once, where it belongs."""
-    outcome, before = Outcome(job.label(path)), path.read_bytes()
+    outcome, before = _Outcome(job.label(path)), path.read_bytes()
     try:
         notebook = notebooks.read(path)
     except ValueError as error:
@@ -141,14 +160,19 @@ def _run_one(path: Path, job: _Job) -> Outcome:
     job.speed = job.speed or training_speed(seconds=1.0)
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         verdicts = Path(folder) / "verdicts.jsonl"
-        env = _environment(job, verdicts)
-        run_cells(notebook, outcome, cwd=path.parent, env=env, timeout=job.timeout, echo=job.echo)
+        _run_cells(notebook, outcome, path.parent, _environment(job, verdicts), job)
         # Recorded verdicts are those of `cpu`; other profiles may decide otherwise.
-        outcome.differs = _differing(verdicts) if job.profile == "cpu" else []
+        if job.profile == "cpu" and verdicts.exists() and not outcome.failed:
+            lines = map(json.loads, verdicts.read_text(encoding="utf-8").splitlines())
+            outcome.differs = [line for line in lines if line["recorded"] != line["verdict"]]
     if job.store and not outcome.failed and path.read_bytes() != before:
         outcome.state = "failed: changed while it ran"
         outcome.message = "the notebook was edited while it ran, so its outputs were not stored"
-    notebooks.normalise(notebook)
+    # What differs between machines without meaning anything.
+    python = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata |= {"kernelspec": python, "language_info": {"name": "python"}}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
     if outcome.failed:
         notebooks.write(job.copy_of(path), notebook)
         job.echo(f"[{outcome.label}] {outcome.message}")
@@ -177,7 +201,7 @@ def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
     return env
 
 
-def _stamp(notebook, outcome: Outcome, job: _Job) -> dict:
+def _stamp(notebook, outcome: _Outcome, job: _Job) -> dict:
     stamp = {
         "profile": job.profile,
         "device": outcome.device,
@@ -192,18 +216,7 @@ def _stamp(notebook, outcome: Outcome, job: _Job) -> dict:
     return stamp
 
 
-def _differing(path: Path) -> list[dict]:
-    """Claims whose verdict is not the recorded one; an unreadable line counts as one."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:  # the kernel died while it wrote
-            found.append({"claim": line[:60], "verdict": "unreadable", "recorded": None})
-    return [item for item in found if item.get("recorded") != item.get("verdict")]
-
-
-def _report(outcomes: list[Outcome], strict: bool, echo: Callable[[str], None]) -> None:
+def _report(outcomes: list[_Outcome], strict: bool, echo: Callable[[str], None]) -> None:
     table = [("notebook", "minutes", "peak GB", "slowest cell", "state")]
     for each in outcomes:
         cost = f"{each.seconds / 60:.1f}", f"{each.peak_memory_bytes / 1e9:.1f}"
@@ -223,3 +236,113 @@ def _print_table(table: list[tuple], echo: Callable[[str], None]) -> None:
     echo("")
     for row in table:
         echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _run_cells(notebook, outcome: _Outcome, folder: Path, env: dict[str, str], job: _Job) -> None:
+    """Run code cells in order until one fails; fills in the outputs of `notebook`, and `outcome`.
+
+    `folder` is where the kernel starts, `env` its whole environment.
+    """
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=job.timeout,
+        startup_timeout=120,  # on a cold disk, importing ipykernel can take a minute
+        record_timing=False,
+        shutdown_kernel="immediate",
+        coalesce_streams=True,
+        # The kernel warns that its transport is not encrypted, which does not concern a reader.
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(folder)}},
+        log=SILENT,
+    )
+    code = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and c.source.strip()]
+    longest = 0.0
+    try:
+        with client.setup_kernel(env=env), _interruptible(), _measured(client, outcome):
+            for number, index in enumerate(code, start=1):
+                place = f"[{outcome.label}] cell {number}/{len(code)}"
+                if job.echo is print and sys.stdout.isatty():
+                    print(f"{place}  running", end="\r", flush=True)
+                start = time.perf_counter()
+                error, what = _run_cell(client, index, outcome, job)
+                seconds = time.perf_counter() - start
+                first = notebook.cells[index].source.strip().splitlines()[0]
+                shown = first if len(first) <= 60 else f"{first[:57]}..."
+                job.echo("  ".join(filter(None, [place, f"{seconds:.1f} s", error, shown])))
+                if seconds > longest:
+                    longest, outcome.slowest = seconds, f"cell {number}: {seconds:.1f} s"
+                if error:
+                    outcome.state = f"failed at cell {number}: {error}"
+                    outcome.message = f"cell {number} {what}"
+                    return
+            _ask_run(client, outcome)
+    except (RuntimeError, OSError) as error:  # the kernel did not come up
+        outcome.state = f"failed in the kernel: {type(error).__name__}"
+        outcome.message = str(error)
+
+
+def _run_cell(client: NotebookClient, index: int, outcome: _Outcome, job: _Job) -> tuple[str, str]:
+    """Run one cell; the error's name and what happened, both empty if nothing did."""
+    try:
+        client.execute_cell(client.nb.cells[index], index)
+    except CellExecutionError as error:
+        return error.ename, f"raised {error.ename}: {error.evalue}\n{error.traceback}"
+    except CellTimeoutError:
+        return "CellTimeoutError", f"took longer than the {job.timeout} s allowed to one cell"
+    except DeadKernelError:
+        peak = f"{outcome.peak_memory_bytes / 1e9:.1f} GB"
+        return "DeadKernelError", f"ended the kernel (often: out of memory; peak {peak})"
+    return "", ""
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """After Ctrl-C, cancel pending waits for the kernel, so that it can be shut down."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        loop = ensure_event_loop()
+        waiting = asyncio.all_tasks(loop)
+        for task in waiting:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+        raise
+
+
+@contextmanager
+def _measured(client: NotebookClient, outcome: _Outcome) -> Iterator[None]:
+    """Record the seconds, and the peak memory of the kernel and its children."""
+    kernel, done = psutil.Process(client.km.provisioner.pid), threading.Event()
+
+    def sample() -> None:
+        family, count = [kernel], 0
+        while count == 0 or not done.wait(SAMPLE_SECONDS):
+            # Listing children walks all processes: too slow for every sample.
+            if count % 10 == 0:
+                with suppress(psutil.Error):
+                    family = [kernel, *kernel.children(recursive=True)]
+            count, size = count + 1, 0
+            for process in family:
+                with suppress(psutil.Error):  # it ended between two samples
+                    size += process.memory_info().rss
+            outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, size)
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        outcome.seconds = time.perf_counter() - start
+        done.set()
+        sampler.join()
+
+
+def _ask_run(client: NotebookClient, outcome: _Outcome) -> None:
+    """Read device and versions from the kernel's `run`, if it has one, without adding a cell."""
+    wanted = {"run": "[run.device_name, run.versions]"}
+    message = client.kc.execute("", silent=True, store_history=False, user_expressions=wanted)
+    answer = client.wait_for_reply(message)["content"]["user_expressions"]["run"]
+    if answer["status"] == "ok":
+        outcome.device, outcome.versions = ast.literal_eval(answer["data"]["text/plain"])

@@ -23,13 +23,10 @@ MANIFEST = ".copies.json"  # name -> sha256 of the copy as it was made
 
 def copy_notebooks(root: Path = ROOT) -> list[str]:
     """Update `work/` without touching what the learner changed; a line per copy left outdated."""
-    work = root / "work"
-    work.mkdir(exist_ok=True)
-    made = _read_manifest(work)
-    kept = []
+    made, kept = _read_manifest(root), []
     for source in notebooks.find(root):
         name = source.relative_to(root / "notebooks").as_posix()
-        target, fresh = work / name, notebooks.stripped(source)
+        target, fresh = root / "work" / name, notebooks.stripped(source)
         latest = _digest(fresh.encode("utf-8"))
         now = _digest(target.read_bytes()) if target.exists() else None
         if now in (None, latest, made.get(name)):
@@ -38,26 +35,25 @@ def copy_notebooks(root: Path = ROOT) -> list[str]:
             made[name] = latest
         elif made.get(name) != latest:
             kept.append(f"work/{name} is yours and stays; fresh copy: course reset {name}")
-    _write_manifest(work, made)
+    _write_manifest(root, made)
     return kept
 
 
 def reset(names: list[str], root: Path = ROOT) -> int:
     """Put fresh copies of notebooks into `work/`; the learner's are renamed, not deleted."""
-    work = root / "work"
-    made = _read_manifest(work)
-    for source in notebooks.resolve(names, root):
+    sources, made = notebooks.resolve(names, root), _read_manifest(root)
+    for source in sources:
         name = source.relative_to(root / "notebooks").as_posix()
-        target, fresh = work / name, notebooks.stripped(source)
+        target, fresh = root / "work" / name, notebooks.stripped(source)
         if target.exists():
             names_for_mine = (target.with_name(f"{target.stem}.mine-{n}.ipynb") for n in count(1))
             mine = next(path for path in names_for_mine if not path.exists())
             os.replace(target, mine)
-            print(f"Your version is now work/{mine.relative_to(work).as_posix()}")
+            print(f"Your version is now {mine.relative_to(root).as_posix()}")
         write_text(target, fresh)
         made[name] = _digest(fresh.encode("utf-8"))
         print(f"work/{name} is fresh.")
-    _write_manifest(work, made)
+    _write_manifest(root, made)
     return 0
 
 
@@ -83,23 +79,20 @@ def lab(open_browser: bool = True, port: int = 8888, root: Path = ROOT) -> int:
     return become(command)
 
 
-def _read_manifest(work: Path) -> dict[str, str]:
-    path = work / MANIFEST
-    if not path.exists():
-        return {}
+def _read_manifest(root: Path) -> dict[str, str]:
+    path = root / "work" / MANIFEST
     try:
-        made = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        made = None
-    if isinstance(made, dict):
-        return made
-    # Without the record, a copy that differs counts as edited, so that no work is lost.
-    shutil.move(path, path.with_suffix(".damaged"))
-    return {}
+        return dict(json.loads(path.read_text(encoding="utf-8")).items())
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError):
+        # Without the record, a copy that differs counts as edited, so that no work is lost.
+        shutil.move(path, path.with_suffix(".damaged"))
+        return {}
 
 
-def _write_manifest(work: Path, made: dict[str, str]) -> None:
-    write_text(work / MANIFEST, json.dumps(made, indent=1) + "\n")
+def _write_manifest(root: Path, made: dict[str, str]) -> None:
+    write_text(root / "work" / MANIFEST, json.dumps(made, indent=1) + "\n")
 
 
 def _digest(content: bytes) -> str:

@@ -7,133 +7,35 @@ Sources: `pyproject.toml` (address), stamps of stored runs (minutes, memory), no
 import base64
 import math
 import re
+import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import notebooks
-from helpers.commands import template
 from helpers.files import write_bytes
 from helpers.runtime import ROOT
 
-__all__ = [
-    "DAYS",
-    "Day",
-    "PLAN_KEY",
-    "Pause",
-    "Stop",
-    "minutes_line",
-    "minutes_of",
-    "sync",
-    "synced_instructors",
-    "synced_notebook",
-    "synced_readme",
-    "timetable",
-]
+__all__ = ["DAYS", "Stop", "badge", "colab_cell", "setup_cell", "sync", "synced_page", "timetable"]
 
 PLAN_KEY = "course_plan"
 """Notebook metadata: `reading` and `exercises` in minutes, `t4_factor` (T4 over CPU compute)."""
+COLAB_CELL = """\
+# On Colab: fetch the course and install what is missing. Elsewhere this cell does nothing.
+import subprocess
+import sys
+from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Stop:
-    """A lesson, in full or without its exercises."""
-
-    notebook: str
-    exercises: bool = True
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A pause, in minutes."""
-
-    minutes: int
-    what: str = "pause"
-
-
-@dataclass(frozen=True)
-class Day:
-    """Stops in order, and the minutes that they should not exceed."""
-
-    minutes: int
-    stops: tuple[Stop | Pause, ...]
-
-
-DAYS = {
-    "half-day": Day(
-        240,
-        (
-            Stop("00_start_here"),
-            Stop("04_bert", exercises=False),
-            Pause(15),
-            Stop("07_lora", exercises=False),
-            Stop("09_whole_history", exercises=False),
-        ),
-    ),
-    "one-day": Day(
-        480,
-        (
-            Stop("00_start_here"),
-            Pause(15),
-            Stop("04_bert"),
-            Stop("06_gpt", exercises=False),
-            Pause(60, "lunch"),
-            Stop("07_lora"),
-            Pause(15),
-            Stop("09_whole_history", exercises=False),
-            Stop("10_your_own_data", exercises=False),
-        ),
-    ),
-}
-
-
-def minutes_of(notebook: str, root: Path = ROOT) -> dict[str, int] | None:
-    """Minutes of a lesson: `reading`, `exercises`, `compute` (rounded up); None if unknown."""
-    path = root / "notebooks" / f"{notebook}.ipynb"
-    stamp = notebooks.read_stamp(path)
-    plan = notebooks.read(path).metadata.get(PLAN_KEY, {}) if stamp else {}
-    if not {"reading", "exercises"} <= set(plan):
-        return None
-    compute = math.ceil(stamp["seconds"] / 60)
-    return {"reading": plan["reading"], "exercises": plan["exercises"], "compute": compute}
-
-
-def timetable(name: str, root: Path = ROOT) -> str:
-    """The Markdown table of one of `DAYS`.
-
-    Reading, exercises and compute are added up, though people read while cells run: that is the
-    slack. A lesson without a stored run has question marks, and adds no minutes.
-    """
-    lines = [
-        "| start | notebook | read and talk | exercises | compute | in all |",
-        "|---:|---|---:|---:|---:|---:|",
-    ]
-    clock, least = 0, ""
-    for stop in DAYS[name].stops:
-        if isinstance(stop, Pause):
-            cells, total = [f"*{stop.what}*", "", "", "", stop.minutes], stop.minutes
-        elif found := minutes_of(stop.notebook, root):
-            exercises = found["exercises"] if stop.exercises else 0
-            total = found["reading"] + exercises + found["compute"]
-            link = f"[{stop.notebook}](notebooks/{stop.notebook}.ipynb)"
-            cells = [link, found["reading"], exercises or "none", found["compute"], total]
-        else:
-            cells, total = [f"{stop.notebook} (no stored run yet)", *"????"], 0
-            least = "at least "
-        lines.append(_row(clock, cells))
-        clock += total
-    lines.append(_row(clock, ["*end*", "", "", "", f"{least}{clock}"]))
-    return "\n".join(lines) + "\n"
-
-
-def _row(clock: int, cells: list) -> str:
-    start = f"{clock // 60}:{clock % 60:02d}"
-    return "".join(f"| {cell} " if cell != "" else "| " for cell in [start, *cells]) + "|"
-
-
+if "google.colab" in sys.modules:
+    course = Path("finetuning-history")
+    clone = ["git", "clone", "--depth=1", "{address}"]
+    if not course.exists():
+        subprocess.run([*clone, str(course)], check=True)
+    subprocess.run([sys.executable, str(course / "helpers/commands/colab.py")], check=True)
+    sys.path.insert(0, str(course.resolve()))"""
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
 MINUTES = re.compile(r"(<!-- minutes -->).*?(<!-- /minutes -->)", re.DOTALL)
-TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
-DAY = re.compile(r"(<!-- minutes -->\n<!-- ([\w-]+) -->\n).*?(<!-- /minutes -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- notebooks -->\n)(?!<!--).*?(<!-- /notebooks -->)", re.DOTALL)
 CLONE = re.compile(r"(git clone (?:--?\S+ )*)[^\s`<>)\"']+()")
 CITE = re.compile(r"(url\s*=\s*\{)[^}]*(\})")
 PICTURE = re.compile(r"(!\[)[^\]]*(\]\(notebooks/front\.png\))")
@@ -141,15 +43,70 @@ FRONT = ("09_whole_history", "history_figure(")
 """The README's picture: the notebook, and a piece of the cell that draws it."""
 
 
-def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
+@dataclass(frozen=True)
+class Stop:
+    """A lesson, in full or without its exercises; with `minutes`, a pause."""
+
+    what: str
+    exercises: bool = True
+    minutes: int = 0
+
+
+DAYS = {
+    "half-day": (
+        Stop("00_start_here"),
+        Stop("04_bert", exercises=False),
+        Stop("pause", minutes=15),
+        Stop("07_lora", exercises=False),
+        Stop("09_whole_history", exercises=False),
+    ),
+    "one-day": (
+        Stop("00_start_here"),
+        Stop("pause", minutes=15),
+        Stop("04_bert"),
+        Stop("06_gpt", exercises=False),
+        Stop("lunch", minutes=60),
+        Stop("07_lora"),
+        Stop("pause", minutes=15),
+        Stop("09_whole_history", exercises=False),
+        Stop("10_your_own_data", exercises=False),
+    ),
+}
+
+
+def address(root: Path = ROOT) -> str:
+    """The repository's address, from `pyproject.toml`."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"].rstrip("/")
+
+
+def badge(notebook_path: str, root: Path = ROOT) -> str:
+    """The Colab badge, in Markdown, for a notebook's path from the top of the repository."""
+    place = address(root).removeprefix("https://github.com/")
+    link = f"https://colab.research.google.com/github/{place}/blob/main/{notebook_path}"
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+
+
+def colab_cell(root: Path = ROOT) -> str:
+    """Source of the first code cell of every notebook."""
+    return COLAB_CELL.format(address=address(root))
+
+
+def setup_cell(notebook: int | str) -> str:
+    """Source of the setup cell of notebook 3 (`3`), a bonus (`"bonus/slug"`) or a solution."""
+    name = f'"{notebook}"' if isinstance(notebook, str) else notebook
+    return f"from helpers import setup\n\nrun = setup(notebook={name})"
+
+
+def sync(check: bool = False, root: Path = ROOT, echo: Callable[[str], None] = print) -> int:
     """Bring every shown copy up to date; with `check`, only list what differs, and return 1."""
-    fresh = {path: synced_notebook(path, root).encode() for path in notebooks.find(root)}
+    fresh = {path: _synced_notebook(path, root).encode() for path in notebooks.find(root)}
     _, picture = _front_picture(root)
     if picture:
         fresh[root / "notebooks" / "front.png"] = picture
-    for name, refresh in PAGES.items():
-        if (page := root / name).exists():
-            fresh[page] = refresh(page.read_text(encoding="utf-8"), root).encode()
+    for page in (root / "README.md", root / "INSTRUCTORS.md"):
+        if page.exists():
+            fresh[page] = synced_page(page.read_text(encoding="utf-8"), root).encode()
     stale = [p for p, new in fresh.items() if not p.exists() or p.read_bytes() != new]
     for path in stale:
         if not check:
@@ -160,46 +117,32 @@ def sync(check: bool = False, root: Path = ROOT, echo=print) -> int:
     return int(check and bool(stale))
 
 
-def synced_notebook(path: Path, root: Path = ROOT) -> str:
+def _synced_notebook(path: Path, root: Path) -> str:
     """The text of a notebook with current address, badge and minutes."""
     notebook = notebooks.read(path)
-    badge, line = template.badge(path.relative_to(root).as_posix(), root), minutes_line(notebook)
+    mark = badge(path.relative_to(root).as_posix(), root)
+    reading, exercises, cpu, t4, _ = _figures(notebook)
+    minutes = f"{reading} minutes to read, {exercises} for the exercises; {cpu} of compute on two "
+    minutes += f"cores, {t4} on a T4 (estimated)"
     for cell in notebook.cells:
         if notebooks.is_setup_cell(cell) and cell.source.startswith("#"):
-            cell.source = template.colab_source(root)
+            cell.source = colab_cell(root)
         elif cell.cell_type == "markdown":
-            cell.source = _filled(MINUTES, line, BADGE.sub(lambda _: badge, cell.source))
+            cell.source = _filled(MINUTES, minutes, BADGE.sub(lambda _: mark, cell.source))
     return notebooks.text_of(notebook)
 
 
-def minutes_line(notebook) -> str:
-    """The time that a notebook takes: reading, exercises, compute here and on a T4."""
-    reading, exercises, cpu, t4, _ = _figures(notebook)
-    return (
-        f"{reading} minutes to read, {exercises} for the exercises; {cpu} of compute on two cores, "
-        f"{t4} on a T4 (estimated)"
-    )
-
-
-def synced_readme(text: str, root: Path = ROOT) -> str:
-    """Put the table of notebooks, the address and the picture's description into the README."""
-    alt, picture = _front_picture(root)
-    if picture:
+def synced_page(text: str, root: Path = ROOT) -> str:
+    """The README or INSTRUCTORS.md with current tables, timetables, address and picture."""
+    alt, _ = _front_picture(root)
+    if alt:
         text = _filled(PICTURE, alt, text)
+    for name in DAYS:
+        mark = f"<!-- minutes -->\n<!-- {name} -->\n"
+        day = re.compile(f"({mark}).*?(<!-- /minutes -->)", re.DOTALL)
+        text = _filled(day, timetable(name, root), text)
     text = _filled(TABLE, _table(root), text)
-    return _filled(CITE, template.address(root), _filled(CLONE, template.address(root), text))
-
-
-def synced_instructors(text: str, root: Path = ROOT) -> str:
-    """Put timetables and the address into INSTRUCTORS.md; an unknown timetable is a ValueError."""
-    for _, name, _ in DAY.findall(text):
-        if name not in DAYS:
-            raise ValueError(f"INSTRUCTORS.md has a table {name!r}; known: {', '.join(DAYS)}.")
-    text = DAY.sub(lambda match: match[1] + timetable(match[2], root) + match[3], text)
-    return _filled(CLONE, template.address(root), text)
-
-
-PAGES = {"README.md": synced_readme, "INSTRUCTORS.md": synced_instructors}
+    return _filled(CITE, address(root), _filled(CLONE, address(root), text))
 
 
 def _filled(pattern: re.Pattern, new: str, text: str) -> str:
@@ -212,12 +155,45 @@ def _front_picture(root: Path) -> tuple[str, bytes]:
     name, piece = FRONT
     path = root / "notebooks" / f"{name}.ipynb"
     for cell in notebooks.read(path).cells if path.exists() else []:
-        if cell.cell_type == "code" and piece in cell.source:
-            for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    alt = output.metadata["image/png"]["alt"]
-                    return alt, base64.b64decode(output.data["image/png"])
+        for output in cell.outputs if cell.cell_type == "code" and piece in cell.source else []:
+            if "image/png" in output.get("data", {}):
+                alt = output.metadata["image/png"]["alt"]
+                return alt, base64.b64decode(output.data["image/png"])
     return "", b""
+
+
+def timetable(name: str, root: Path = ROOT) -> str:
+    """The Markdown table of one of `DAYS`.
+
+    Reading, exercises and compute (rounded up) are added up, though people read while cells run:
+    that is the slack. A lesson without a stored run has question marks, and adds no minutes.
+    """
+    rows = [("start", "notebook", "read and talk", "exercises", "compute", "in all")]
+    clock, least = 0, ""
+    for stop in DAYS[name]:
+        path, total = root / "notebooks" / f"{stop.what}.ipynb", stop.minutes
+        if stop.minutes:
+            cells = [f"*{stop.what}*", "", "", ""]
+        elif stamp := notebooks.read_stamp(path):
+            plan, compute = (
+                notebooks.read(path).metadata[PLAN_KEY],
+                math.ceil(stamp["seconds"] / 60),
+            )
+            exercises = plan["exercises"] if stop.exercises else 0
+            total = plan["reading"] + exercises + compute
+            link = f"[{stop.what}](notebooks/{stop.what}.ipynb)"
+            cells = [link, plan["reading"], exercises or "none", compute]
+        else:
+            cells, least = [f"{stop.what} (no stored run yet)", "?", "?", "?"], "at least "
+        rows.append((_clock(clock), *cells, total or "?"))
+        clock += total
+    rows.append((_clock(clock), "*end*", "", "", "", f"{least}{clock}"))
+    lines = [f"| {' | '.join(map(str, row))} |".replace("  ", " ") for row in rows]
+    return "\n".join([lines[0], "|---:|---|---:|---:|---:|---:|", *lines[1:]]) + "\n"
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60}:{minutes % 60:02d}"
 
 
 def _figures(notebook) -> list[str]:
@@ -233,6 +209,7 @@ def _figures(notebook) -> list[str]:
 
 
 def _table(root: Path) -> str:
+    """A row for each lesson and bonus: title, minutes, memory, badge."""
     lines = [
         "| notebook | reading | exercises | compute, two cores | compute, T4 (estimated) "
         "| memory | |",
@@ -242,8 +219,6 @@ def _table(root: Path) -> str:
         notebook, place = notebooks.read(path), path.relative_to(root).as_posix()
         title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
         *minutes, memory = _figures(notebook)
-        cells = [f"{number} min" for number in minutes] + [f"{memory} GB"]
-        lines.append(
-            f"| [{title}]({place}) | {' | '.join(cells)} | {template.badge(place, root)} |"
-        )
+        cells = [f"[{title}]({place})", *(f"{number} min" for number in minutes)]
+        lines.append(f"| {' | '.join(cells)} | {memory} GB | {badge(place, root)} |")
     return "\n".join(lines) + "\n"

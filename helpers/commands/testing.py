@@ -17,6 +17,15 @@ NOT_UNDER_TEST = ("COURSE_STRICT", "COURSE_VERDICTS", "COURSE_ENCODER", "COURSE_
 NEEDED = ("reviews", "glove", "minilm")  # the assets that tests and notebooks read in `smoke`
 CELL_TIMEOUT = 120  # seconds; a whole notebook takes less than this in `smoke`
 QUICK = ("00_start_here", "04_bert")
+# One thread per worker: two processes of two threads are slower on two cores.
+SETTINGS = {
+    "COURSE_PROFILE": "smoke",
+    "COURSE_PROGRESS": "0",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 def run_tests(
@@ -29,21 +38,13 @@ def run_tests(
     """
     chosen = [os.path.abspath(path) for path in paths]  # pytest starts in `root`
     checked = [Path(path) for path in chosen if path.endswith(".ipynb")]
-    lint_failed = lint(checked or None, root) if checked or not chosen else 0
+    lint_failed = lint(checked, root) if checked or not chosen else 0
     if not chosen:
-        executed = notebooks.find(root)
-        if quick:
-            executed = [path for path in notebooks.find(root, ("lesson",)) if path.stem in QUICK]
+        executed = notebooks.find(root, ["lesson"] if quick else notebooks.FOLDERS)
+        executed = [path for path in executed if path.stem in QUICK or not quick]
         chosen = [str(path) for path in (root / "tests", *executed)]
     for name in NEEDED:
         assets.path(name)  # once here, so that no test waits for a download
-    with tempfile.TemporaryDirectory(prefix="course-test-") as results:
-        command = [sys.executable, "-m", "pytest", *_options(workers, quick), *chosen]
-        code = subprocess.run(command, env=_environment(results), cwd=root).returncode
-    return int(bool(lint_failed) or code != 0)
-
-
-def _options(workers: int, quick: bool) -> list[str]:
     # The lax mode compares outputs only where a cell asks for it; it runs every cell.
     options = ["-q", "--durations=8", "--nbval-lax", "--nbval-current-env"]
     options += [f"--nbval-cell-timeout={CELL_TIMEOUT}"]
@@ -52,18 +53,9 @@ def _options(workers: int, quick: bool) -> list[str]:
         options += ["-m", "not slow"]
     if workers > 1:
         options += [f"--numprocesses={workers}", "--dist=loadscope"]  # a notebook stays whole
-    return options
-
-
-def _environment(results: str) -> dict[str, str]:
-    # One thread per worker: two processes of two threads are slower on two cores.
     own = {name: value for name, value in os.environ.items() if name not in NOT_UNDER_TEST}
-    return own | {
-        "COURSE_PROFILE": "smoke",
-        "COURSE_RESULTS": results,
-        "COURSE_PROGRESS": "0",
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    with tempfile.TemporaryDirectory(prefix="course-test-") as results:
+        command = [sys.executable, "-m", "pytest", *options, *chosen]
+        env = own | SETTINGS | {"COURSE_RESULTS": results}
+        code = subprocess.run(command, env=env, cwd=root).returncode
+    return int(bool(lint_failed) or code != 0)

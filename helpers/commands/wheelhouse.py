@@ -10,7 +10,7 @@ from pathlib import Path
 
 from helpers.assets import AssetError
 from helpers.assets.wheels import SourceError, download
-from helpers.commands.requirements import locked
+from helpers.commands.colab import locked
 from helpers.runtime import ROOT
 
 __all__ = ["PLATFORMS", "commands", "fetch_packages"]
@@ -42,7 +42,12 @@ def fetch_packages(
         AssetError: if the network, the disk or a wheel is missing; the message has the remedy.
     """
     folder = Path(to).expanduser().resolve() / "wheels"
-    pins = [str(pin) for pin in locked(root, _environment(python, platform)).values()]
+    machine = dict(PLATFORMS.get(platform, {}))
+    if python:
+        short = ".".join(python.split(".")[:2])
+        full = python if python != short else f"{short}.20"  # a late patch release
+        machine |= {"python_version": short, "python_full_version": full}
+    pins = [str(pin) for pin in locked(root, machine).values()]
     flags = [f"--python-version={python}"] if python else []
     flags += [f"--platform={tag}" for tag in TAGS.get(platform, ())]
     try:
@@ -51,7 +56,8 @@ def fetch_packages(
             batch = pins[start : start + BATCH]
             print(f"packages {start + 1} to {start + len(batch)} of {len(pins)}", flush=True)
             download(["--no-deps", *flags, *batch], folder)
-        if _is_this_system(platform):  # pip evaluates dependencies for the system it runs on
+        # pip evaluates dependencies for the system it runs on.
+        if machine.get("sys_platform", sys.platform) == sys.platform:
             download([*flags, *pins], folder)
         elif platform == "linux" and not list(folder.glob("torch-*+cpu-*")):
             raise SourceError("torch asks for CUDA's libraries, which pip finds on Linux only")
@@ -72,33 +78,20 @@ def fetch_packages(
     print(f"All there: {len(sizes)} packages, {sum(sizes) / 1e6:.0f} MB, in {folder}")
 
 
-def commands(to: Path, platform: str | None = None) -> list[str]:
+def commands(to: Path, platform: str | None = None) -> str:
     """What to run in the course's folder on the other machine, where the carried folder is `to`."""
     place = Path(to).expanduser().resolve()
-    wheels = place / "wheels"
     if platform == "windows" or (platform is None and os.name == "nt"):
         again = f'$env:COURSE_CACHE="{place}"; python helpers/commands/venv.py lab'
-        first = f'$env:PIP_NO_INDEX=1; $env:PIP_FIND_LINKS="{wheels}"; {again}'
+        first = f'$env:PIP_NO_INDEX=1; $env:PIP_FIND_LINKS="{place / "wheels"}"; {again}'
     else:
         again = f'COURSE_CACHE="{place}" make lab'
-        first = f'PIP_NO_INDEX=1 PIP_FIND_LINKS="{wheels}" {again}'
-    text = ["On the machine without network, in the course's folder (put the new place for the old"]
-    text += ["one if the folder has moved). The first time:", f"  {first}"]
-    text += ["From then on:", f"  {again}"]
+        first = f'PIP_NO_INDEX=1 PIP_FIND_LINKS="{place / "wheels"}" {again}'
+    text = [
+        "On the machine without network, in the course's folder (put the new place for the old",
+        f"one if the folder has moved). The first time:\n  {first}\nFrom then on:\n  {again}",
+    ]
     if " " in str(place):
         text += ["pip reads a space in PIP_FIND_LINKS as the end of it: move the folder to a place"]
         text += ["whose name has none."]
-    return text
-
-
-def _environment(python: str | None, platform: str | None) -> dict[str, str]:
-    environment = dict(PLATFORMS.get(platform, {}))
-    if python:
-        short = ".".join(python.split(".")[:2])
-        full = python if python != short else f"{short}.20"  # a late patch release
-        environment |= {"python_version": short, "python_full_version": full}
-    return environment
-
-
-def _is_this_system(platform: str | None) -> bool:
-    return platform is None or PLATFORMS[platform]["sys_platform"] == sys.platform
+    return "\n".join(text)

@@ -38,7 +38,6 @@ from helpers.adapters import target_layers
 from helpers.methods import Corpus, bert, decoders, lora
 from helpers.methods.common import fine_tune
 from helpers.runtime import PROFILES
-from helpers.speed import matmul_gflops
 
 __all__ = ["Recorder", "Step", "encoder_speed", "lora_speed", "main"]
 
@@ -81,42 +80,25 @@ class Recorder(Callback):
             torch.cuda.synchronize()
         self.ends.append(time.perf_counter())
 
-    def on_step_end(self, args, state, control, **_) -> None:
+    def on_step_end(self, *_, **__) -> None:
         """Note the end of a step of a Trainer."""
-        self.on_step(state.global_step, None)
+        self.on_step(0, None)
 
     @property
     def counted(self) -> list[Step]:
         """The steps after those that are discarded."""
         return self.steps[DISCARDED : len(self.ends)]
 
-    @property
-    def seconds(self) -> float:
-        """Duration of the counted steps, loading of batches included."""
-        return self.ends[-1] - self.ends[DISCARDED - 1]
-
     def tokens_per_second(self, epoch_tokens: int = 0) -> float:
-        """Real tokens per second.
+        """Real tokens per second, over the counted steps, loading of batches included.
 
         With the tokens of an epoch, what came before the first batch is counted in, spread over the
         epochs of a real training.
         """
         tokens = sum(step.tokens for step in self.counted)
+        seconds = self.ends[-1] - self.ends[DISCARDED - 1]
         share = tokens / (EPOCHS * epoch_tokens) if epoch_tokens else 0.0
-        return tokens / (self.seconds + share * (self.first_batch - self.began))
-
-    def gflops(self, model, blocks: int) -> float:
-        """Billions of operations per second in the matrix products of the trained blocks.
-
-        Two operations for each weight and position, and for attention's two products; a backward
-        pass takes twice the forward pass. Padding counts: the machine multiplies it like the rest.
-        """
-        names = pretrained.blocks(model)
-        layers = [model.get_submodule(name) for name in names[len(names) - blocks :]]
-        weights = sum(p.numel() for layer in layers for p in layer.parameters() if p.ndim == 2)
-        attention = 2 * blocks * model.config.hidden_size
-        work = (6 * s.texts * s.length * (weights + attention * s.length) for s in self.counted)
-        return sum(work) / self.seconds / 1e9
+        return tokens / (seconds + share * (self.first_batch - self.began))
 
 
 def encoder_speed(profile: str = "cpu", labels: int = 1_000, echo=print) -> dict[str, float]:
@@ -130,23 +112,20 @@ def encoder_speed(profile: str = "cpu", labels: int = 1_000, echo=print) -> dict
     loaded = bert.encoder(corpus)
     rows = bert.rows_of(loaded, corpus.labelled(labels if labels < len(train) else "all", 0))
     depth, epoch_tokens = len(pretrained.blocks(loaded.model)), sum(map(len, rows["input_ids"][:]))
-    peak = matmul_gflops(2048, device=training.device_of(loaded.model))
     ways = {"plain Trainer": (_plain, depth), "fit, all blocks": (_fit, depth)}
     ways |= {"fit, top three blocks": (_fit, 3), "fit, top block": (_fit, 1)}
-    speeds, shares = {name: [] for name in ways}, {name: [] for name in ways}
+    speeds = {name: [] for name in ways}
     for _ in range(REPETITIONS):
         for name, (train_with, blocks) in ways.items():
             recorder = train_with(bert.encoder(corpus), rows, blocks)
             speeds[name].append(recorder.tokens_per_second(epoch_tokens))
-            shares[name].append(recorder.gflops(loaded.model, blocks) / peak)
-    echo(f"{loaded.name}, {len(rows):,} snippets; a matrix product reaches {peak:.0f} GFLOP/s")
+    echo(f"{loaded.name}, {len(rows):,} snippets")
     times = {}
     for name, found in speeds.items():
         ratios = [a / b for a, b in zip(found, speeds["plain Trainer"], strict=True)]
         times[name] = statistics.median(ratios)
         against = f"{times[name]:5.2f} times the Trainer [{min(ratios):.2f}-{max(ratios):.2f}]"
-        share = f"{statistics.median(shares[name]):4.0%} of the matrix product"
-        echo(f"{name:22} {statistics.median(found):>9,.0f} tokens/s  {against}  {share}")
+        echo(f"{name:22} {statistics.median(found):>9,.0f} tokens/s  {against}")
     return times
 
 

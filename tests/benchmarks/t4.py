@@ -88,31 +88,18 @@ LARGER = Body(
 
 @dataclass(frozen=True)
 class Job:
-    """What a notebook does with one model.
+    """What a notebook does with one model."""
 
-    Attributes:
-        notebook: the name of its file, from `notebooks/`, without ending.
-        what: in words.
-        body: the model.
-        trained: blocks, from the top; `"all"` for every weight; `"adapter"` for LoRA on the four
-            matrices of attention; 0 to ask only.
-        batch, length: rows at once, and tokens per row.
-        storage: how the weights are kept.
-        rank: of the adapter.
-        language_model: whether the loss is over the vocabulary, at every token.
-        beside: models that stay in memory meanwhile, in float32.
-    """
-
-    notebook: str
+    notebook: str  # the name of its file, from `notebooks/`, without ending
     what: str
     body: Body
-    trained: int | str
+    trained: int | str  # blocks from the top, "all", "adapter" (LoRA on attention), 0 to ask only
     batch: int
-    length: int
-    storage: str = "float32"
-    rank: int = 8
-    language_model: bool = False
-    beside: tuple[Body, ...] = ()
+    length: int  # tokens per row
+    storage: str = "float32"  # or "float16", "nf4"
+    rank: int = 8  # of the adapter
+    language_model: bool = False  # the loss is over the vocabulary, at every token
+    beside: tuple[Body, ...] = ()  # models that stay in memory meanwhile, in float32
 
     @property
     def trainable(self) -> int:
@@ -127,12 +114,7 @@ class Job:
 
 
 def needed(job: Job, precision: str = "float32") -> float:
-    """Bytes at the peak of a training step (or of an answer), by the formula of this module.
-
-    Args:
-        job: what is done.
-        precision: `"float32"`, or `"float16"` for autocast.
-    """
+    """Bytes at the peak of a training step or an answer; precision "float16" is autocast."""
     config, trained, tokens = job.body.config, job.trainable, job.batch * job.length
     width, depth, number = config.hidden_size, config.num_hidden_layers, NUMBER[precision]
     inner = getattr(config, "intermediate_size", 4 * width)
@@ -181,10 +163,10 @@ LARGEST = (
 
 def tables() -> str:
     """Both tables in Markdown."""
-    return "\n".join([*_table("notebook", JOBS), "", *_table("model", LARGEST)]) + "\n"
+    return f"{_table('notebook', JOBS)}\n{_table('model', LARGEST)}"
 
 
-def _table(first: str, jobs: tuple[Job, ...]) -> list[str]:
+def _table(first: str, jobs: tuple[Job, ...]) -> str:
     lines = [
         f"| {first} | what | parameters | trained | batch x tokens | float32 | float16 autocast "
         "| on a T4 |",
@@ -201,7 +183,7 @@ def _table(first: str, jobs: tuple[Job, ...]) -> list[str]:
             f"{job.trainable / 1e6:,.1f} M | {job.batch} x {job.length} | {plain / 1e9:.1f} GB | "
             f"{half / 1e9:.1f} GB | {fits} |"
         )
-    return lines
+    return "\n".join(lines) + "\n"
 
 
 def written(page: str) -> str:
@@ -211,8 +193,8 @@ def written(page: str) -> str:
 
 
 if __name__ == "__main__":
+    page = ROOT / "INSTRUCTORS.md"
     if "--write" in sys.argv[1:]:
-        page = ROOT / "INSTRUCTORS.md"
         write_text(page, written(page.read_text(encoding="utf-8")))
     else:
         print(tables(), end="")
