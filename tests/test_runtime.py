@@ -1,6 +1,8 @@
 """What a run is told about itself: profile, device, cost."""
 
+import os
 import random
+import subprocess
 import sys
 import time
 
@@ -50,6 +52,31 @@ def test_bfloat16_is_used_only_where_the_card_computes_in_it(monkeypatch, capabi
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert runtime.usable_precision("cuda") == precision
     assert runtime.usable_precision("cpu") == "float32"
+
+
+WAITING = "import os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+
+
+def waits(code: str, **environment: str) -> list[str]:
+    """How the threads of a fresh Python wait after this code, and whether it imported torch."""
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-2:]
+
+
+def test_threads_wait_passively_as_soon_as_helpers_is_imported_which_is_before_torch():
+    assert waits(f"import helpers\n{WAITING}") == ["passive", "False"]
+
+
+def test_a_users_own_way_of_waiting_is_kept():
+    assert waits(f"import helpers\n{WAITING}", OMP_WAIT_POLICY="active")[0] == "active"
+
+
+def test_jupyterlab_and_so_each_kernel_is_started_with_passive_threads():
+    code = "import sys\nfrom helpers.commands.lab import become\n"
+    assert waits(code + f'become([sys.executable, "-c", "{WAITING}"])') == ["passive", "False"]
 
 
 def test_measure_counts_seconds_and_the_memory_of_the_block_alone():
