@@ -15,8 +15,8 @@ from helpers.runtime import ROOT, Run, make_run
 __all__ = ["setup"]
 __version__ = "0.1.0"
 
-# Threads that spin while they wait make all of them wait beside any other busy process. OpenMP reads
-# this when torch is imported, which `helpers` itself does only on demand.
+# Threads that spin while they wait slow each other down beside any other busy process. OpenMP reads
+# this when torch is imported, which this package does only on demand.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Where it is installed, peft loads it, and it would ask everyone for faster kernels.
