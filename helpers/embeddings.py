@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from helpers import assets
 from helpers.files import write_bytes
 from helpers.runtime import shows_progress
-from helpers.words import recipe, tokenize
+from helpers.word_tokenizer import recipe, tokenize
 
 __all__ = ["Embeddings", "average", "cached_skipgram", "cooccurrence", "embedding_matrix"]
 __all__ += ["inverse_frequencies", "load_glove", "tokenize", "train_skipgram"]

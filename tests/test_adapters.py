@@ -10,9 +10,9 @@ import torch
 from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassification, PeftModel
 
 from helpers import adapters, pretrained, training
-from helpers.evaluation import count_parameters
 from helpers.pretrained.build import nf4_settings
 from helpers.runtime import PROFILES
+from helpers.training import count_parameters
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")

@@ -11,7 +11,7 @@ from helpers.methods import Corpus, checkpoints, common, tiny_gpt
 from helpers.methods.checkpoints import Pretraining, find, pretrain
 from helpers.pretrained import seeded
 from helpers.runtime import PROFILES
-from helpers.words import tokenize
+from helpers.word_tokenizer import tokenize
 
 
 class Mortal(networks.LSTMLanguageModel):

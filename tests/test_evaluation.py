@@ -109,15 +109,6 @@ def test_span_f1_by_hand_counts_wrong_borders_as_two_mistakes():
     assert evaluation.span_f1([[0, 0, 0]]) == 0.0
 
 
-def test_parameters_are_counted_once_when_tied_and_split_by_trainable():
-    import torch
-
-    body, head = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
-    body.requires_grad_(False)
-    model = torch.nn.ModuleList([body, head, head])
-    assert evaluation.count_parameters(model) == (10, 26)
-
-
 def sentences(seed, shape=(120,)):
     """Counts as a tagger leaves them: none to three names a sentence, found, invented or missed."""
     return np.random.default_rng(seed).poisson([0.8, 0.3, 0.5], size=(*shape, 3))

@@ -7,7 +7,7 @@ import torch
 from helpers import training
 from helpers.methods import Corpus, checkpoints, common, embeddings, pretraining
 from helpers.runtime import PROFILES
-from helpers.words import tokenize
+from helpers.word_tokenizer import tokenize
 
 BRIEF = {"num_epochs": 1, "learning_rate": 1e-3}
 

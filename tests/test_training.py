@@ -380,3 +380,10 @@ def test_batches_by_length_are_read_in_evaluation_mode_which_is_then_restored(as
     with pytest.raises(ZeroDivisionError) as error:  # the traceback keeps all frames alive
         training.predict(model, rows)
     assert error and model.training and torch.is_grad_enabled()
+
+
+def test_parameters_are_counted_once_when_tied_and_split_by_trainable():
+    body, head = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
+    body.requires_grad_(False)
+    model = torch.nn.ModuleList([body, head, head])
+    assert training.count_parameters(model) == (10, 26)

@@ -19,7 +19,6 @@ from helpers.evaluation.intervals import (
 from helpers.evaluation.scores import (
     accuracy,
     bootstrap_f1,
-    count_parameters,
     gain,
     macro_f1,
     paired_f1_difference,
@@ -31,7 +30,7 @@ from helpers.evaluation.scores import (
 )
 
 __all__ = ["DRAWS", "Difference", "Interval", "accuracy", "bits_to_hex", "bootstrap_f1"]
-__all__ += ["bootstrap_interval", "count_parameters", "gain", "hex_to_bits", "macro_f1"]
+__all__ += ["bootstrap_interval", "gain", "hex_to_bits", "macro_f1"]
 __all__ += ["paired_difference", "paired_f1_difference", "paired_perplexity_change"]
 __all__ += ["paired_relative_change", "perplexity", "perplexity_interval", "span_counts", "span_f1"]
 __all__ += ["wilson_interval"]

@@ -18,7 +18,7 @@ from helpers.evaluation.intervals import (
 )
 from helpers.tables import spans
 
-__all__ = ["accuracy", "bootstrap_f1", "count_parameters", "gain", "macro_f1"]
+__all__ = ["accuracy", "bootstrap_f1", "gain", "macro_f1"]
 __all__ += ["paired_f1_difference", "paired_perplexity_change", "perplexity", "perplexity_interval"]
 __all__ += ["span_counts", "span_f1"]
 
@@ -196,13 +196,6 @@ def perplexity(nll: Sequence[float], tokens: Sequence[int]) -> float:
     if sum(tokens) == 0:
         raise ValueError("Perplexity needs at least one predicted token.")
     return float(np.exp(np.sum(nll) / np.sum(tokens)))
-
-
-def count_parameters(model) -> tuple[int, int]:
-    """(trainable, total) parameters; tied weights and the copies of a head by peft count once."""
-    named = model.named_parameters()
-    parameters = [p for name, p in named if ".original_module." not in name]
-    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
 
 
 def gain(

@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from scipy.special import softmax
 
-from helpers import decoding, evaluation, instructing, pretrained, training
+from helpers import decoding, instructing, pretrained, training
 from helpers.adapters import add_adapter, load_adapter, save_adapter
 from helpers.finetune.baselines import LinearModel
 from helpers.finetune.settings import num_epochs_for
@@ -50,7 +50,7 @@ class NeuralModel:
 
     def sizes(self) -> tuple[int, int]:
         """Number of trained parameters, and of all."""
-        return evaluation.count_parameters(self.loaded.model)
+        return training.count_parameters(self.loaded.model)
 
     def frozen(self) -> list[str]:
         """Names of parameters not to train: without an adapter, those below the blocks."""

@@ -11,20 +11,10 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 
 from helpers import data, evaluation, ledger
+from helpers.methods.plans import EVERY
 from helpers.runtime import PROFILES, Cost, Profile
 
-__all__ = ["EVERY", "FILM_NER", "HEAVY", "NO_LABELS", "REVIEWS", "SETTLED", "UP_TO_1_000"]
-__all__ += ["Corpus", "Fitted", "Measurement", "Method", "Task"]
-
-EVERY = {32: 5, 100: 5, 320: 5, 1_000: 3, 3_200: 3, "all": 3}
-"""A plan says how many seeds are run at each budget of labels; this is the plan of most methods."""
-SETTLED = {**EVERY, "all": 1}
-"""For a method without random numbers: trained on all labels, it is the same under every seed."""
-HEAVY = {32: 3, 100: 3, 320: 3, 1_000: 3, 3_200: 1, "all": 1}
-"""For a method that trains for minutes."""
-UP_TO_1_000 = {32: 3, 100: 3, 320: 3, 1_000: 3}
-NO_LABELS = {0: 1}
-"""For a method that sees no label of the task."""
+__all__ = ["FILM_NER", "REVIEWS", "Corpus", "Fitted", "Measurement", "Method", "Task"]
 
 
 @dataclass

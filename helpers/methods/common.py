@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from helpers import evaluation, networks, pretrained, training
 from helpers.methods import Corpus, Fitted
-from helpers.words import tokenize
+from helpers.word_tokenizer import tokenize
 
 __all__ = ["CNN", "MAX_PIECES", "as_fitted", "cnn_from_scratch", "combinations", "device"]
 __all__ += ["encode", "epochs_for", "fine_tune", "fit_words", "fitted_classifier", "loads"]
@@ -103,7 +103,7 @@ def fitted_classifier(
 
 def as_fitted(model, predict: Callable, hands_out=None) -> Fitted:
     """Wrap a network for the grid: trained parameters count as shipped, the others as given."""
-    trained, total = evaluation.count_parameters(model)
+    trained, total = training.count_parameters(model)
     return Fitted(predict, trained, total, 4 * trained, hands_out)
 
 

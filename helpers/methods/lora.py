@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers import data, decoding, evaluation, ledger, training
+from helpers import data, decoding, ledger, training
 from helpers.adapters import add_adapter
-from helpers.methods import NO_LABELS, Corpus, Fitted, Measurement, Method, common, decoders
+from helpers.methods import Corpus, Fitted, Measurement, Method, common, decoders, plans
 from helpers.pretrained import Pretrained, body_of
 from helpers.runtime import measure
 
@@ -46,7 +46,7 @@ def linear_probe(corpus, labelled, seed, C) -> Fitted:
         return common.pooled_states(loaded, decoders.rows_of(loaded, texts))
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5_000))
-    given = evaluation.count_parameters(decoders.decoder(corpus).model)[1]
+    given = training.count_parameters(decoders.decoder(corpus).model)[1]
     return common.probe(states, labelled, model, given)
 
 
@@ -161,7 +161,7 @@ LORA = common.combinations(**STEPS, learning_rate=(3e-4, 1e-3, 3e-3))
 FULL = partial(decoders.tuned, blocks="blocks")
 FULL_TRIED = common.combinations(**STEPS, learning_rate=(3e-5, 1e-4, 3e-4))
 METHODS = (
-    _declare("decoder, untouched", untouched, ({},), NO_LABELS, measured_at=(0,)),
+    _declare("decoder, untouched", untouched, ({},), plans.NO_LABELS, measured_at=(0,)),
     _declare("decoder, linear probe", linear_probe, PROBE, IN_ORDER),
     _declare("decoder + LoRA", adapter, LORA, UP_TO_ALL, measured_at=(320,)),
     _declare("decoder, full fine-tuning", FULL, FULL_TRIED, {320: 3, 1_000: 1}, measured_at=(320,)),

@@ -11,7 +11,7 @@ import numpy as np
 from datasets import Dataset
 
 from helpers import data, embeddings, networks, pretrained, training
-from helpers.methods import FILM_NER, Corpus, Fitted, Method, common
+from helpers.methods import FILM_NER, Corpus, Fitted, Method, common, plans
 from helpers.methods.crf import train_crf
 from helpers.pretrained import CaseAwareTagger
 
@@ -178,10 +178,6 @@ def _declare(name, era, configurations, fit, plan, prepare=None) -> Method:
     return Method(name, era, configurations, fit, plan, prepare, task=FILM_NER)
 
 
-EVERY = {32: 5, 100: 5, 320: 5, "all": 3}
-SETTLED = {**EVERY, "all": 1}
-HEAVY = {32: 3, 100: 3, 320: 3, "all": 3}
-
 BATCH = 16
 FIELD = common.combinations(c1=(0.1, 0.3, 1.0), c2=(0.01, 0.1))
 BILSTM = common.combinations(
@@ -193,9 +189,11 @@ RANDOM, GLOVE = (partial(bilstm, pretrained_vectors=known) for known in (False, 
 CAPITALS = partial(encoder, capitals=True)
 
 METHODS = (
-    _declare("CRF on features", "classical", FIELD, crf, SETTLED),
-    _declare("BiLSTM, random vectors", "embeddings", BILSTM, RANDOM, EVERY, common.loads(glove)),
-    _declare("BiLSTM, GloVe", "embeddings", BILSTM, GLOVE, EVERY, common.loads(glove)),
-    _declare("encoder, token head", "bert", ENCODER, encoder, HEAVY),
-    _declare("encoder, token head + capitals", "bert", UNTUNED, CAPITALS, HEAVY),
+    _declare("CRF on features", "classical", FIELD, crf, plans.SENTENCES_SETTLED),
+    _declare(
+        "BiLSTM, random vectors", "embeddings", BILSTM, RANDOM, plans.SENTENCES, common.loads(glove)
+    ),
+    _declare("BiLSTM, GloVe", "embeddings", BILSTM, GLOVE, plans.SENTENCES, common.loads(glove)),
+    _declare("encoder, token head", "bert", ENCODER, encoder, plans.SENTENCES_HEAVY),
+    _declare("encoder, token head + capitals", "bert", UNTUNED, CAPITALS, plans.SENTENCES_HEAVY),
 )

@@ -10,7 +10,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 from helpers.files import write_text
-from helpers.words import MARKS
+from helpers.word_tokenizer import MARKS
 
 __all__ = ["END", "UNKNOWN", "Vocabulary", "read_byte_pairs", "save_byte_pairs", "train_byte_pairs"]
 

@@ -14,11 +14,12 @@ from helpers.training.batches import (
     pad_batch,
 )
 from helpers.training.fit import FitResult, fit, predict
-from helpers.training.step import place
+from helpers.training.step import count_parameters, place
 
 __all__ = [
     "FitResult",
     "batches_by_length",
+    "count_parameters",
     "cut_windows",
     "device_of",
     "encode_texts",

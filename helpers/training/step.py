@@ -15,9 +15,17 @@ from transformers import get_constant_schedule_with_warmup, get_linear_schedule_
 from helpers.networks import IGNORED
 from helpers.training.batches import Rows, batches_by_length, device_of
 
-__all__ = ["Stepper", "build_optimizer", "build_schedule", "place", "plan_stages", "unfreeze"]
+__all__ = ["Stepper", "build_optimizer", "build_schedule", "count_parameters", "place"]
+__all__ += ["plan_stages", "unfreeze"]
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def count_parameters(model) -> tuple[int, int]:
+    """(trainable, total) parameters; tied weights and the copies of a head by peft count once."""
+    named = model.named_parameters()
+    parameters = [p for name, p in named if ".original_module." not in name]
+    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
 
 
 def place() -> tuple[int, int]:
