@@ -74,11 +74,7 @@ def predict(
     """
     if (text is None) == (file is None):
         raise ValueError('Give a text, as in `course predict out "a text"`, or --file, not both.')
-    output = None if output is None else Path(output)
-    if output and output.suffix.lower() not in (".csv", ".jsonl"):
-        raise ValueError(f"The output {output} is neither .csv nor .jsonl; name it so.")
-    if output and output.exists():
-        raise ValueError(f"There is a file {output} already. Choose another --output.")
+    output = _new_file(output)
     card, inputs, rows = open_folder(folder), [text], [{"text": text}]
     if file is not None:
         inputs, rows = _read(Path(file), column, card["task"], encoding)
@@ -95,17 +91,35 @@ def predict(
         for each in found:
             print(_in_words(each, alone=file is None))
         return 0
-    bar = {"desc": "answering", "unit": "text", "leave": False, "disable": not shows_progress()}
-    for each in tqdm(found, total=len(left), **bar):
-        answers.append(each)
-        if journal:
-            with open(journal, "a", encoding="utf-8") as kept:
-                kept.write(_json_lines([each]))
+    answers += _kept(found, len(left), journal)
     write_text(output, _as_table(rows, answers, output.suffix.lower()))
     if journal:
         journal.unlink()
     print(f"{len(answers):,} answers written to {output}.")
     return 0
+
+
+def _kept(found: Iterable[dict], total: int, journal: Path | None) -> list[dict]:
+    """All answers, each written to the journal as soon as it is there."""
+    answers = []
+    bar = {"desc": "answering", "unit": "text", "leave": False, "disable": not shows_progress()}
+    for each in tqdm(found, total=total, **bar):
+        answers.append(each)
+        if journal:
+            with open(journal, "a", encoding="utf-8") as kept:
+                kept.write(_json_lines([each]))
+    return answers
+
+
+def _new_file(output: Path | str | None) -> Path | None:
+    if output is None:
+        return None
+    output = Path(output)
+    if output.suffix.lower() not in (".csv", ".jsonl"):
+        raise ValueError(f"The output {output} is neither .csv nor .jsonl; name it so.")
+    if output.exists():
+        raise ValueError(f"There is a file {output} already. Choose another --output.")
+    return output
 
 
 def _begin(journal: Path, folder: Path | str, inputs: list, max_new_tokens: int) -> list[dict]:

@@ -136,12 +136,8 @@ def estimate(
     inside = tuple(f"{name}." for name in pretrained.blocks(loaded.model))
     body = sum(p.numel() for name, p in weights.items() if name.startswith(inside))
     total = sum(p.numel() for p in weights.values())
-
-    sample = texts[:: max(1, len(texts) // SAMPLE)]
-    lengths = [len(ids) for ids in loaded.tokenizer(sample, verbose=False)["input_ids"]]
-    if data.task != "text":
-        lengths = [min(n, settings["max_length"]) for n in lengths]
-    tokens = sum(lengths) / len(sample) * len(data)
+    longest = None if data.task == "text" else settings["max_length"]
+    tokens = _tokens(loaded.tokenizer, texts, longest)
     held_out = tokens / len(data) * (len(parts.validation) + parts.test_size)
     rows = math.ceil(tokens / settings["max_length"]) if data.task == "text" else len(data)
     # Per weight: two operations forward, two for the gradient of inputs, two for that of weights.
@@ -157,6 +153,13 @@ def estimate(
     memory += settings["batch_size"] * settings["max_length"] * a_position
     basis = f"{tokens:,.0f} tokens an epoch, {gflops:.0f} GFLOP/s measured in a product"
     return Estimate(method, flops / (gflops * 1e9 * USED[method]) / 60, memory, basis)
+
+
+def _tokens(tokenizer, texts: list[str], max_length: int | None) -> float:
+    """Tokens of all texts, each cut to `max_length`, estimated from a sample."""
+    sample = texts[:: max(1, len(texts) // SAMPLE)]
+    lengths = [len(ids) for ids in tokenizer(sample, verbose=False)["input_ids"]]
+    return sum(min(n, max_length or n) for n in lengths) / len(sample) * len(texts)
 
 
 def _length(train: Data, profile: Profile) -> int:
