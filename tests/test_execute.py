@@ -83,13 +83,13 @@ def test_a_copy_gets_outputs_and_a_complete_stamp_and_the_original_stays(course)
 
 
 def test_store_writes_into_notebooks_and_nothing_else(course):
-    path = course.add("00_start", "import os\nprint(os.environ['COURSE_PROGRESS'])")
+    slider = "import ipywidgets\nipywidgets.IntSlider()"
+    path = course.add("00_start", "import os\nprint(os.environ['COURSE_PROGRESS'])", slider)
     notebook = notebooks.read(path)
-    notebook.metadata["widgets"] = {"state": {}}
     notebook.cells[1].metadata["execution"] = {"iopub.status.idle": "2026-01-01"}
     path.write_text(nbformat.writes(notebook), encoding="utf-8")
     assert course.run("0", store=True) == 0
-    assert outputs(path) == ["0\n"]
+    assert outputs(path) == ["0\n", ""]
     stored = json.loads(path.read_text(encoding="utf-8"))
     assert set(stored["metadata"]) == {"kernelspec", "language_info", notebooks.STAMP_KEY}
     assert stored["metadata"]["language_info"] == {"name": "python"}

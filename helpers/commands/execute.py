@@ -6,10 +6,12 @@ them. Nothing is written into `notebooks/` unless the last cell was reached.
 
 import ast
 import asyncio
+import itertools
 import json
 import logging
 import os
 import platform
+import signal
 import sys
 import tempfile
 import threading
@@ -30,10 +32,8 @@ from helpers.speed import training_speed
 
 __all__ = ["run"]
 
-SAMPLE_SECONDS = 0.1
 # The Outcome says in plainer words what nbclient logs about a time-out or a dead kernel.
-SILENT = logging.getLogger("helpers.commands.execute")
-SILENT.setLevel(logging.CRITICAL)
+SILENT = logging.Logger("nbclient", logging.CRITICAL)
 
 
 @dataclass
@@ -119,18 +119,16 @@ def run(
     job, names = _Job(root, out, profile, store, timeout, echo), list(names)
     if strict is None:
         strict = os.environ.get("COURSE_STRICT", "") not in ("", "0")
-    outcomes, interrupted = [], False
+    outcomes, code = [], 0
     try:
         for path in notebooks.resolve(names, root) if names else notebooks.find(root, ["lesson"]):
             done = _unchanged(path, job) if resume and not store else None
             outcomes.append(done or _run_one(path, job))
     except KeyboardInterrupt:
-        interrupted = True
+        code = 130
         echo("Stopped. What is finished is kept; the same command goes on from here.")
     _report(outcomes, strict, echo)
-    if interrupted:
-        return 130
-    return int(any(each.failed or (strict and each.differs) for each in outcomes))
+    return code or int(any(each.failed or (strict and each.differs) for each in outcomes))
 
 
 def _unchanged(path: Path, job: _Job) -> _Outcome | None:
@@ -175,8 +173,7 @@ def _run_one(path: Path, job: _Job) -> _Outcome:
         cell.metadata.pop("execution", None)
     if outcome.failed:
         notebooks.write(job.copy_of(path), notebook)
-        job.echo(f"[{outcome.label}] {outcome.message}")
-        job.echo(f"[{outcome.label}] read its outputs in {job.copy_of(path)}")
+        job.echo(f"[{outcome.label}] {outcome.message}\nRead its outputs in {job.copy_of(path)}")
     else:
         notebook.metadata[notebooks.STAMP_KEY] = _stamp(notebook, outcome, job)
         notebooks.write(path if job.store else job.copy_of(path), notebook)
@@ -187,15 +184,12 @@ def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
     """This process's environment with the run's choices; paths absolute: the folder changes."""
     env = {"COURSE_PROGRESS": "0", **os.environ}
     env |= {"COURSE_PROFILE": job.profile, "COURSE_VERDICTS": str(verdicts)}
-    if job.store:
-        env["COURSE_PROGRESS"] = "0"
+    env |= {"COURSE_PROGRESS": "0"} if job.store else {}
     env.pop("MPLBACKEND", None)  # else figures may miss from the outputs
-    for name in ("COURSE_RESULTS", "COURSE_CACHE"):
-        if env.get(name) and not env[name].startswith("~"):
-            env[name] = str(Path(env[name]).resolve())
-    for name in ("COURSE_ENCODER", "COURSE_DECODER"):  # a path, or a model's id on a hub
-        if env.get(name) and Path(env[name]).exists():
-            env[name] = str(Path(env[name]).resolve())
+    for name in ("COURSE_RESULTS", "COURSE_CACHE", "COURSE_ENCODER", "COURSE_DECODER"):
+        given = env.get(name, "")  # perhaps the id of a model on a hub
+        if given and not given.startswith("~") and ("CODER" not in name or Path(given).exists()):
+            env[name] = str(Path(given).resolve())
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
     env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the first output has a warning
     return env
@@ -211,24 +205,22 @@ def _stamp(notebook, outcome: _Outcome, job: _Job) -> dict:
         "speed": round(job.speed, 1),
         "versions": outcome.versions or {"python": platform.python_version()},
     }
-    if not job.store:  # needed for the report when the copy is skipped next time
-        stamp |= {"slowest": outcome.slowest, "differs": outcome.differs}
-    return stamp
+    told = {"slowest": outcome.slowest, "differs": outcome.differs}
+    return stamp | ({} if job.store else told)  # what to report when the copy is skipped next time
 
 
 def _report(outcomes: list[_Outcome], strict: bool, echo: Callable[[str], None]) -> None:
-    table = [("notebook", "minutes", "peak GB", "slowest cell", "state")]
-    for each in outcomes:
-        cost = f"{each.seconds / 60:.1f}", f"{each.peak_memory_bytes / 1e9:.1f}"
-        table.append((each.label, *cost, each.slowest or "-", each.state))
-    _print_table(table, echo)
-    table = [("notebook", "claim", "recorded", "now", "value", "low", "high")]
+    costs = [("notebook", "minutes", "peak GB", "slowest cell", "state")]
+    verdicts = [("notebook", "claim", "recorded", "now", "value", "low", "high")]
     keys = ("claim", "recorded", "verdict", "value", "low", "high")
     for each in outcomes:
-        table += [(each.label, *(str(item.get(key)) for key in keys)) for item in each.differs]
-    if len(table) > 1:
+        cost = f"{each.seconds / 60:.1f}", f"{each.peak_memory_bytes / 1e9:.1f}"
+        costs.append((each.label, *cost, each.slowest or "-", each.state))
+        verdicts += [(each.label, *(str(item.get(key)) for key in keys)) for item in each.differs]
+    _print_table(costs, echo)
+    if len(verdicts) > 1:
         echo("\nVerdicts that differ from the recorded ones" + (":" if strict else " (a note):"))
-        _print_table(table, echo)
+        _print_table(verdicts, echo)
 
 
 def _print_table(table: list[tuple], echo: Callable[[str], None]) -> None:
@@ -243,71 +235,79 @@ def _run_cells(notebook, outcome: _Outcome, folder: Path, env: dict[str, str], j
 
     `folder` is where the kernel starts, `env` its whole environment.
     """
+    watch = _Watch(notebook, outcome, job)
     client = NotebookClient(
         notebook,
         kernel_name="python3",
         timeout=job.timeout,
         startup_timeout=120,  # on a cold disk, importing ipykernel can take a minute
-        record_timing=False,
         shutdown_kernel="immediate",
         coalesce_streams=True,
         # The kernel warns that its transport is not encrypted, which does not concern a reader.
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
         log=SILENT,
+        on_cell_execute=watch.begin,
+        on_cell_executed=watch.end,
     )
-    code = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and c.source.strip()]
-    longest = 0.0
     try:
-        with client.setup_kernel(env=env), _interruptible(), _measured(client, outcome):
-            for number, index in enumerate(code, start=1):
-                place = f"[{outcome.label}] cell {number}/{len(code)}"
-                if job.echo is print and sys.stdout.isatty():
-                    print(f"{place}  running", end="\r", flush=True)
-                start = time.perf_counter()
-                error, what = _run_cell(client, index, outcome, job)
-                seconds = time.perf_counter() - start
-                first = notebook.cells[index].source.strip().splitlines()[0]
-                shown = first if len(first) <= 60 else f"{first[:57]}..."
-                job.echo("  ".join(filter(None, [place, f"{seconds:.1f} s", error, shown])))
-                if seconds > longest:
-                    longest, outcome.slowest = seconds, f"cell {number}: {seconds:.1f} s"
-                if error:
-                    outcome.state = f"failed at cell {number}: {error}"
-                    outcome.message = f"cell {number} {what}"
-                    return
+        with client.setup_kernel(env=env), _measured(client, outcome):
+            try:
+                client.execute(cleanup_kc=False)
+            except KeyboardInterrupt:  # end the waits for the kernel, so that it can be shut down
+                loop = ensure_event_loop()
+                waiting = asyncio.all_tasks(loop)
+                for task in waiting:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+                raise
             _ask_run(client, outcome)
+    except CellExecutionError as error:
+        watch.fail(error.ename, f"raised {error.ename}: {error.evalue}\n{error.traceback}")
+    except CellTimeoutError:
+        watch.fail("CellTimeoutError", f"took longer than the {job.timeout} s allowed to one cell")
+    except DeadKernelError:
+        peak = f"{outcome.peak_memory_bytes / 1e9:.1f} GB"
+        watch.fail("DeadKernelError", f"ended the kernel (often: out of memory; peak {peak})")
     except (RuntimeError, OSError) as error:  # the kernel did not come up
         outcome.state = f"failed in the kernel: {type(error).__name__}"
         outcome.message = str(error)
 
 
-def _run_cell(client: NotebookClient, index: int, outcome: _Outcome, job: _Job) -> tuple[str, str]:
-    """Run one cell; the error's name and what happened, both empty if nothing did."""
-    try:
-        client.execute_cell(client.nb.cells[index], index)
-    except CellExecutionError as error:
-        return error.ename, f"raised {error.ename}: {error.evalue}\n{error.traceback}"
-    except CellTimeoutError:
-        return "CellTimeoutError", f"took longer than the {job.timeout} s allowed to one cell"
-    except DeadKernelError:
-        peak = f"{outcome.peak_memory_bytes / 1e9:.1f} GB"
-        return "DeadKernelError", f"ended the kernel (often: out of memory; peak {peak})"
-    return "", ""
+class _Watch:
+    """Hooks for nbclient: a line per cell, the slowest cell, and what stopped the notebook."""
 
+    def __init__(self, notebook, outcome: _Outcome, job: _Job):
+        code = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+        self.outcome, self.job, self.total, self.number = outcome, job, len(code), 0
+        self.place, self.first, self.start, self.longest = "", "", time.perf_counter(), 0.0
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """After Ctrl-C, cancel pending waits for the kernel, so that it can be shut down."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        loop = ensure_event_loop()
-        waiting = asyncio.all_tasks(loop)
-        for task in waiting:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-        raise
+    def begin(self, cell, cell_index: int) -> None:
+        # After a signal nbclient would end the kernel, and then wait for its reply.
+        with suppress(NotImplementedError):  # on Windows it handles none
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().remove_signal_handler(number)
+        self.number += 1
+        self.place = f"[{self.outcome.label}] cell {self.number}/{self.total}"
+        self.first, self.start = cell.source.strip().splitlines()[0], time.perf_counter()
+        if self.job.echo is print and sys.stdout.isatty():
+            print(f"{self.place}  running", end="\r", flush=True)
+
+    def end(self, cell, cell_index: int, execute_reply: dict) -> None:
+        if execute_reply["content"]["status"] == "ok":
+            self._tell()
+
+    def fail(self, error: str, what: str) -> None:
+        self._tell(error)
+        self.outcome.state = f"failed at cell {self.number}: {error}"
+        self.outcome.message = f"cell {self.number} {what}"
+
+    def _tell(self, error: str = "") -> None:
+        seconds = time.perf_counter() - self.start
+        shown = self.first if len(self.first) <= 60 else f"{self.first[:57]}..."
+        self.job.echo("  ".join(filter(None, [self.place, f"{seconds:.1f} s", error, shown])))
+        if seconds > self.longest:
+            self.longest, self.outcome.slowest = seconds, f"cell {self.number}: {seconds:.1f} s"
 
 
 @contextmanager
@@ -316,17 +316,19 @@ def _measured(client: NotebookClient, outcome: _Outcome) -> Iterator[None]:
     kernel, done = psutil.Process(client.km.provisioner.pid), threading.Event()
 
     def sample() -> None:
-        family, count = [kernel], 0
-        while count == 0 or not done.wait(SAMPLE_SECONDS):
+        family = [kernel]
+        for count in itertools.count():
             # Listing children walks all processes: too slow for every sample.
             if count % 10 == 0:
                 with suppress(psutil.Error):
                     family = [kernel, *kernel.children(recursive=True)]
-            count, size = count + 1, 0
+            size = 0
             for process in family:
                 with suppress(psutil.Error):  # it ended between two samples
                     size += process.memory_info().rss
             outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, size)
+            if done.wait(0.1):
+                return
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
