@@ -167,7 +167,7 @@ def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", grid.parts.NETWORKS.values(), ids=lambda what: what.name)
+@pytest.mark.parametrize("what", grid.NETWORKS.values(), ids=lambda what: what.name)
 def test_the_weights_in_the_repository_are_those_the_code_asks_for(what, monkeypatch):
     monkeypatch.undo()  # the real cache
     corpus = Corpus(PROFILES["cpu"])

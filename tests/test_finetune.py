@@ -15,7 +15,8 @@ from safetensors.numpy import load_file
 from helpers import finetune, training
 from helpers.finetune import models, predicting
 from helpers.finetune.baselines import LinearModel
-from helpers.finetune.folder import UNPACKING, model_card
+from helpers.finetune.card import model_card
+from helpers.finetune.folder import UNPACKING
 from helpers.finetune.models import ProseModel
 from helpers.runtime import PROFILES
 

@@ -8,18 +8,16 @@ import pytest
 
 from helpers import data, evaluation, grid, ledger
 from helpers.commands import cli
-from helpers.grid import parts
+from helpers.grid import missing
 from helpers.methods import (
-    EVERY,
     FILM_NER,
-    NO_LABELS,
     REVIEWS,
-    SETTLED,
     Corpus,
     Fitted,
     Method,
     classical,
 )
+from helpers.methods.seeds import EVERY, NO_LABELS, SETTLED
 from helpers.runtime import PROFILES, Run
 
 CPU, SMOKE = PROFILES["cpu"], PROFILES["smoke"]
@@ -342,7 +340,7 @@ def test_the_grid_fills_what_is_missing_of_a_part_and_leaves_the_others_alone(tm
 
 def test_a_frozen_configuration_is_not_chosen_again(tmp_path, monkeypatch):
     run_grid(tmp_path, "naive Bayes")
-    monkeypatch.setattr(parts, "choose", lambda *a: pytest.fail("chose a second time"))
+    monkeypatch.setattr(missing, "choose", lambda *a: pytest.fail("chose a second time"))
     (tmp_path / "grid.jsonl").unlink()
     assert len(run_grid(tmp_path, "naive Bayes")[1]) == 4
 
@@ -357,7 +355,7 @@ def test_changed_configurations_are_chosen_and_run_anew(tmp_path, monkeypatch):
     time.sleep(1.1)  # rows and choices are dated to the second
     method = grid.methods_of("classical")["naive Bayes"]
     changed = dataclasses.replace(method, configurations=method.configurations[:2])
-    monkeypatch.setattr(parts, "methods_of", lambda part: {"naive Bayes": changed})
+    monkeypatch.setattr(missing, "methods_of", lambda part: {"naive Bayes": changed})
     said, rows = run_grid(tmp_path, "naive Bayes")
     assert said[0].startswith("classical: 4 of 4 cells") and len(rows) == 8
 
@@ -367,7 +365,7 @@ def test_a_repetition_that_is_interrupted_resumes_and_does_not_mix_two_choices(
 ):
     _, before = run_grid(tmp_path, "naive Bayes")
     time.sleep(1.1)
-    original, calls = parts.run_cell, []
+    original, calls = missing.run_cell, []
 
     def dies_after_one_cell(*arguments):
         calls.append(arguments)
@@ -375,10 +373,10 @@ def test_a_repetition_that_is_interrupted_resumes_and_does_not_mix_two_choices(
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(parts, "run_cell", dies_after_one_cell)
+    monkeypatch.setattr(missing, "run_cell", dies_after_one_cell)
     with pytest.raises(KeyboardInterrupt):
         run_grid(tmp_path, "naive Bayes", again=True)
-    monkeypatch.setattr(parts, "run_cell", original)
+    monkeypatch.setattr(missing, "run_cell", original)
     said, rows = run_grid(tmp_path, "naive Bayes")
     assert said[0].startswith("classical: 3 of 4 cells")
     assert rows[:4] == before and len(rows) == 8 and len(ledger.latest(rows)) == 4

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from helpers import notebooks
-from helpers.commands.lint_page import IMAGES, LINK, Page, output_text, syntax
+from helpers.commands.lint_parsing import IMAGES, LINK, Page, output_text, syntax
 from helpers.commands.sync import badge, colab_cell, setup_cell
 from helpers.runtime import ROOT
 

@@ -1,40 +1,27 @@
-"""A model's folder: resumable, marked complete last, and checked before anything in it is used.
-
-Its card (Mitchell et al. 2019) is filled from the run: nothing on it is typed by hand.
-"""
+"""A model's folder: resumable, marked complete last, and checked before anything in it is used."""
 
 import hashlib
 import json
-import re
 import shutil
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
-
-from helpers.assets import hub_id
 from helpers.files import write_text
+from helpers.finetune.card import figures, model_card
 from helpers.finetune.data import Data
-from helpers.finetune.fitting import Score, Tested, Trained
+from helpers.finetune.fitting import Tested, Trained
 from helpers.finetune.models import MODELS
 from helpers.finetune.splitting import Parts
 from helpers.pretrained import quiet
-from helpers.runtime import versions
 
 __all__ = ["CARD", "CHECKPOINTS", "FolderError", "check_output", "is_complete", "load"]
 __all__ += ["load_model", "may_resume", "open_folder", "save", "start_run"]
 
 CARD, METRICS, README = "course.json", "metrics.json", "README.md"
-TEMPLATE = Path(__file__).with_name("card.md")
 CHECKPOINTS = "checkpoints"
 RUN = "run.json"  # in CHECKPOINTS: the options of the run
 FORMAT = 1
 KEYS = {"format", "task", "method", "label_names", "base", "settings", "files"}
 UNPACKING = (".pkl", ".pickle", ".joblib", ".bin", ".pt", ".pth", ".ckpt")  # could run code
-PIPELINES = {"classification": "text-classification", "ner": "token-classification"}
-PIPELINES |= dict.fromkeys(("text", "chat"), "text-generation")
-SHOWN_METRICS = {"span_f1": "span F1", "perplexity": "perplexity of a token"}
 
 
 class FolderError(ValueError):
@@ -117,7 +104,7 @@ def save(
     (folder / CARD).unlink(missing_ok=True)  # incomplete until everything is written
     with quiet():
         trained.model.save(folder)
-    numbers = _figures(trained, parts, tested, data)
+    numbers = figures(trained, parts, tested, data)
     write_text(folder / METRICS, json.dumps(numbers, indent=1) + "\n")
     write_text(folder / README, model_card(numbers, name or folder.resolve().name))
     files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name != CARD]
@@ -128,88 +115,6 @@ def save(
     if begun:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return folder
-
-
-def _figures(trained: Trained, parts: Parts, tested: Tested, data: Data) -> dict[str, Any]:
-    """Every figure of a run, for `metrics.json` and the card."""
-    return {
-        "task": trained.task,
-        "method": trained.method,
-        "base": trained.base,
-        "data": {
-            "source": data.source,
-            "examples": len(data),
-            "counts": data.counts(),
-            "label_names": trained.label_names,
-            "warnings": data.warnings,
-        },
-        "split": {
-            "rule": "sha256 of the text, within each class, copies left out",
-            "test_share": parts.test_share,
-            "train": len(parts.train),
-            "validation": len(parts.validation),
-            "test": parts.test_size,
-            "notes": parts.notes,
-        },
-        "settings": trained.settings,
-        "training": {
-            "seconds": round(trained.seconds, 2),
-            "peak_memory_bytes": trained.peak_memory_bytes,
-            "trained_parameters": trained.sizes[0],
-            "total_parameters": trained.sizes[1],
-            "steps": trained.steps,
-            "notes": trained.notes,
-        },
-        "validation": _score(trained.validation),
-        "test": _score(tested.score)
-        | {"opened": tested.time, "times": 1, "most_common_share": tested.most_common_share},
-        "baseline": _score(tested.baseline),
-        "gain": asdict(tested.gain),
-        "versions": versions(),
-    }
-
-
-def model_card(numbers: dict, name: str) -> str:
-    """Write the card of model `name` from its `figures`: Markdown, with metadata for the Hub."""
-    gain, test, pipeline = numbers["gain"], numbers["test"], PIPELINES[numbers["task"]]
-    metric = test["metric"]
-    shown, hub_metric = SHOWN_METRICS.get(metric, metric), metric.removeprefix("span_")
-    if metric == "perplexity":
-        shown_gain = f"{gain['value']:+.1%} [{gain['low']:+.1%}, {gain['high']:+.1%}] perplexity"
-    else:
-        value, low, high = (100 * gain[key] for key in ("value", "low", "high"))
-        shown_gain = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
-    base = hub_id(numbers["base"]["source"]).partition("@")[0] if numbers["base"] else ""
-    on_the_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).exists()
-    result = EvalResult(
-        task_type=pipeline,
-        dataset_type="own-data",
-        dataset_name=numbers["data"]["source"],
-        dataset_split="test",
-        metric_type=hub_metric,
-        metric_name=shown,
-        metric_value=round(test["value"], 4),
-    )
-    metadata = ModelCardData(
-        model_name=name,
-        base_model=base if on_the_hub else None,
-        library_name="peft" if numbers["method"] == "lora" else None,
-        pipeline_tag=pipeline,
-        tags=["finetuning-history", numbers["method"]],
-        metrics=[hub_metric],
-        eval_results=[result],
-    )
-    labels = [label for label in numbers["data"]["label_names"] if label != "O"]
-    card = ModelCard.from_template(
-        metadata,
-        template_path=str(TEMPLATE),
-        name=name,
-        labels=sorted({x[2:] for x in labels}) if numbers["task"] == "ner" else labels,
-        metric=shown,
-        shown_gain=shown_gain,
-        **numbers,
-    )
-    return card.content.rstrip() + "\n"
 
 
 def open_folder(folder: Path | str) -> dict:
@@ -272,11 +177,6 @@ def load(folder: Path | str, base: str | None = None):
 def load_model(folder: Path | str, card: dict, base: str | None = None):
     """Load as `load` does, from a folder already checked by `open_folder`."""
     return MODELS[card["task"], card["method"]].load(Path(folder), card, base)
-
-
-def _score(score: Score) -> dict:
-    found = {"metric": score.metric, **asdict(score.interval), "examples": len(score.outcomes)}
-    return found if score.macro_f1 is None else found | {"macro_f1": score.macro_f1}
 
 
 def _sha256(path: Path) -> str:

@@ -14,9 +14,10 @@ from helpers.grid.cells import (
     to_row,
     to_rows,
 )
-from helpers.grid.parts import PARTS, methods_of, missing_cells, network_of, run_missing
+from helpers.grid.missing import missing_cells, run_missing
+from helpers.grid.registry import NETWORKS, PARTS, methods_of, network_of
 from helpers.methods import FILM_NER, REVIEWS, Corpus
 
-__all__ = ["FILM_NER", "PARTS", "REVIEWS", "Corpus", "answer", "choose", "learning_curve"]
-__all__ += ["methods_of", "missing_cells", "network_of", "reference_choices", "reference_curve"]
-__all__ += ["run_cell", "run_missing", "to_row", "to_rows"]
+__all__ = ["FILM_NER", "NETWORKS", "PARTS", "REVIEWS", "Corpus", "answer", "choose"]
+__all__ += ["learning_curve", "methods_of", "missing_cells", "network_of", "reference_choices"]
+__all__ += ["reference_curve", "run_cell", "run_missing", "to_row", "to_rows"]

@@ -11,7 +11,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 
 from helpers import data, evaluation, ledger
-from helpers.methods.plans import EVERY
+from helpers.methods.seeds import EVERY
 from helpers.runtime import PROFILES, Cost, Profile
 
 __all__ = ["FILM_NER", "REVIEWS", "Corpus", "Fitted", "Measurement", "Method", "Task"]

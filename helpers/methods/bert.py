@@ -10,7 +10,7 @@ from datasets import Dataset
 from sklearn.linear_model import LogisticRegression
 
 from helpers import pretrained, training
-from helpers.methods import Corpus, Fitted, Method, common, plans
+from helpers.methods import Corpus, Fitted, Method, common, seeds
 
 __all__ = ["METHODS", "embed", "encoder", "rows_of", "tune"]
 
@@ -78,7 +78,7 @@ def _tried(*rates, min_steps=(0, 60)) -> tuple[dict, ...]:
     return common.combinations(num_epochs=4, min_steps=min_steps, learning_rate=rates)
 
 
-def _declare(name, fit, configurations, plan=plans.HEAVY) -> Method:
+def _declare(name, fit, configurations, plan=seeds.HEAVY) -> Method:
     return Method(name, "bert", configurations, fit, plan, common.loads(_untouched))
 
 
@@ -86,9 +86,9 @@ PROBE = common.combinations(C=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0))
 RANDOM = partial(tuned, blocks="all", weights=False)  # with embeddings, which are random as well
 RANDOM_TRIED = _tried(2e-4, 5e-4, 1e-3, min_steps=60)
 METHODS = (
-    _declare("encoder, linear probe", linear_probe, PROBE, plans.SETTLED),
+    _declare("encoder, linear probe", linear_probe, PROBE, seeds.SETTLED),
     _declare("encoder, top block", partial(tuned, blocks=1), _tried(2e-4, 5e-4, 1e-3)),
     _declare("encoder, top three", partial(tuned, blocks=3), _tried(1e-4, 2e-4, 5e-4)),
     _declare("encoder, fine-tuned", partial(tuned, blocks="blocks"), _tried(1e-4, 2e-4, 4e-4)),
-    _declare("encoder, random weights", RANDOM, RANDOM_TRIED, plans.UP_TO_1_000),
+    _declare("encoder, random weights", RANDOM, RANDOM_TRIED, seeds.UP_TO_1_000),
 )

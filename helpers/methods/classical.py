@@ -13,7 +13,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
 from helpers.features import LogCountRatio, PriorLogisticRegression, augment
-from helpers.methods import Corpus, Fitted, Method, common, plans
+from helpers.methods import Corpus, Fitted, Method, common, seeds
 
 __all__ = ["METHODS", "source_matrix", "source_weights", "space", "word_vectorizer"]
 
@@ -150,10 +150,10 @@ def _share_weights(corpus, ratios, **configuration) -> None:
 
 def _own(name, fit, **axes) -> Method:
     """A method of target labels alone."""
-    return Method(name, "classical", common.combinations(**axes), fit, plans.SETTLED)
+    return Method(name, "classical", common.combinations(**axes), fit, seeds.SETTLED)
 
 
-def _with_source(name, fit, prepare=_share_vectors, plan=plans.SETTLED, **axes) -> Method:
+def _with_source(name, fit, prepare=_share_vectors, plan=seeds.SETTLED, **axes) -> Method:
     tried = common.combinations(ratios=BOTH, **axes)
     return Method(name, "classical", tried, fit, plan, prepare, uses_source=True)
 
@@ -162,7 +162,7 @@ METHODS = (
     _own("naive Bayes", naive_bayes, pairs=BOTH, alpha=(1.0, 3.0, 10.0)),
     _own("TF-IDF + LR", tfidf_regression, pairs=BOTH, C=(3.0, 10.0, 30.0)),
     _own("NB-SVM", nb_svm, characters=BOTH, C=(1.0, 3.0, 10.0)),
-    _with_source("source only", source_only, plan=plans.NO_LABELS, C=(1.0, 3.0, 10.0)),
+    _with_source("source only", source_only, plan=seeds.NO_LABELS, C=(1.0, 3.0, 10.0)),
     _with_source("pooled", pooled, C=(3.0, 10.0, 30.0)),
     _with_source("weighted", pooled, weight=(10.0, 30.0, 100.0)),
     _with_source("augmented", augmented, C=(1.0, 3.0, 10.0)),

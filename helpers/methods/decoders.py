@@ -17,7 +17,7 @@ from helpers.decoding import (
     label_scores,
     prompt_rows,
 )
-from helpers.methods import Corpus, Fitted, Method, common, plans
+from helpers.methods import Corpus, Fitted, Method, common, seeds
 
 __all__ = ["NEUTRAL", "PROMPTS", "REVIEW", "TOP", "answer_with", "classifier", "decoder"]
 __all__ += ["fitted", "rows_of", "shots", "sizes", "train", "tune", "tuned"]
@@ -181,7 +181,7 @@ def _declare(name, fit, configurations, plan, weights) -> Method:
     return Method(name, "gpt", configurations, fit, plan, common.loads(load))
 
 
-def _asked(name, *prompts, plan=plans.NO_LABELS, weights=True, **configuration) -> Method:
+def _asked(name, *prompts, plan=seeds.NO_LABELS, weights=True, **configuration) -> Method:
     tried = common.combinations(prompt=tuple(prompt.name for prompt in prompts), **configuration)
     return _declare(name, ask, tried, plan, weights)
 
@@ -200,7 +200,7 @@ METHODS = (
     _asked("decoder, zero-shot", *PROMPTS),
     _asked("decoder, zero-shot, calibrated", *PROMPTS, calibrated=True),
     _asked("decoder, zero-shot, random weights", REVIEW, weights=False),
-    _tuned("decoder, top four", TOP, TOP_TRIED, plans.UP_TO_1_000),
+    _tuned("decoder, top four", TOP, TOP_TRIED, seeds.UP_TO_1_000),
     _tuned("decoder, fine-tuned", "blocks", WHOLE_TRIED, WHOLE),
     _asked("decoder, in context", REVIEW, plan=EXAMPLES),
     _asked("decoder, in context, calibrated", REVIEW, plan=EXAMPLES, calibrated=True),

@@ -5,7 +5,7 @@ from functools import partial
 from sklearn.linear_model import LogisticRegression
 
 from helpers import embeddings, networks, pretrained
-from helpers.methods import Corpus, Fitted, Method, common, plans
+from helpers.methods import Corpus, Fitted, Method, common, seeds
 
 __all__ = ["METHODS", "new_textcnn", "word_weights"]
 
@@ -61,11 +61,11 @@ def _share(corpus, idf=False, load=skipgram, **configuration) -> None:
 def _averaged(name, load) -> Method:
     tried = common.combinations(idf=(False, True), C=(0.3, 1.0, 3.0))
     fit, prepare = partial(averaged, load=load), partial(_share, load=load)
-    return Method(name, "embeddings", tried, fit, plans.SETTLED, prepare)
+    return Method(name, "embeddings", tried, fit, seeds.SETTLED, prepare)
 
 
 def _network(name, fit) -> Method:
-    return Method(name, "embeddings", common.CNN, fit, plans.EVERY, _share)
+    return Method(name, "embeddings", common.CNN, fit, seeds.EVERY, _share)
 
 
 METHODS = (

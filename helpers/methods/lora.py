@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers import data, decoding, ledger, training
 from helpers.adapters import add_adapter
-from helpers.methods import Corpus, Fitted, Measurement, Method, common, decoders, plans
+from helpers.methods import Corpus, Fitted, Measurement, Method, common, decoders, seeds
 from helpers.pretrained import Pretrained, body_of
 from helpers.runtime import measure
 
@@ -161,7 +161,7 @@ LORA = common.combinations(**STEPS, learning_rate=(3e-4, 1e-3, 3e-3))
 FULL = partial(decoders.tuned, blocks="blocks")
 FULL_TRIED = common.combinations(**STEPS, learning_rate=(3e-5, 1e-4, 3e-4))
 METHODS = (
-    _declare("decoder, untouched", untouched, ({},), plans.NO_LABELS, measured_at=(0,)),
+    _declare("decoder, untouched", untouched, ({},), seeds.NO_LABELS, measured_at=(0,)),
     _declare("decoder, linear probe", linear_probe, PROBE, IN_ORDER),
     _declare("decoder + LoRA", adapter, LORA, UP_TO_ALL, measured_at=(320,)),
     _declare("decoder, full fine-tuning", FULL, FULL_TRIED, {320: 3, 1_000: 1}, measured_at=(320,)),

@@ -11,7 +11,7 @@ import numpy as np
 from datasets import Dataset
 
 from helpers import data, embeddings, networks, pretrained, training
-from helpers.methods import FILM_NER, Corpus, Fitted, Method, common, plans
+from helpers.methods import FILM_NER, Corpus, Fitted, Method, common, seeds
 from helpers.methods.crf import train_crf
 from helpers.pretrained import CaseAwareTagger
 
@@ -189,11 +189,11 @@ RANDOM, GLOVE = (partial(bilstm, pretrained_vectors=known) for known in (False, 
 CAPITALS = partial(encoder, capitals=True)
 
 METHODS = (
-    _declare("CRF on features", "classical", FIELD, crf, plans.SENTENCES_SETTLED),
+    _declare("CRF on features", "classical", FIELD, crf, seeds.SENTENCES_SETTLED),
     _declare(
-        "BiLSTM, random vectors", "embeddings", BILSTM, RANDOM, plans.SENTENCES, common.loads(glove)
+        "BiLSTM, random vectors", "embeddings", BILSTM, RANDOM, seeds.SENTENCES, common.loads(glove)
     ),
-    _declare("BiLSTM, GloVe", "embeddings", BILSTM, GLOVE, plans.SENTENCES, common.loads(glove)),
-    _declare("encoder, token head", "bert", ENCODER, encoder, plans.SENTENCES_HEAVY),
-    _declare("encoder, token head + capitals", "bert", UNTUNED, CAPITALS, plans.SENTENCES_HEAVY),
+    _declare("BiLSTM, GloVe", "embeddings", BILSTM, GLOVE, seeds.SENTENCES, common.loads(glove)),
+    _declare("encoder, token head", "bert", ENCODER, encoder, seeds.SENTENCES_HEAVY),
+    _declare("encoder, token head + capitals", "bert", UNTUNED, CAPITALS, seeds.SENTENCES_HEAVY),
 )

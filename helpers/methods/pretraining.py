@@ -9,7 +9,7 @@ from functools import partial
 from datasets import Dataset
 
 from helpers import networks, pretrained, training
-from helpers.methods import Corpus, Fitted, Method, common, plans
+from helpers.methods import Corpus, Fitted, Method, common, seeds
 from helpers.methods.checkpoints import Pretraining, find
 from helpers.word_tokenizer import tokenize
 
@@ -115,7 +115,7 @@ cnn_frozen = partial(cnn_tuned, freeze=("embedding", "convolutions"))
 """With its body frozen: a linear probe that starts from the source's head."""
 
 
-def _declare(name, fit, configurations, needs=imdb_textcnn, plan=plans.EVERY) -> Method:
+def _declare(name, fit, configurations, needs=imdb_textcnn, plan=seeds.EVERY) -> Method:
     """A method that shares what `needs` loads; those that need the source use its labels."""
     source, prepare = needs is imdb_textcnn, common.loads(needs)
     return Method(name, "pretraining", configurations, fit, plan, prepare, uses_source=source)
@@ -128,7 +128,7 @@ METHODS = (
     _declare("LSTM from scratch", lstm_from_scratch, LSTM, common.vocabulary),
     _declare("LM-pre-trained LSTM", lstm_from_lm, LSTM, language_model),
     _declare("TextCNN from scratch", common.cnn_from_scratch, common.CNN, common.vocabulary),
-    _declare("TextCNN, source only", cnn_source_only, ({},), plan=plans.NO_LABELS),
+    _declare("TextCNN, source only", cnn_source_only, ({},), plan=seeds.NO_LABELS),
     _declare("TextCNN, frozen body", cnn_frozen, TUNED),
     _declare("TextCNN, source then target", cnn_tuned, TUNED),
 )

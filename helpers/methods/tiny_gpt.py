@@ -8,7 +8,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from helpers import networks, pretrained, training
-from helpers.methods import Corpus, Fitted, Method, common, plans
+from helpers.methods import Corpus, Fitted, Method, common, seeds
 from helpers.methods.checkpoints import CHECKPOINTS, Pretraining, find
 from helpers.word_tokenizer import tokenize
 
@@ -160,7 +160,7 @@ def tuned(corpus, labelled, seed, **settings) -> Fitted:
 
 def _declare(name, fit, needs, *rates) -> Method:
     tried = common.combinations(num_epochs=5, min_steps=200, lm_weight=0.5, learning_rate=rates)
-    return Method(name, "gpt", tried, fit, plans.UP_TO_1_000, common.loads(needs))
+    return Method(name, "gpt", tried, fit, seeds.UP_TO_1_000, common.loads(needs))
 
 
 RANDOM = partial(tuned, weights=False)  # the same network and losses: the control

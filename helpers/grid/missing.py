@@ -1,4 +1,4 @@
-"""The methods of all eras, and what a ledger lacks of their cells."""
+"""What a ledger lacks of the grid, and the command that runs it."""
 
 import json
 import time
@@ -10,53 +10,12 @@ import torch
 from helpers import ledger
 from helpers.files import write_text
 from helpers.grid.cells import CHOICES, choose, reference_choices, run_cell, to_rows
-from helpers.methods import (
-    Corpus,
-    Method,
-    bert,
-    classical,
-    decoders,
-    embeddings,
-    lora,
-    named_entities,
-    pretraining,
-    tiny_gpt,
-)
-from helpers.methods.checkpoints import Pretraining
+from helpers.grid.registry import MODULES, methods_of
+from helpers.methods import Corpus, Method
 from helpers.revision import revision
 from helpers.runtime import PROFILES, Profile, Run, results_dir, usable_precision, versions
 
-__all__ = ["NETWORKS", "PARTS", "methods_of", "missing_cells", "network_of", "run_missing"]
-
-MODULES = {
-    "classical": (classical,),
-    "pretraining": (pretraining,),
-    "embeddings": (embeddings,),
-    "bert": (bert,),
-    "gpt": (tiny_gpt, decoders),
-    "lora": (lora,),
-    "named_entities": (named_entities,),
-}
-PARTS = tuple(MODULES)
-"""The parts of the grid: the eras, whose methods read reviews, and the taggers of all eras."""
-
-STORED = (pretraining.LANGUAGE_MODEL, pretraining.ONE_EPOCH, tiny_gpt.TINY_GPT)
-NETWORKS = {what.name: what for what in STORED}
-"""The networks that the repository carries, for `checkpoints.pretrain`."""
-
-
-def methods_of(part: str) -> dict[str, Method]:
-    """The methods of a part of the grid, by name; a ValueError lists the parts if it is unknown."""
-    if part not in PARTS:
-        raise ValueError(f"No methods are declared for {part!r}; there are {', '.join(PARTS)}.")
-    return {method.name: method for module in MODULES[part] for method in module.METHODS}
-
-
-def network_of(name: str) -> Pretraining:
-    """One of `NETWORKS`; a ValueError lists them if it is unknown."""
-    if name not in NETWORKS:
-        raise ValueError(f"No network is called {name!r}; there are {', '.join(NETWORKS)}.")
-    return NETWORKS[name]
+__all__ = ["missing_cells", "run_missing"]
 
 
 def run_missing(

@@ -1,0 +1,49 @@
+"""Which methods there are in each part of the grid, and which networks the repository carries.
+
+A new era's module is entered here.
+"""
+
+from helpers.methods import (
+    Method,
+    bert,
+    classical,
+    decoders,
+    embeddings,
+    lora,
+    named_entities,
+    pretraining,
+    tiny_gpt,
+)
+from helpers.methods.checkpoints import Pretraining
+
+__all__ = ["MODULES", "NETWORKS", "PARTS", "methods_of", "network_of"]
+
+MODULES = {
+    "classical": (classical,),
+    "pretraining": (pretraining,),
+    "embeddings": (embeddings,),
+    "bert": (bert,),
+    "gpt": (tiny_gpt, decoders),
+    "lora": (lora,),
+    "named_entities": (named_entities,),
+}
+PARTS = tuple(MODULES)
+"""The parts of the grid: the eras, whose methods read reviews, and the taggers of all eras."""
+
+STORED = (pretraining.LANGUAGE_MODEL, pretraining.ONE_EPOCH, tiny_gpt.TINY_GPT)
+NETWORKS = {what.name: what for what in STORED}
+"""The networks that the repository carries, for `checkpoints.pretrain`."""
+
+
+def methods_of(part: str) -> dict[str, Method]:
+    """The methods of a part of the grid, by name; a ValueError lists the parts if it is unknown."""
+    if part not in PARTS:
+        raise ValueError(f"No methods are declared for {part!r}; there are {', '.join(PARTS)}.")
+    return {method.name: method for module in MODULES[part] for method in module.METHODS}
+
+
+def network_of(name: str) -> Pretraining:
+    """One of `NETWORKS`; a ValueError lists them if it is unknown."""
+    if name not in NETWORKS:
+        raise ValueError(f"No network is called {name!r}; there are {', '.join(NETWORKS)}.")
+    return NETWORKS[name]
