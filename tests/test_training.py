@@ -1,6 +1,7 @@
 """`training.fit` against a loop by hand, and what it promises: freezing, resuming, errors."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -300,17 +301,55 @@ def test_batches_are_padded_on_the_right_and_masked():
     }
 
 
-def test_an_epochs_order_is_a_shuffle_that_groups_lengths():
-    lengths = np.random.default_rng(0).integers(1, 50, size=256).tolist()
-    orders = [training.epoch_order(lengths, 8, seed=0, epoch=epoch) for epoch in (0, 1)]
-    assert sorted(orders[0]) == sorted(orders[1]) == list(range(256)) and orders[0] != orders[1]
-    assert orders[0] == training.epoch_order(lengths, 8, seed=0, epoch=0)
-    plain = training.epoch_order(lengths, 8, seed=0, epoch=0, length_grouped=False)
-    padding = [
-        sum(8 * max(lengths[i] for i in order[j : j + 8]) for j in range(0, 256, 8)) - sum(lengths)
-        for order in (orders[0], plain)
+def in_batches(order, size):
+    return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "allowed"), [(100, 32, 0.6), (320, 32, 0.3), (1_000, 32, 0.2)]
+)
+def test_an_epochs_order_is_a_shuffle_that_groups_lengths(rows, batch_size, allowed):
+    lengths = np.random.default_rng(0).integers(5, 60, size=rows).tolist()
+    order = partial(training.epoch_order, lengths, batch_size)
+    orders = [order(seed=0, epoch=epoch) for epoch in range(8)]
+    assert all(sorted(found) == list(range(rows)) for found in orders)
+    assert orders[0] == order(seed=0, epoch=0)
+    different = {tuple(found) for found in [*orders, order(seed=1, epoch=0)]}
+    assert len(different) == 9
+
+    def padding(order):
+        return sum(
+            len(batch) * max(lengths[i] for i in batch) - sum(lengths[i] for i in batch)
+            for batch in in_batches(order, batch_size)
+        )
+
+    grouped = np.mean([padding(found) for found in orders])
+    plain = [order(seed=0, epoch=epoch, length_grouped=False) for epoch in range(8)]
+    assert grouped < allowed * np.mean([padding(found) for found in plain])
+
+
+@pytest.mark.parametrize("rows", [100, 320, 96])
+def test_rows_meet_other_neighbours_in_another_epoch_and_batches_have_no_fixed_place(rows):
+    lengths = np.random.default_rng(0).integers(5, 60, size=rows).tolist()
+    epochs = [
+        in_batches(training.epoch_order(lengths, 32, seed=0, epoch=epoch), 32)
+        for epoch in range(100)
     ]
-    assert padding[0] < padding[1] / 2
+    for before, after in zip(epochs, epochs[1:], strict=False):
+        assert {frozenset(batch) for batch in before} != {frozenset(batch) for batch in after}
+    longest = int(np.argmax(lengths))
+    neighbours = [set(batch) for epoch in epochs for batch in epoch if longest in batch]
+    assert len(set.intersection(*neighbours)) < 16 and len(set.union(*neighbours)) > 40
+    places = {place for epoch in epochs for place, batch in enumerate(epoch) if longest in batch}
+    assert len(places) == len(epochs[0])
+
+
+def test_a_batch_that_is_not_full_is_the_last_and_holds_rows_of_every_length():
+    lengths = list(range(1, 101))
+    last = [training.epoch_order(lengths, 32, seed=0, epoch=epoch)[96:] for epoch in range(60)]
+    assert {len(rows) for rows in last} == {4}
+    seen = {row for rows in last for row in rows}
+    assert min(seen) < 10 and max(seen) > 90 and len(seen) > 30
 
 
 def test_texts_are_encoded_cut_and_never_empty():

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from helpers.networks import IGNORED, UNKNOWN
 
@@ -68,13 +67,21 @@ def epoch_order(
 ) -> list[int]:
     """Return the order in which `fit` shows rows of given lengths, shuffled anew in each epoch.
 
-    Epochs count from 0. With `length_grouped` rows of similar length share a batch.
+    Epochs count from 0. With `length_grouped` rows of similar length share a batch, the whole set
+    being one pool, and batches come in random order. A batch that is not full comes last.
     """
-    state = np.random.SeedSequence([seed, epoch]).generate_state(1)[0]
-    generator = torch.Generator().manual_seed(int(state))
-    if not length_grouped:
-        return torch.randperm(len(lengths), generator=generator).tolist()
-    return get_length_grouped_indices(list(lengths), batch_size, generator=generator)
+    rng, n = np.random.default_rng([seed, epoch]), len(lengths)
+    order = rng.permutation(n)
+    if length_grouped:
+        # Ties are in random order. In a small set there are few of them, and without noise a row
+        # would meet the same neighbours in every epoch. This much costs little padding.
+        noise = rng.normal(scale=np.std(lengths) * batch_size / n, size=n)
+        order = order[np.argsort((lengths + noise)[order], kind="stable")]
+    full, rest = divmod(n, batch_size)
+    start = batch_size * rng.integers(full + 1)  # else the longest rows were always the few
+    few, others = order[start : start + rest], np.delete(order, slice(start, start + rest))
+    batches = rng.permutation(others.reshape(full, batch_size))
+    return [*batches.ravel().tolist(), *few.tolist()]
 
 
 def pad_batch(rows: list[dict], pad_id: int = 0) -> dict:
