@@ -21,9 +21,10 @@ from transformers.pytorch_utils import Conv1D
 
 from helpers.assets import ModelError, hub_id
 from helpers.files import write_bytes
-from helpers.pretrained import Pretrained, blocks, body_of, seeded, unwrapped
+from helpers.pretrained import Pretrained, blocks, body_of, hold, seeded, unwrapped
 
-__all__ = ["add_adapter", "linear_layers", "load_adapter", "save_adapter", "target_layers"]
+__all__ = ["add_adapter", "hold_base", "linear_layers", "load_adapter", "save_adapter"]
+__all__ += ["target_layers"]
 
 CONFIG, WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"
 ATTENTION = {"llama": ("q_proj", "k_proj", "v_proj", "o_proj"), "gpt2": ("c_attn", "attn.c_proj")}
@@ -69,6 +70,16 @@ def add_adapter(
         else:
             model = get_peft_model(model, config, adapter_name=name)
     return replace(loaded, model=model)
+
+
+def hold_base(loaded: Pretrained) -> Pretrained:
+    """Keep the frozen base of an adapter in bfloat16 if that is its profile's precision, in place.
+
+    Adapter and head stay in float32. The answers change by what bfloat16 rounds.
+    """
+    body = body_of(unwrapped(loaded.model))
+    hold((p for p in body.parameters() if not p.requires_grad), loaded.precision)
+    return loaded
 
 
 def save_adapter(loaded: Pretrained, folder: Path | str, name: str = "default") -> int:

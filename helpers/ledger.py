@@ -22,17 +22,17 @@ from helpers.runtime import ROOT, Cost, Run, results_dir
 
 __all__ = ["ERAS", "IDENTITY", "KEYS", "REFERENCE", "Result", "Size", "append", "check", "expect"]
 __all__ += ["accuracy_row", "pairs_row", "perplexity_row", "row", "span_row", "latest", "load"]
-__all__ += ["items_of", "ledger_path", "outcomes", "read"]
+__all__ += ["comparable", "items_of", "ledger_path", "outcomes", "read"]
 
 REFERENCE = ROOT / "data" / "reference_ledger.jsonl"
 ERAS = ("classical", "pretraining", "embeddings", "bert", "gpt", "lora")
 KEYS = tuple(
     "era notebook task method labels source_labels seed metric value low high correct "
     "trainable_parameters total_parameters train_seconds eval_seconds peak_memory_bytes "
-    "artefact_bytes profile device versions revision time".split()
+    "artefact_bytes profile device precision versions revision time".split()
 )
 COUNTED = ("span_f1", "perplexity")  # stored as counts, all others as hex digits of right and wrong
-IDENTITY = ("method", "task", "metric", "labels", "source_labels", "seed", "profile")
+IDENTITY = ("method", "task", "metric", "labels", "source_labels", "seed", "profile", "precision")
 """What makes two lines the same result; the later one replaces the earlier when loading."""
 
 
@@ -68,7 +68,7 @@ def row(
     run: Run, result: Result, *, era: str, task: str, method: str, labels: int, seed: int,
     source_labels: int = 0, size: Size, train: Cost, evaluate: Cost,
 ) -> dict:  # fmt: skip
-    """Sign a result, for `append`: put the run's profile, device, versions and time beside it.
+    """Sign a result, for `append`, with the run's profile, device, precision, versions and time.
 
     Args:
         era: one of `ERAS`.
@@ -100,6 +100,7 @@ def row(
         "artefact_bytes": int(size.artefact_bytes),
         "profile": run.profile.name,
         "device": run.device_name,
+        "precision": run.precision,
         "versions": dict(run.versions),
         "revision": run.revision,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -172,7 +173,7 @@ def read(path: Path | None = None) -> list[dict]:
     """Read every whole line of a ledger, oldest first; a missing file is an empty ledger.
 
     A line that is not a row (half written, edited by hand) is skipped with a warning that gives its
-    number.
+    number. A row without a precision is from the time when there was only float32.
     """
     path, rows = path or ledger_path(), []
     if not path.exists():
@@ -182,6 +183,8 @@ def read(path: Path | None = None) -> list[dict]:
             continue
         try:
             entry = json.loads(line)
+            if isinstance(entry, dict):
+                entry.setdefault("precision", "float32")
             check(entry)
         except ValueError as error:
             warnings.warn(f"{path.name}, line {number} left out: {error}", stacklevel=2)
@@ -221,6 +224,15 @@ def latest(rows: Iterable[dict]) -> list[dict]:
     return list(kept.values())
 
 
+def comparable(rows: Iterable[dict], profile: str, precision: str = "float32") -> list[dict]:
+    """Keep the rows that may stand in one figure: of one profile and in one precision.
+
+    Profiles have other test sets. In bfloat16 a method may do better or worse by chance, which an
+    interval over seeds must not take for a difference between methods.
+    """
+    return [row for row in rows if (row["profile"], row["precision"]) == (profile, precision)]
+
+
 def load(reference: bool = True) -> pd.DataFrame:
     """Load results, the latest of each: columns `KEYS`, and `origin`, "yours" or "reference"."""
     parts = {"yours": ledger_path()} | ({"reference": REFERENCE} if reference else {})
@@ -234,8 +246,17 @@ def outcomes(rows, items: int | None = None) -> np.ndarray:
     """Stack stored outcomes by seed: booleans (seeds, items), or counts (seeds, items, ...).
 
     `rows` are of one method at one budget, one per seed (a DataFrame or dicts).
+
+    Raises:
+        ValueError: if they were computed in different precisions.
     """
     records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
+    precisions = sorted({entry["precision"] for entry in records})
+    if len(precisions) > 1:
+        raise ValueError(
+            f"Rows in {' and '.join(precisions)} are not comparable; choose by their column "
+            "precision, for example with ledger.comparable."
+        )
     records.sort(key=lambda entry: entry["seed"])
     if records[0]["metric"] in COUNTED:
         return np.array([entry["correct"] for entry in records])

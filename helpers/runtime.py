@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,7 @@ __all__ = [
     "Profile",
     "Run",
     "choose_profile",
+    "live",
     "make_run",
     "measure",
     "results_dir",
@@ -30,12 +31,17 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the repository: where `notebooks/`, `data/` and `helpers/` live."""
 
+PRECISIONS = ("float32", "bfloat16", "float16")
 GPU_MEMORY_NEEDED = 14 * 2**30  # the `gpu` profile fits a T4, which has 14.6 GiB for programs
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How much a run computes, never which code runs; `None` rows means all rows."""
+    """How much a run computes, never which code runs; `None` rows means all rows.
+
+    `precision` is the number format in which pre-trained models compute. The course measures in
+    float32; `live` gives the profile for a learner's own run.
+    """
 
     name: str
     budgets: tuple[int | str, ...]
@@ -46,6 +52,7 @@ class Profile:
     imdb_train_rows: int | None = None
     imdb_heldout_rows: int | None = None
     bootstrap_draws: int = 10_000
+    precision: str = "float32"
 
     def seeds_for(self, budget: int | str) -> range:
         """Seeds to run at a label budget: all of them up to 320 labels, fewer above."""
@@ -78,7 +85,6 @@ class Run:
     profile: Profile
     seed: int
     device: str
-    precision: str
     threads: int
     strict_exercises: bool = False
     versions: dict[str, str] = field(default_factory=dict)
@@ -88,6 +94,11 @@ class Run:
     def budgets(self) -> tuple[int | str, ...]:
         """Label budgets of the profile, smallest first."""
         return self.profile.budgets
+
+    @property
+    def precision(self) -> str:
+        """The number format of the profile, as recorded in the ledger: `float32`, `bfloat16`."""
+        return self.profile.precision
 
     @cached_property
     def device_name(self) -> str:
@@ -128,15 +139,13 @@ def make_run(notebook: str, revision: str, seed: int = 0) -> Run:
     import torch
 
     profile = choose_profile()
-    device = "cuda" if profile.name == "gpu" and torch.cuda.is_available() else "cpu"
     for seeder in (random.seed, np.random.seed, torch.manual_seed):
         seeder(seed)
     return Run(
         notebook=notebook,
         profile=profile,
         seed=seed,
-        device=device,
-        precision=usable_precision(device),
+        device=_device(profile),
         threads=torch.get_num_threads(),
         strict_exercises=notebook.startswith("solutions/"),
         versions=versions(),
@@ -144,16 +153,47 @@ def make_run(notebook: str, revision: str, seed: int = 0) -> Run:
     )
 
 
-def usable_precision(device: str) -> str:
-    """The number format to train in: bfloat16 only where the hardware computes in it.
-
-    On older cards and on CPUs without AMX bfloat16 is emulated, many times slower than float32.
-    """
-    if device != "cuda":
-        return "float32"
+def _device(profile: Profile) -> str:
     import torch
 
-    return "bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float16"
+    return "cuda" if profile.name == "gpu" and torch.cuda.is_available() else "cpu"
+
+
+def live(profile: Profile, device: str | None = None) -> Profile:
+    """A profile for a learner's own run: its precision is that of the device, but for `smoke`."""
+    if profile.name == "smoke":
+        return profile
+    return replace(profile, precision=usable_precision(device or _device(profile)))
+
+
+def usable_precision(device: str) -> str:
+    """The number format that `COURSE_PRECISION` names, else bfloat16 where hardware computes in it.
+
+    On older cards and processors bfloat16 is imitated, many times slower than float32. An older
+    card gets float16; a processor of which torch does not tell gets float32.
+
+    Raises:
+        ValueError: if `COURSE_PRECISION` is unknown, or bfloat16 on a card that imitates it.
+    """
+    import torch
+
+    wanted = os.environ.get("COURSE_PRECISION", "")
+    if wanted and wanted not in PRECISIONS:
+        raise ValueError(
+            f"COURSE_PRECISION is {wanted!r}; set it to one of {', '.join(PRECISIONS)}."
+        )
+    if device == "cuda":
+        imitated = torch.cuda.get_device_capability() < (8, 0)
+        if wanted == "bfloat16" and imitated:
+            raise ValueError(
+                f"COURSE_PRECISION is {wanted!r}, which {torch.cuda.get_device_name()} only "
+                "imitates, slowly; set it to float16 or float32."
+            )
+        return wanted or ("float16" if imitated else "bfloat16")
+    # An older torch has no such function. On ARM the name of the feature says nothing about speed.
+    told = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    computes = told.get("avx512_bf16") or told.get("amx_bf16")
+    return wanted or ("bfloat16" if computes else "float32")
 
 
 @contextmanager
@@ -200,21 +240,26 @@ def _cuda_in_use():
 def choose_profile() -> Profile:
     """The profile that `COURSE_PROFILE` names; without it `gpu` when CUDA offers 14 GB, else `cpu`.
 
+    Its precision is that of a live run.
+
     Raises:
-        ValueError: if `COURSE_PROFILE` is unknown; the message lists what there is.
+        ValueError: if `COURSE_PROFILE` or `COURSE_PRECISION` is unknown; the message lists what
+            there is.
     """
-    wanted = os.environ.get("COURSE_PROFILE", "")
-    if wanted:
-        if wanted not in PROFILES:
-            choices = ", ".join(PROFILES)
-            raise ValueError(f"COURSE_PROFILE is {wanted!r}; set it to one of {choices}.")
-        return PROFILES[wanted]
+    name = os.environ.get("COURSE_PROFILE", "") or _fitting_profile()
+    if name not in PROFILES:
+        choices = ", ".join(PROFILES)
+        raise ValueError(f"COURSE_PROFILE is {name!r}; set it to one of {choices}.")
+    return live(PROFILES[name])
+
+
+def _fitting_profile() -> str:
     import torch
 
-    if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory
-        return PROFILES["gpu" if memory >= GPU_MEMORY_NEEDED else "cpu"]
-    return PROFILES["cpu"]
+    if not torch.cuda.is_available():
+        return "cpu"
+    memory = torch.cuda.get_device_properties(0).total_memory
+    return "gpu" if memory >= GPU_MEMORY_NEEDED else "cpu"
 
 
 def versions() -> dict[str, str]:

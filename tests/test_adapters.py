@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 import torch
+from datasets import Dataset
 from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassification, PeftModel
 
 from helpers import adapters, pretrained, training
@@ -16,6 +17,9 @@ from helpers.training import count_parameters
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
+
+
+HALF = dataclasses.replace(PROFILES["smoke"], precision="bfloat16")
 
 
 def load(task="classification", **options):
@@ -240,6 +244,31 @@ def test_a_base_in_fewer_bits_is_still_the_base(folder):
     loaded = load()
     loaded.model.to(torch.bfloat16)
     assert list(adapters.load_adapter(loaded, folder).model.peft_config) == ["default"]
+
+
+def test_a_base_is_held_in_bfloat16_only_where_the_profile_computes_in_it():
+    kept = adapters.hold_base(adapted())
+    assert {p.dtype for p in kept.model.parameters()} == {torch.float32}
+    held = pretrained.load_decoder("classification", profile=HALF, echo=None)
+    held = adapters.hold_base(adapters.add_adapter(held, rank=2))
+    assert held.precision == "bfloat16"
+    for name, parameter in held.model.named_parameters():
+        ours = ".lora_" in name or ".head." in name
+        assert parameter.dtype == (torch.float32 if ours else torch.bfloat16), name
+    assert {b.dtype for b in held.model.buffers() if b.is_floating_point()} == {torch.float32}
+
+
+def test_an_adapter_trained_on_a_base_in_bfloat16_answers_alike_on_one_in_float32(tmp_path):
+    loaded = pretrained.load_decoder("classification", profile=HALF, echo=None)
+    loaded = adapters.hold_base(adapters.add_adapter(loaded, rank=2))
+    rows = Dataset.from_dict({"input_ids": [[5, 6, 7], [8, 9]] * 8, "labels": [0, 1] * 8})
+    options = {"num_epochs": 4, "learning_rate": 1e-2, "batch_size": 8, "pad_id": loaded.pad_id}
+    for precision in ("float32", "bfloat16"):  # the second is the profile's
+        result = training.fit(loaded.model, rows, precision=precision, **options)
+    assert result.losses[-1] < result.losses[0]
+    adapters.save_adapter(loaded, tmp_path)
+    plain = adapters.load_adapter(load(), tmp_path)
+    assert torch.allclose(answer(plain), answer(loaded), atol=0.05)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -27,6 +27,7 @@ def quiet_machine(monkeypatch):
     monkeypatch.setattr("helpers.commands.execute.training_speed", lambda seconds: 40.0)
     for name in ("COURSE_PROFILE", "COURSE_STRICT", "COURSE_PROGRESS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COURSE_PRECISION", "float32")
 
 
 class Course:
@@ -129,6 +130,31 @@ def test_unchanged_notebooks_are_skipped_until_code_profile_or_helpers_change(co
     monkeypatch.setattr("helpers.notebooks.revision_of", lambda notebook: "another")
     assert course.run(profile="smoke") == 0
     assert "skipped" not in course.text
+
+
+def test_a_copy_of_another_precision_is_not_this_runs(course, monkeypatch):
+    course.add("00_start", "import os\nprint(os.environ['COURSE_PRECISION'])")
+    told = []
+    for precision in ("float32", "bfloat16", "bfloat16"):
+        monkeypatch.setenv("COURSE_PRECISION", precision)
+        assert course.run() == 0
+        told.append((*outputs(course.copy("00_start")), "skipped" in course.text))
+    assert told == [("float32\n", False), ("bfloat16\n", False), ("bfloat16\n", True)]
+
+
+def test_what_is_stored_is_computed_in_float32(course, monkeypatch):
+    monkeypatch.setenv("COURSE_PRECISION", "bfloat16")
+    path = course.add("00_start", "import os\nprint(os.environ['COURSE_PRECISION'])")
+    assert course.run("0", store=True) == 0
+    assert outputs(path) == ["float32\n"]
+    assert notebooks.read_stamp(path)["precision"] == "float32"
+
+
+def test_in_bfloat16_no_verdict_is_compared_and_strict_says_so(course, monkeypatch):
+    monkeypatch.setenv("COURSE_PRECISION", "bfloat16")
+    course.add("01_other", verdict_cell("held", "not held"))
+    assert course.run(strict=True) == 0
+    assert "COURSE_PRECISION=float32" in course.text and "BERT beats" not in course.text
 
 
 def verdict_cell(verdict: str, recorded: str | None) -> str:

@@ -118,7 +118,7 @@ def test_calibration_divides_by_what_the_labels_have_without_a_text(corpus):
 
 
 def test_what_is_asked_is_signed_with_the_labels_it_showed(corpus):
-    run = Run("test", PROFILES["smoke"], 0, "cpu", "float32", 1)
+    run = Run("test", PROFILES["smoke"], 0, "cpu", 1)
     for name, labels in (("decoder, zero-shot", 0), ("decoder, in context, calibrated", 4)):
         method = METHODS[name]
         budget = method.budgets(corpus.profile)[0]

@@ -29,7 +29,7 @@ def corpus():
 
 
 def a_run(profile=SMOKE):
-    return Run("test", profile, 0, "cpu", "float32", 1)
+    return Run("test", profile, 0, "cpu", 1)
 
 
 def majority(corpus, labelled, seed, answer):

@@ -27,7 +27,17 @@ def row(method, labels, seed, correct, *, task=history.REVIEWS, era="bert", **mo
     facts = {"method": method, "labels": labels, "seed": seed, "task": task, "metric": metric}
     facts |= {"era": era, "value": value, "low": value, "high": value, "correct": stored}
     facts |= {"profile": "cpu", "source_labels": 0, "device": "cpu", **COST}
+    facts |= {"precision": "float32"}
     return facts | more
+
+
+def test_results_hold_one_profile_and_one_precision():
+    rows = [row("a", 32, 0, share(0.5), precision=p) for p in ("float32", "bfloat16")]
+    rows.append(row("b", 32, 0, share(0.5), profile="smoke"))
+    plain, half = Results(rows), Results(rows, precision="bfloat16")
+    assert [r["precision"] for r in plain.all] == ["float32"]
+    assert [r["precision"] for r in half.all] == ["bfloat16"]
+    assert len(plain.rows(history.At("a", 32))) == 1
 
 
 def share(right, items=ITEMS):

@@ -6,6 +6,7 @@ import multiprocessing
 import platform
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def own_results(tmp_path, monkeypatch):
 
 
 def a_run(profile="smoke"):
-    return Run("00_start_here", PROFILES[profile], 0, "cpu", "float32", 2)
+    return Run("00_start_here", PROFILES[profile], 0, "cpu", 2)
 
 
 def facts(**changes):
@@ -54,6 +55,34 @@ def test_a_row_has_exactly_the_agreed_keys_and_the_figures_of_its_outcomes():
     assert [row[key] for key in sizes] == [10, 12, 40, 2000]
     assert (row["train_seconds"], row["eval_seconds"]) == (1.5, 0.25)
     assert row["profile"] == "smoke" and row["time"].endswith("Z")
+    assert row["precision"] == "float32"
+    half = Run("00", replace(PROFILES["cpu"], precision="bfloat16"), 0, "cpu", 2)
+    assert a_row(half)["precision"] == "bfloat16"
+
+
+def test_a_line_from_before_there_were_two_precisions_counts_as_float32():
+    ledger.append(a_row())
+    path = ledger.ledger_path()
+    old = path.read_text(encoding="utf-8").replace('"precision": "float32", ', "")
+    path.write_text(old, encoding="utf-8")
+    assert "precision" not in old
+    [row] = ledger.read()
+    assert row["precision"] == "float32"
+
+
+def test_rows_of_two_precisions_are_both_kept_and_never_pooled():
+    rows = [a_row(seed=0), a_row(seed=1) | {"precision": "bfloat16"}, a_row(seed=1)]
+    ledger.append([*rows, rows[1]])
+    table = ledger.load(reference=False)
+    assert sorted(table["precision"]) == ["bfloat16", "float32", "float32"]
+    with pytest.raises(ValueError, match="bfloat16 and float32"):
+        ledger.outcomes(table)
+    with pytest.raises(ValueError, match="bfloat16 and float32"):
+        ledger.outcomes(rows[:2])
+    plain = ledger.comparable(ledger.read(), "smoke")
+    assert [row["seed"] for row in plain] == [0, 1] and len(ledger.outcomes(plain)) == 2
+    assert ledger.comparable(rows, "smoke", "bfloat16") == [rows[1]]
+    assert ledger.comparable(rows, "cpu") == []
 
 
 def test_a_line_of_the_reference_is_written_again_byte_for_byte(tmp_path, monkeypatch):
@@ -62,7 +91,7 @@ def test_a_line_of_the_reference_is_written_again_byte_for_byte(tmp_path, monkey
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(time, "strftime", lambda *_: known["time"])
     run = Run(
-        known["notebook"], PROFILES[known["profile"]], 0, "cpu", "float32", 2,
+        known["notebook"], PROFILES[known["profile"]], 0, "cpu", 2,
         versions=known["versions"], revision=known["revision"],
     )  # fmt: skip
     interval = evaluation.Interval(*(known[key] for key in ("value", "low", "high")))
@@ -77,7 +106,8 @@ def test_a_line_of_the_reference_is_written_again_byte_for_byte(tmp_path, monkey
         **{key: known[key] for key in same},
     )
     ledger.append(entry, tmp_path / "again.jsonl")
-    assert (tmp_path / "again.jsonl").read_bytes() == line.encode() + b"\n"
+    written = (tmp_path / "again.jsonl").read_text(encoding="utf-8")
+    assert written.replace('"precision": "float32", ', "") == line + "\n"
 
 
 def test_what_is_appended_is_read_back_whole_and_in_order():

@@ -13,7 +13,7 @@ EVERY = [(notebook, name) for notebook, checks in CHECKS.items() for name in che
 
 
 def a_run(notebook="00_start_here", strict=False):
-    return Run(notebook, PROFILES["smoke"], 0, "cpu", "float32", 1, strict_exercises=strict)
+    return Run(notebook, PROFILES["smoke"], 0, "cpu", 1, strict_exercises=strict)
 
 
 # --- what a learner sees

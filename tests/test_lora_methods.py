@@ -1,5 +1,7 @@
 """LoRA and full fine-tuning as methods of the grid, and what a decoder still knows afterwards."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,7 @@ def cell_of(corpus, name, budget=32, **settings):
 
 
 def rows_of(corpus, name, budget, cell):
-    run = Run("test", PROFILES["smoke"], 0, "cpu", "float32", 1)
+    run = Run("test", PROFILES["smoke"], 0, "cpu", 1)
     return grid.to_rows(run, METHODS[name], corpus, budget, cell)
 
 
@@ -49,6 +51,31 @@ def test_lora_trains_a_small_part_and_its_file_is_that_part(corpus, adapted):
     full = cell_of(corpus, "decoder, full fine-tuning", learning_rate=1e-3, **STEPS)
     assert adapted.fitted.trainable_parameters < full.fitted.trainable_parameters
     assert adapted.fitted.artefact_bytes == 4 * adapted.fitted.trainable_parameters
+
+
+def test_in_bfloat16_every_way_of_tuning_trains_float32_and_answers():
+    half = Corpus(dataclasses.replace(PROFILES["smoke"], precision="bfloat16"))
+    for name, budget, settings in (
+        ("decoder + LoRA", 32, {"learning_rate": 1e-2, **STEPS}),
+        ("decoder, full fine-tuning", 32, {"learning_rate": 1e-3, **STEPS}),
+        ("decoder, linear probe", 32, {"C": 1.0}),
+        ("decoder, untouched", 0, {}),
+    ):
+        cell = cell_of(half, name, budget, **settings)
+        assert len(cell.correct) == len(half.reviews["test"])
+        if name != "decoder, linear probe":
+            model = cell.fitted.model.model
+            trained = {p.dtype for p in model.parameters() if p.requires_grad}
+            assert trained <= {torch.float32}
+            frozen = name in ("decoder + LoRA", "decoder, untouched")
+            held = torch.bfloat16 in {p.dtype for p in model.parameters()}
+            assert held == frozen
+    assert decoders.decoder(half).model.dtype == torch.bfloat16
+    asked = decoders.answer_with(decoders.decoder(half), decoders.REVIEW, ["Good.", "Bad film."])
+    plain = decoders.answer_with(
+        decoders.decoder(Corpus(PROFILES["smoke"])), decoders.REVIEW, ["Good.", "Bad film."]
+    )
+    assert np.allclose(asked, plain, atol=0.1) and not np.array_equal(asked, plain)
 
 
 def test_of_the_real_decoder_lora_trained_less_than_two_percent_and_ships_ten_megabytes():

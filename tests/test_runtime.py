@@ -40,6 +40,7 @@ def test_unknown_profile_and_notebook_list_what_there_is(monkeypatch):
 def test_without_a_wish_the_profile_follows_the_gpus_memory(monkeypatch, available, memory, chosen):
     monkeypatch.delenv("COURSE_PROFILE", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
     device = type("Device", (), {"total_memory": memory})
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
     assert runtime.choose_profile().name == chosen
@@ -49,9 +50,50 @@ def test_without_a_wish_the_profile_follows_the_gpus_memory(monkeypatch, availab
     ("capability", "precision"), [((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
 )
 def test_bfloat16_is_used_only_where_the_card_computes_in_it(monkeypatch, capability, precision):
+    monkeypatch.delenv("COURSE_PRECISION", raising=False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert runtime.usable_precision("cuda") == precision
-    assert runtime.usable_precision("cpu") == "float32"
+
+
+@pytest.mark.parametrize(
+    ("told", "precision"),
+    [
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True, "avx512_bf16": False}, "bfloat16"),
+        ({"avx2": True, "avx512_bf16": False, "amx_tile": True}, "float32"),
+        ({"architecture": "aarch64", "bf16": True}, "float32"),
+        (None, "float32"),  # a torch that does not tell
+    ],
+)
+def test_bfloat16_is_used_only_where_the_processor_computes_in_it(monkeypatch, told, precision):
+    monkeypatch.delenv("COURSE_PRECISION", raising=False)
+    if told is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
+    assert runtime.usable_precision("cpu") == precision
+
+
+@pytest.mark.parametrize("wanted", ["float32", "bfloat16", "float16"])
+def test_the_user_overrides_the_precision_of_live_runs_but_not_of_tests(monkeypatch, wanted):
+    monkeypatch.setenv("COURSE_PRECISION", wanted)
+    monkeypatch.setenv("COURSE_PROFILE", "cpu")
+    assert runtime.make_run("00", "").precision == wanted
+    assert runtime.PROFILES["cpu"].precision == "float32"  # what the grid takes
+    monkeypatch.setenv("COURSE_PROFILE", "smoke")
+    assert runtime.make_run("00", "").precision == "float32"
+
+
+def test_an_impossible_precision_says_what_to_set(monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "cpu")
+    monkeypatch.setenv("COURSE_PRECISION", "half")
+    with pytest.raises(ValueError, match="'half'.*float32, bfloat16, float16"):
+        runtime.choose_profile()
+    monkeypatch.setenv("COURSE_PRECISION", "bfloat16")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    with pytest.raises(ValueError, match="Tesla T4.*float16 or float32"):
+        runtime.usable_precision("cuda")
 
 
 WAITING = "import os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"

@@ -190,6 +190,28 @@ def test_warm_up_starts_from_a_rate_of_zero():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_bfloat16_rounds_the_products_and_neither_the_weights_nor_the_answers():
+    plain, mixed = network(), network()
+    training.fit(plain, toy(), **RATE)
+    result = training.fit(mixed, toy(), precision="bfloat16", **RATE)
+    assert {p.dtype for p in mixed.parameters()} == {torch.float32}
+    assert not torch.equal(mixed.head.weight, plain.head.weight)
+    assert torch.allclose(mixed.head.weight, plain.head.weight, atol=1e-2)
+    exact = training.predict(result.model, toy(seed=1))
+    rounded = training.predict(result.model, toy(seed=1), precision="bfloat16")
+    assert rounded.dtype == np.float32 and not np.array_equal(exact, rounded)
+    assert np.allclose(exact, rounded, atol=0.02)
+    with pytest.raises(ValueError, match="'int8'"):
+        training.predict(mixed, toy(), precision="int8")
+
+
+def test_weights_held_in_bfloat16_are_not_trained():
+    model = network().to(torch.bfloat16)
+    with pytest.raises(ValueError, match=r"embedding.weight is held in bfloat16.*model.float\(\)"):
+        training.fit(model, toy(), **RATE)
+    training.fit(model.float(), toy(), **RATE)
+
+
 @pytest.mark.parametrize(
     ("killed_at", "precision"),
     [(9, "float32"), (10, "float32"), (13, "float32"), (13, "bfloat16"), (13, "float16")],

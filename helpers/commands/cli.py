@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.runtime import PROFILES, choose_profile
+from helpers.runtime import PROFILES, choose_profile, live
 
 __all__ = ["main"]
 
@@ -60,7 +60,7 @@ def _finetune(profile: str | None, **options) -> int:
     settings = {name: value for name, value in settings.items() if value is not None}
     if "num_epochs" in settings:
         settings["min_steps"] = 1  # exactly these epochs, however few their steps
-    chosen = PROFILES[profile] if profile else choose_profile()
+    chosen = live(PROFILES[profile]) if profile else choose_profile()
     return finetune(Order(**options, settings=settings, profile=chosen))
 
 

@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from helpers import notebooks
-from helpers.runtime import PROFILES, ROOT, results_dir
+from helpers.runtime import PROFILES, ROOT, Profile, live, results_dir
 from helpers.speed import training_speed
 
 __all__ = ["run"]
@@ -42,7 +42,7 @@ class _Job:
 
     root: Path
     out: Path
-    profile: str
+    profile: Profile
     store: bool
     timeout: int | None
     echo: Callable[[str], None]
@@ -116,9 +116,12 @@ def run(
             "The smoke profile is for tests; its outputs are not stored. "
             "Unset COURSE_PROFILE or set it to cpu."
         )
-    job, names = _Job(root, out, profile, store, timeout, echo), list(names)
+    chosen = PROFILES[profile] if store else live(PROFILES[profile])  # stored: in float32
+    job, names = _Job(root, out, chosen, store, timeout, echo), list(names)
     if strict is None:
         strict = os.environ.get("COURSE_STRICT", "") not in ("", "0")
+    if strict and chosen != PROFILES["cpu"]:
+        echo("Verdicts are compared in profile cpu and float32 alone: set COURSE_PRECISION=float32")
     outcomes, code = [], 0
     try:
         for path in notebooks.resolve(names, root) if names else notebooks.find(root, ["lesson"]):
@@ -135,7 +138,8 @@ def _unchanged(path: Path, job: _Job) -> _Outcome | None:
     """The stored outcome of an earlier run by the same code and profile, if there is one."""
     try:
         stamp = notebooks.read_stamp(job.copy_of(path))
-        wanted = notebooks.made_with(notebooks.read(path)) | {"profile": job.profile}
+        wanted = notebooks.made_with(notebooks.read(path)) | {"profile": job.profile.name}
+        wanted |= {"precision": job.profile.precision}
     except ValueError:  # a damaged copy is no copy
         return None
     if not stamp or not wanted.items() <= stamp.items():
@@ -159,8 +163,8 @@ def _run_one(path: Path, job: _Job) -> _Outcome:
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         verdicts = Path(folder) / "verdicts.jsonl"
         _run_cells(notebook, outcome, path.parent, _environment(job, verdicts), job)
-        # Recorded verdicts are those of `cpu`; other profiles may decide otherwise.
-        if job.profile == "cpu" and verdicts.exists() and not outcome.failed:
+        # Recorded verdicts are those of `cpu` in float32; others may decide otherwise.
+        if job.profile == PROFILES["cpu"] and verdicts.exists() and not outcome.failed:
             lines = map(json.loads, verdicts.read_text(encoding="utf-8").splitlines())
             outcome.differs = [line for line in lines if line["recorded"] != line["verdict"]]
     if job.store and not outcome.failed and path.read_bytes() != before:
@@ -182,8 +186,8 @@ def _run_one(path: Path, job: _Job) -> _Outcome:
 
 def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
     """This process's environment with the run's choices; paths absolute: the folder changes."""
-    env = {"COURSE_PROGRESS": "0", **os.environ}
-    env |= {"COURSE_PROFILE": job.profile, "COURSE_VERDICTS": str(verdicts)}
+    env = {"COURSE_PROGRESS": "0", **os.environ, "COURSE_VERDICTS": str(verdicts)}
+    env |= {"COURSE_PROFILE": job.profile.name, "COURSE_PRECISION": job.profile.precision}
     env |= {"COURSE_PROGRESS": "0"} if job.store else {}
     env.pop("MPLBACKEND", None)  # else figures may miss from the outputs
     for name in ("COURSE_RESULTS", "COURSE_CACHE", "COURSE_ENCODER", "COURSE_DECODER"):
@@ -197,7 +201,8 @@ def _environment(job: _Job, verdicts: Path) -> dict[str, str]:
 
 def _stamp(notebook, outcome: _Outcome, job: _Job) -> dict:
     stamp = {
-        "profile": job.profile,
+        "profile": job.profile.name,
+        "precision": job.profile.precision,
         "device": outcome.device,
         **notebooks.made_with(notebook),
         "seconds": round(outcome.seconds, 3),

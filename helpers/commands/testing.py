@@ -20,6 +20,7 @@ QUICK = ("00_start_here", "04_bert")
 # One thread per worker: two processes of two threads are slower on two cores.
 SETTINGS = {
     "COURSE_PROFILE": "smoke",
+    "COURSE_PRECISION": "float32",
     "COURSE_PROGRESS": "0",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",

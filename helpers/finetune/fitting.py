@@ -164,13 +164,14 @@ def train(
 def _train_neural(
     data: Data, method: str, settings: dict, profile: Profile, base: str | None, options: dict
 ):
-    """A trained model, and what is known of its training; fills in the learning rate."""
+    """A trained model, and what is known of its training; completes the settings."""
 
     def start():
         return MODELS[data.task, method].start(data.label_names, settings, profile, base)
 
     model = start()
     network, name, source = model.loaded.model, model.loaded.name, model.loaded.source
+    settings["precision"] = model.loaded.precision
     if settings["learning_rate"] is None:
         settings["learning_rate"] = learning_rate_for(network.config, ENCODER_RATE)
     result = model.fit(data.items, data.labels, settings, **options)

@@ -14,11 +14,11 @@ from datasets import Dataset
 from scipy.special import softmax
 
 from helpers import decoding, instructing, pretrained, training
-from helpers.adapters import add_adapter, load_adapter, save_adapter
+from helpers.adapters import add_adapter, hold_base, load_adapter, save_adapter
 from helpers.finetune.baselines import LinearModel
 from helpers.finetune.settings import num_epochs_for
 from helpers.networks import IGNORED
-from helpers.runtime import Profile, usable_precision
+from helpers.runtime import Profile, choose_profile, live
 
 __all__ = ["MODELS", "ChatModel", "ProseModel"]
 
@@ -70,7 +70,7 @@ class NeuralModel:
             freeze=self.frozen(),
             warmup_steps=0.1,
             pad_id=self.loaded.pad_id,
-            precision=usable_precision(training.device_of(self.loaded.model)),
+            precision=self.loaded.precision,
             # Once per epoch, but never lose the whole of a long one.
             save_steps=min(SAVE_STEPS, max(FEW_STEPS, math.ceil(len(rows) / batch_size))),
             **options,
@@ -78,7 +78,8 @@ class NeuralModel:
 
     def logits(self, rows: Dataset) -> np.ndarray:
         """The model's outputs for tokenized rows."""
-        return training.predict(self.loaded.model, rows, BATCH, pad_id=self.loaded.pad_id)
+        options = {"pad_id": self.loaded.pad_id, "precision": self.loaded.precision}
+        return training.predict(self.loaded.model, rows, BATCH, **options)
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer."""
@@ -101,7 +102,7 @@ class EncoderModel(NeuralModel):
     @classmethod
     def load(cls, folder: Path, card: dict, base=None):
         """Read what `save` wrote; no base is needed."""
-        options = {"source": folder.resolve(), "device": _device(), "echo": None}
+        options = {"source": folder.resolve(), "echo": None, **_here()}
         loaded = pretrained.load_encoder(cls.task, label_names=card["label_names"], **options)
         return cls(loaded, card["settings"]["max_length"])
 
@@ -162,15 +163,15 @@ class AdaptedModel(NeuralModel):
             # Few parameters train, so there is little to regularise.
             loaded.model.dropout.p = 0.0
         adapter = {name: settings[name] for name in ("rank", "alpha", "seed")}
-        return cls(add_adapter(loaded, **adapter), settings["max_length"])
+        return cls(hold_base(add_adapter(loaded, **adapter)), settings["max_length"])
 
     @classmethod
     def load(cls, folder: Path, card: dict, base=None):
         """Put the adapter on its base; a different base is refused."""
-        options = {"source": base or card["base"]["source"], "device": _device(), "echo": None}
+        options = {"source": base or card["base"]["source"], "echo": None, **_here()}
         names = card["label_names"] or None
         loaded = pretrained.load_decoder(cls.task, label_names=names, **options)
-        return cls(load_adapter(loaded, folder), card["settings"]["max_length"])
+        return cls(hold_base(load_adapter(loaded, folder)), card["settings"]["max_length"])
 
     def frozen(self) -> list[str]:
         """None here: `add_adapter` has frozen the base already."""
@@ -279,5 +280,7 @@ MODELS = {
 """(task, method) -> the class that trains and loads its models."""
 
 
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _here() -> dict:
+    """Where a saved model answers, and in which precision: options of the loaders."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {"device": device, "profile": live(choose_profile(), device)}

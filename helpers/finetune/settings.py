@@ -44,6 +44,7 @@ LEAST = {"num_epochs": 1, "min_steps": 1, "batch_size": 1, "max_length": 8, "ran
 
 # Share of a large matrix product's speed that short texts reach; an encoder's matrices are small.
 USED = {"encoder": 0.2, "lora": 0.5}
+FASTER = {"float32": 1.0, "bfloat16": 1.5, "float16": 1.5}  # than float32, as a whole
 WEIGHT_BYTES = 4
 TRAINING_BYTES = 12  # for each weight that trains: its gradient, and AdamW's two means
 PROGRAM = 700e6  # bytes of Python with torch and transformers loaded
@@ -125,8 +126,7 @@ def estimate(
     letters = sum(map(len, texts))
     if method == "linear":
         basis = f"{letters:,} characters, at a rate measured on two cores"
-        minutes = letters / LINEAR_CHARACTERS / 60
-        return Estimate(method, minutes, PROGRAM + 150 * letters, basis)
+        return Estimate(method, letters / LINEAR_CHARACTERS / 60, PROGRAM + 150 * letters, basis)
     settings = settings or settings_for(method, data, profile)
     adapter, language = method == "lora", data.task in LANGUAGE_TASKS
     load = pretrained.load_decoder if adapter else pretrained.load_encoder
@@ -144,15 +144,20 @@ def estimate(
     used = body + (config.hidden_size * config.vocab_size if language else 0)
     flops = (4 if adapter else 6) * used * tokens * num_epochs_for(rows, settings)
     flops += 2 * used * held_out * (2 if language else 1)
+
+    memory = PROGRAM + WEIGHT_BYTES * total + (0 if adapter else TRAINING_BYTES * body)
+    memory += settings["batch_size"] * settings["max_length"] * _position_bytes(config, language)
     gpu = profile.name == "gpu" and torch.cuda.is_available()
     gflops = matmul_gflops(4096, device="cuda") if gpu else matmul_gflops()
-
-    a_position = 80 * config.num_hidden_layers * config.hidden_size
-    a_position += 12 * config.vocab_size if language else 0
-    memory = PROGRAM + WEIGHT_BYTES * total + (0 if adapter else TRAINING_BYTES * body)
-    memory += settings["batch_size"] * settings["max_length"] * a_position
+    speed = gflops * 1e9 * USED[method] * FASTER[profile.precision]
     basis = f"{tokens:,.0f} tokens an epoch, {gflops:.0f} GFLOP/s measured in a product"
-    return Estimate(method, flops / (gflops * 1e9 * USED[method]) / 60, memory, basis)
+    return Estimate(method, flops / speed / 60, memory, basis)
+
+
+def _position_bytes(config, language: bool) -> int:
+    """What training keeps of one token, and of its logits in a language model."""
+    kept = 80 * config.num_hidden_layers * config.hidden_size
+    return kept + (12 * config.vocab_size if language else 0)
 
 
 def _tokens(tokenizer, texts: list[str], max_length: int | None) -> float:

@@ -31,8 +31,8 @@ def reference_curve(
     Raises:
         ValueError: if the ledger has no row of that method; the message lists those it has.
     """
-    rows = [row for row in ledger.latest(ledger.read(path)) if row["task"] == task.name]
-    rows = [row for row in rows if (row["profile"], row["metric"]) == (profile, task.metric)]
+    rows = ledger.comparable(ledger.latest(ledger.read(path)), profile)
+    rows = [row for row in rows if (row["task"], row["metric"]) == (task.name, task.metric)]
     mine = [row for row in rows if row["method"] == name]
     if not mine:
         known = ", ".join(dict.fromkeys(row["method"] for row in rows)) or "none"

@@ -13,7 +13,7 @@ from helpers.grid.cells import CHOICES, choose, reference_choices, run_cell, to_
 from helpers.grid.registry import MODULES, methods_of
 from helpers.methods import Corpus, Method
 from helpers.revision import revision
-from helpers.runtime import PROFILES, Profile, Run, results_dir, usable_precision, versions
+from helpers.runtime import PROFILES, Profile, Run, results_dir, versions
 
 __all__ = ["missing_cells", "run_missing"]
 
@@ -52,7 +52,7 @@ def run_missing(
     path = path or (trial / "ledger.jsonl" if profile == "smoke" else ledger.REFERENCE)
     choices_path = choices_path or (trial / "choices.json" if profile == "smoke" else CHOICES)
     frozen = {} if again else _frozen(methods, profile, choices_path)
-    rows = [row for row in ledger.read(path) if row["method"] in frozen]
+    rows = [row for row in ledger.comparable(ledger.read(path), profile) if row["method"] in frozen]
     rows = [row for row in rows if row["time"] >= frozen[row["method"]]["time"]]
     missing = missing_cells(methods, corpus, rows)
     total = sum(map(len, missing_cells(methods, corpus, []).values()))
@@ -113,7 +113,6 @@ def _new_run(profile: Profile, part: str) -> Run:
         profile=profile,
         seed=0,
         device=device,
-        precision=usable_precision(device),
         threads=torch.get_num_threads(),
         versions=versions(),
         revision=revision(code),

@@ -80,21 +80,23 @@ class At(NamedTuple):
 
 
 class Results:
-    """The rows of one ledger in one profile.
+    """The rows of one ledger in one profile and one precision.
 
     A missing row is `None` everywhere, never an error: the page can be drawn before everything was
     measured.
 
     Args:
         rows: of `ledger.load`, or dicts, of any profiles and tasks.
-        profile: rows of other profiles answered other test sets, and are left out.
+        profile, precision: other rows are not comparable with these, and are left out.
         draws: for every bootstrap on these rows.
     """
 
-    def __init__(self, rows, profile: str = "cpu", draws: int = evaluation.DRAWS):
+    def __init__(
+        self, rows, profile: str = "cpu", draws: int = evaluation.DRAWS, precision: str = "float32"
+    ):
         records = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
         self.profile, self.draws = profile, draws
-        self.all = [row for row in records if row["profile"] == profile]
+        self.all = ledger.comparable(records, profile, precision)
         self.compared = {}  # what `compare` found before: a bootstrap takes a while
         self._rows = defaultdict(list)
         for row in self.all:

@@ -71,7 +71,7 @@ def tuned(corpus, labelled, seed, blocks, **settings) -> Fitted:
     """Train the head and as many blocks as `blocks` says."""
     loaded, _ = tune(corpus, labelled, seed, blocks, **settings)
     read = partial(_read, loaded)
-    return common.fitted_classifier(loaded.model, read, 64, loaded.pad_id, loaded)
+    return common.fitted_classifier(loaded.model, read, 64, loaded.pad_id, loaded, loaded.precision)
 
 
 def _tried(*rates, min_steps=(0, 60)) -> tuple[dict, ...]:

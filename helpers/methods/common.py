@@ -91,12 +91,14 @@ def reads_words(corpus: Corpus, model) -> Fitted:
 
 
 def fitted_classifier(
-    model, read: Callable, batch_size: int = 256, pad_id: int = 0, hands_out=None
-) -> Fitted:
+    model, read: Callable, batch_size: int = 256, pad_id: int = 0, hands_out=None,
+    precision: str = "float32",
+) -> Fitted:  # fmt: skip
     """Wrap a text classifier for the grid; `read` turns texts into rows."""
 
     def predict(texts) -> np.ndarray:
-        return training.predict(model, read(texts), batch_size, pad_id=pad_id).argmax(axis=1)
+        options = {"pad_id": pad_id, "precision": precision}
+        return training.predict(model, read(texts), batch_size, **options).argmax(axis=1)
 
     return as_fitted(model, predict, hands_out)
 
@@ -156,9 +158,10 @@ def pooled_states(loaded: pretrained.Pretrained, rows: Dataset) -> np.ndarray:
     """The input of a classifier's head for each row: (rows, hidden size)."""
     states = np.empty((len(rows), loaded.model.config.hidden_size), np.float32)
     collate = partial(training.pad_batch, pad_id=loaded.pad_id)
-    with training.batches_by_length(loaded.model, rows, 64, collate) as batches:
+    reading = training.batches_by_length(loaded.model, rows, 64, collate, loaded.precision)
+    with reading as batches:
         for indices, batch in batches:
-            states[indices] = loaded.model.pooled(**batch).cpu().numpy()
+            states[indices] = loaded.model.pooled(**batch).float().cpu().numpy()
     return states
 
 
@@ -183,6 +186,7 @@ def fine_tune(
     """
     model = trained = loaded.model
     settings = {"warmup_steps": 0.1, "pad_id": loaded.pad_id, **settings}
+    precision = settings.setdefault("precision", loaded.precision)
     if blocks is not None:
         depth = len(pretrained.blocks(model))
         if blocks != "all":
@@ -191,7 +195,7 @@ def fine_tune(
             settings["freeze"] = pretrained.freeze_below(model, blocks)
         else:
             trained = pretrained.FrozenBelow(model, blocks)
-            rows, settings["freeze"] = trained.remember(rows), trained.freeze
+            rows, settings["freeze"] = trained.remember(rows, precision=precision), trained.freeze
     epochs = epochs_for(len(rows), num_epochs, min_steps, batch_size)
     result = training.fit(trained, rows, num_epochs=epochs, batch_size=batch_size, **settings)
     model.eval()

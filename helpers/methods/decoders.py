@@ -153,7 +153,7 @@ def tune(
 def fitted(loaded: pretrained.Pretrained) -> Fitted:
     """Wrap a classifier for the grid."""
     read = partial(rows_of, loaded)
-    return common.fitted_classifier(loaded.model, read, 64, loaded.pad_id, loaded)
+    return common.fitted_classifier(loaded.model, read, 64, loaded.pad_id, loaded, loaded.precision)
 
 
 def tuned(corpus, labelled, seed, blocks, **settings) -> Fitted:

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers import data, decoding, ledger, training
-from helpers.adapters import add_adapter
+from helpers.adapters import add_adapter, hold_base
 from helpers.methods import Corpus, Fitted, Measurement, Method, common, decoders, seeds
 from helpers.pretrained import Pretrained, body_of
 from helpers.runtime import measure
@@ -35,6 +35,7 @@ def tune_adapter(
 ) -> tuple[Pretrained, training.FitResult]:
     """Tune a LoRA adapter on the decoder; `settings` are arguments of `common.fine_tune`."""
     loaded = add_adapter(decoders.classifier(corpus, seed), rank=RANK, alpha=ALPHA, seed=seed)
+    hold_base(loaded)
     return loaded, decoders.train(loaded, labelled, seed, **settings)
 
 
@@ -59,6 +60,7 @@ def untouched(corpus, labelled, seed) -> Fitted:
     """The classifier before any training."""
     loaded = decoders.classifier(corpus, seed)
     loaded.model.requires_grad_(False)
+    hold_base(loaded)
     return decoders.fitted(loaded)
 
 

@@ -168,7 +168,8 @@ def encoder(corpus, labelled, seed, capitals=False, **settings) -> Fitted:
 
     def predict(token_lists):
         rows = piece_rows(loaded.tokenizer, token_lists)
-        logits = training.predict(loaded.model, rows, 64, pad_id=loaded.pad_id)
+        options = {"pad_id": loaded.pad_id, "precision": loaded.precision}
+        logits = training.predict(loaded.model, rows, 64, **options)
         return pretrained.word_predictions(logits, rows)
 
     return common.as_fitted(loaded.model, predict)

@@ -4,7 +4,7 @@
 """
 
 from helpers.assets import ModelError
-from helpers.pretrained.build import seeded
+from helpers.pretrained.build import hold, seeded
 from helpers.pretrained.heads import CaseAwareTagger, LastTokenClassifier, MeanPooledClassifier
 from helpers.pretrained.load import Pretrained, load_decoder, load_encoder, quiet
 from helpers.pretrained.parts import (
@@ -35,6 +35,7 @@ __all__ = [
     "encode_texts",
     "encode_words",
     "freeze_below",
+    "hold",
     "learning_rate_for",
     "load_decoder",
     "load_encoder",

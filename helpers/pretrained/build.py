@@ -3,7 +3,7 @@
 import copy
 import importlib.util
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ from helpers.pretrained.heads import (
     drop_pooler,
 )
 
-__all__ = ["FACTORIES", "HEADS", "SAVED", "Wanted", "build", "has_head", "nf4_settings", "seeded"]
+__all__ = ["FACTORIES", "HEADS", "SAVED", "Wanted", "build", "has_head", "hold", "nf4_settings"]
+__all__ += ["seeded"]
 
 FACTORIES = {  # of each kind's tasks; a classification without a saved head starts from a body
     "encoder": {
@@ -54,6 +55,7 @@ class Wanted:
     attention: str
     device: str
     nf4: bool = False
+    precision: str = "float32"
 
 
 @contextmanager
@@ -178,6 +180,18 @@ def _missing(model, report: dict, wanted: Wanted, headed: bool) -> list[str]:
             "checkpoint."
         )
     return missing
+
+
+def hold(parameters: Iterable[torch.nn.Parameter], precision: str) -> None:
+    """Keep parameters that do not train in bfloat16, if that is the precision, in place.
+
+    They then take half the memory, and are not converted anew at every use. Buffers stay as they
+    are: a decoder's positions need more digits.
+    """
+    if precision == "bfloat16":
+        for parameter in parameters:
+            if parameter.dtype == torch.float32:
+                parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def nf4_settings(device: str):

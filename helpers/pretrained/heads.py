@@ -129,6 +129,7 @@ class _Classifier(PreTrainedModel):
 
     def judge(self, pooled, labels=None) -> SequenceClassifierOutput:
         """Score the classes from the output of `pooled`, with the loss if there are labels."""
+        pooled = pooled.to(self.head.weight.dtype)  # a frozen body may be held in bfloat16
         logits = self.head(self.dropout(pooled))
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)

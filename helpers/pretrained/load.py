@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging
 
 from helpers.assets import Choice, ModelError, choose_model, model_folder
-from helpers.pretrained.build import FACTORIES, HEADS, SAVED, Wanted, build, has_head
+from helpers.pretrained.build import FACTORIES, HEADS, SAVED, Wanted, build, has_head, hold
 from helpers.pretrained.heads import HeadConfig
 from helpers.pretrained.rows import reads_words
 from helpers.runtime import Profile
@@ -33,10 +33,11 @@ SMOLLM2 = (
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A tokenizer and its model, in evaluation mode and, unless packed in NF4, in float32.
+    """A tokenizer and its model, in evaluation mode.
 
     `name` is for figures, such as `"MiniLM-L6"`; `source` is the folder, Hub id or asset it came
-    from; `new_parameters` are random, not from the checkpoint.
+    from; `new_parameters` are random, not from the checkpoint; `precision` is that of the profile,
+    for `training.fit` and `predict`.
     """
 
     tokenizer: Any
@@ -44,6 +45,7 @@ class Pretrained:
     name: str
     source: str
     new_parameters: tuple[str, ...]
+    precision: str = "float32"
 
     @property
     def pad_id(self) -> int:
@@ -115,8 +117,13 @@ def load_encoder(
     """
     choice = choose_model("encoder", profile, source, variant=cased)
     labels, named = _labels(choice, task, num_labels, label_names), label_names is not None
-    where = device or _device(profile)
-    return _load(Wanted(choice, task, labels, named, pretrained, seed, attention, where), echo)
+    return _load(
+        Wanted(
+            choice, task, labels, named, pretrained, seed, attention,
+            device=device or _device(profile), precision=_precision(profile),
+        ),
+        echo,
+    )  # fmt: skip
 
 
 def load_decoder(
@@ -130,6 +137,9 @@ def load_decoder(
     `cpu` uses SmolLM2-135M-Instruct, `gpu` GPT-2, `smoke` a tiny random Llama behind SmolLM2's
     tokenizer; `source`, or else `COURSE_DECODER`, names another. SmolLM2 comes with 4 bits per
     weight and is unpacked once, into the cache.
+
+    In a profile of bfloat16 a language model is held in it, to be read or to carry an adapter; call
+    `model.float()` before training the whole of it.
 
     A decoder without a padding token (GPT-2) pads with its end token, since a new token would be a
     random vector and one more word to predict. Padding then cannot be recognised by its id: use the
@@ -148,14 +158,23 @@ def load_decoder(
     """
     choice = choose_model("decoder", profile, source, variant=larger)
     labels, named = _labels(choice, task, num_labels, label_names), label_names is not None
-    where = device or _device(profile)
-    return _load(Wanted(choice, task, labels, named, pretrained, seed, attention, where, nf4), echo)
+    return _load(
+        Wanted(
+            choice, task, labels, named, pretrained, seed, attention,
+            device=device or _device(profile), precision=_precision(profile), nf4=nf4,
+        ),
+        echo,
+    )  # fmt: skip
 
 
 def _device(profile: Profile | None) -> str:
     """CUDA in the profile `gpu` if there is any, else the CPU."""
     wanted = profile is not None and profile.name == "gpu"
     return "cuda" if wanted and torch.cuda.is_available() else "cpu"
+
+
+def _precision(profile: Profile | None) -> str:
+    return "float32" if profile is None else profile.precision
 
 
 def _labels(choice: Choice, task: str, num_labels: int, label_names) -> list[str] | None:
@@ -178,6 +197,8 @@ def _load(wanted: Wanted, echo: Callable[[str], object] | None) -> Pretrained:
         config = _config(wanted, folder)
         tokenizer, borrowed = _tokenizer(wanted, folder, config)
         model, missing = build(wanted, folder, config)
+    if wanted.task == "lm" and not wanted.nf4:
+        hold(model.parameters(), wanted.precision)
     if choice.kind == "decoder":
         model.config.pad_token_id = tokenizer.pad_token_id
         if getattr(model, "generation_config", None) is not None:
@@ -189,7 +210,8 @@ def _load(wanted: Wanted, echo: Callable[[str], object] | None) -> Pretrained:
     if not wanted.pretrained:
         missing = [name for name, _ in model.named_parameters()]
     name = choice.name if wanted.pretrained else f"{choice.name}, random weights"
-    loaded = Pretrained(tokenizer, model.eval(), name, choice.source, tuple(missing))
+    source, missing = choice.source, tuple(missing)
+    loaded = Pretrained(tokenizer, model.eval(), name, source, missing, wanted.precision)
     if echo:
         notes = [SMOLLM2] if wanted.pretrained and choice.source == "smollm2" else []
         notes += [f"Padding is {tokenizer.pad_token}, its end token."] if borrowed else []
@@ -280,7 +302,8 @@ def _announcement(loaded: Pretrained, wanted: Wanted) -> str:
     packed = [p for p in parameters if not p.is_floating_point()]
     # In four bits, one stored byte holds two parameters.
     size = sum(p.numel() for p in parameters + packed)
-    form = "NF4 and float32" if packed else "float32"
+    form = str(loaded.model.dtype).removeprefix("torch.")
+    form = f"NF4 and {form}" if packed else form
     device = parameters[0].device.type
     kind = f"{loaded.name}: {size / 1e6:.1f} million parameters, {form}, {device}."
     if not wanted.pretrained:

@@ -195,20 +195,20 @@ class FrozenBelow(nn.Module):
         self.halves = (lower, upper)
         self._check(body)
 
-    def remember(self, dataset, batch_size: int = 64):
+    def remember(self, dataset, batch_size: int = 64, precision: str = "float32"):
         """Add a column `state` to rows of `encode_texts`: what the frozen blocks make of each.
 
-        Train on the result with `training.fit(freeze=self.freeze)`.
+        Train on the result with `training.fit(freeze=self.freeze)`, in the same precision.
         """
         rows = [{"input_ids": ids} for ids in dataset["input_ids"][:]]
         first = len(self.states)
         self.states += [None] * len(rows)
         collate = partial(pad_batch, pad_id=self.model.config.pad_token_id or 0)
-        with batches_by_length(self, rows, batch_size, collate) as batches:
+        with batches_by_length(self, rows, batch_size, collate, precision) as batches:
             for indices, batch in batches:
                 mask = batch["attention_mask"]
                 for i, states, real in zip(indices, self._below(**batch), mask, strict=True):
-                    self.states[first + i] = states[real.bool()].clone()
+                    self.states[first + i] = states[real.bool()].to(torch.float32, copy=True)
         return dataset.add_column("state", list(range(first, first + len(rows))))
 
     def forward(self, input_ids, attention_mask=None, labels=None, state=None):
@@ -220,6 +220,7 @@ class FrozenBelow(nn.Module):
         else:
             kept = [self.states[i] for i in state.tolist()]
             states = nn.utils.rnn.pad_sequence(kept, batch_first=True)  # (B, T, H)
+            states = states.to(self.model.dtype)
             attention_mask = attention_mask[:, : states.shape[1]]
         states = self._above(states, attention_mask)
         return self.model.judge(self.model.pool(states, attention_mask), labels)

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 INPUTS = ("input_ids", "pixel_values")
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def encode_texts(
@@ -113,9 +114,17 @@ def device_of(model) -> str:
     return next(model.parameters()).device.type
 
 
+def autocast(model, precision: str) -> torch.autocast:
+    """Compute matrix products in this number format inside a `with` block; weights stay as is."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"Unknown precision {precision!r}; use {', '.join(PRECISIONS)}.")
+    dtype = PRECISIONS[precision]
+    return torch.autocast(device_of(model), dtype, enabled=dtype is not None)
+
+
 @contextmanager
 def batches_by_length(
-    model, rows, batch_size: int, collate: Callable = pad_batch
+    model, rows, batch_size: int, collate: Callable = pad_batch, precision: str = "float32"
 ) -> Iterator[Iterator[tuple[list[int], dict]]]:
     """Evaluate a model: `with` this `as batches`, each (row numbers, batch) of similar length.
 
@@ -126,6 +135,7 @@ def batches_by_length(
         rows: a Dataset, of which the columns that `model.forward` takes are read; `Rows`; or a
             list of dicts with `input_ids`, the same keys in each.
         collate: list of rows -> dict of tensors.
+        precision: as for `fit`.
     """
     if isinstance(rows, Dataset):
         rows = Rows(model, rows, "dataset", labelled=False)
@@ -141,7 +151,7 @@ def batches_by_length(
 
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), autocast(model, precision):
             yield batches()
     finally:
         model.train(was_training)

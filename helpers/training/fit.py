@@ -98,7 +98,8 @@ def fit(
         resume: continue from the last complete checkpoint in `output_dir`, or start if there is
             none. Parameters that do not train must be unchanged.
         save_steps: steps between checkpoints; by default one epoch.
-        precision: `"float32"`, `"bfloat16"` or `"float16"` (autocast); see `Run.precision`.
+        precision: `"float32"`, `"bfloat16"` or `"float16"`, of matrix products (autocast); see
+            `Run.precision`. What trains is kept in float32.
         on_step: called after each step with the number of steps so far and the model.
         progress: whether to draw a bar; by default as `COURSE_PROGRESS` and the terminal say.
 
@@ -276,11 +277,12 @@ def _steps(checkpoint: Path) -> int:
 
 
 def predict(
-    model, dataset: Dataset, batch_size: int = 256, collate: Callable | None = None, pad_id: int = 0
-) -> np.ndarray:
+    model, dataset: Dataset, batch_size: int = 256, collate: Callable | None = None,
+    pad_id: int = 0, precision: str = "float32",
+) -> np.ndarray:  # fmt: skip
     """Compute a model's logits for every row, without dropout, in the dataset's order.
 
-    Rows are as for `fit`; labels are ignored.
+    Rows and `precision` are as for `fit`; labels are ignored.
 
     Returns:
         float32 (rows, classes); for one answer per token (rows, longest, classes), 0 where there is
@@ -289,7 +291,7 @@ def predict(
     rows = Rows(model, dataset, "dataset", labelled=False, drop=("labels",))
     collate = collate or partial(pad_batch, pad_id=pad_id)
     parts = {}
-    with batches_by_length(model, rows, batch_size, collate) as batches:
+    with batches_by_length(model, rows, batch_size, collate, precision) as batches:
         for indices, batch in batches:
             answers = model(**batch)["logits"].float().cpu().numpy()
             parts.update(zip(indices, answers, strict=True))

@@ -5,7 +5,6 @@ import os
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,10 @@ import torch
 from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from helpers.networks import IGNORED
-from helpers.training.batches import Rows, batches_by_length, device_of
+from helpers.training.batches import Rows, autocast, batches_by_length, device_of
 
 __all__ = ["Stepper", "build_optimizer", "build_schedule", "count_parameters", "place"]
 __all__ += ["plan_stages", "unfreeze"]
-
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def count_parameters(model) -> tuple[int, int]:
@@ -75,6 +72,12 @@ def build_optimizer(
     for name, parameter in model.named_parameters():
         if name not in trained:
             continue
+        if parameter.dtype in (torch.bfloat16, torch.float16):
+            held = str(parameter.dtype).removeprefix("torch.")
+            raise ValueError(
+                f"{name} is held in {held}, in which small updates round to nothing. Call "
+                "model.float() before training, or train an adapter."
+            )
         entry = next((entry for entry, names in named.items() if name in names), "")
         rate = learning_rate * factors.get(entry, 1.0)
         decay = weight_decay if parameter.ndim > 1 else 0.0
@@ -115,13 +118,10 @@ class Stepper:
     def __init__(
         self, model, optimizer, schedule, collate: Callable, precision: str, max_grad_norm: float
     ):
-        if precision not in PRECISIONS:
-            raise ValueError(f"Unknown precision {precision!r}; use {', '.join(PRECISIONS)}.")
         self.model, self.network, self.optimizer = model, model, optimizer
         self.schedule, self.collate = schedule, collate
         self.max_grad_norm, self.device = max_grad_norm, device_of(model)
-        dtype = PRECISIONS[precision]
-        self.autocast = partial(torch.autocast, self.device, dtype, enabled=dtype is not None)
+        self.precision = precision
         # Small gradients would be 0 in float16, so the loss is scaled up.
         self.scaler = torch.amp.GradScaler(self.device, enabled=precision == "float16")
         model.zero_grad()
@@ -130,7 +130,7 @@ class Stepper:
         """Update the weights with one batch, and return its loss before the step."""
         batch = self.collate(self.share(rows))
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
-        with self.autocast():
+        with autocast(self.model, self.precision):
             loss = self.network(**batch)["loss"]
         loss = self.weighted(loss, batch, len(rows))
         self.scaler.scale(loss).backward()
@@ -154,11 +154,10 @@ class Stepper:
 
         # A collate function may draw random numbers; those of training must not depend on it.
         devices = [torch.cuda.current_device()] if self.device == "cuda" else []
-        reading = batches_by_length(self.model, rows, batch_size, collate)
+        reading = batches_by_length(self.model, rows, batch_size, collate, self.precision)
         with torch.random.fork_rng(devices), reading as batches:
             for indices, batch in batches:
-                with self.autocast():
-                    output = self.model(**batch)
+                output = self.model(**batch)
                 if self.rank >= len(indices):  # no row of its own
                     continue
                 labels = batch["labels"]
