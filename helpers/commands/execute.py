@@ -112,14 +112,10 @@ def run(
     if profile not in PROFILES:
         raise ValueError(f"No profile {profile!r}; there are {', '.join(PROFILES)}.")
     if store and profile == "smoke":
-        raise ValueError(
-            "The smoke profile is for tests; its outputs are not stored. "
-            "Unset COURSE_PROFILE or set it to cpu."
-        )
+        raise ValueError("Outputs of the smoke profile are not stored: set COURSE_PROFILE=cpu.")
     chosen = PROFILES[profile] if store else live(PROFILES[profile])  # stored: in float32
     job, names = _Job(root, out, chosen, store, timeout, echo), list(names)
-    if strict is None:
-        strict = os.environ.get("COURSE_STRICT", "") not in ("", "0")
+    strict = os.environ.get("COURSE_STRICT", "") not in ("", "0") if strict is None else strict
     if strict and chosen != PROFILES["cpu"]:
         echo("Verdicts are compared in profile cpu and float32 alone: set COURSE_PRECISION=float32")
     outcomes, code = [], 0
@@ -158,8 +154,7 @@ def _run_one(path: Path, job: _Job) -> _Outcome:
         job.echo(f"[{outcome.label}] {outcome.message}")
         return outcome
     notebooks.clear(notebook)
-    # Stored with the minutes, to scale them to other machines.
-    job.speed = job.speed or training_speed(seconds=1.0)
+    job.speed = job.speed or training_speed(seconds=1.0)  # stored, to scale minutes by
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         verdicts = Path(folder) / "verdicts.jsonl"
         _run_cells(notebook, outcome, path.parent, _environment(job, verdicts), job)
