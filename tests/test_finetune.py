@@ -1,6 +1,7 @@
 """`course finetune` and `course predict` from file to folder, and what they refuse."""
 
 import csv
+import dataclasses
 import itertools
 import json
 import shutil
@@ -389,3 +390,16 @@ def test_the_card_has_the_rate_that_was_used(files, monkeypatch):
         trained = finetune.train(parts, "encoder", profile=SMOKE, learning_rate=given)
         assert trained.settings["learning_rate"] == used[-1]
     assert used[-1] == 3e-5
+
+
+@pytest.mark.parametrize("method", ["encoder", "lora"])
+def test_in_bfloat16_what_trains_and_what_is_saved_is_float32(files, tmp_path, method):
+    half = dataclasses.replace(SMOKE, precision="bfloat16")
+    order = finetune.Order(files / "two.csv", tmp_path, method, profile=half)
+    assert finetune.finetune(order) == 0
+    card = json.loads((tmp_path / "course.json").read_text())
+    assert card["settings"]["precision"] == "bfloat16"
+    weights = [load_file(path) for path in tmp_path.glob("*.safetensors")]
+    assert {str(value.dtype) for file in weights for value in file.values()} == {"float32"}
+    [found] = finetune.answer(tmp_path, ["a superb film"])
+    assert 0 < found["probability"] <= 1
