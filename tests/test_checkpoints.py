@@ -152,7 +152,7 @@ def test_notes_of_a_killed_training_are_those_of_a_whole_one(corpus, folders):
 
 def test_an_unknown_network_lists_those_there_are():
     with pytest.raises(ValueError, match="lstm-lm"):
-        grid.network_of("lstm")
+        grid.pretrain("lstm")
 
 
 @pytest.mark.slow

@@ -1,12 +1,16 @@
 """Word vectors, against hand calculation, autograd, and the published GloVe file."""
 
+import json
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from helpers import assets, data, embeddings
+from helpers import assets, data, embeddings, grid
 from helpers.embeddings import Embeddings
+from helpers.runtime import PROFILES
 
 TOPICS = (["cat", "dog", "horse", "cow", "sheep"], ["red", "green", "blue", "white", "black"])
 
@@ -200,6 +204,70 @@ def test_vectors_of_a_corpus_are_trained_once_and_then_read(cached):
     second = make(workers=2, window=5)  # 5 is the default
     assert file.suffix == ".npz" and file.stat().st_mtime_ns == written
     assert first.words == second.words and np.array_equal(first.matrix, second.matrix)
+
+
+@pytest.fixture
+def without_gensim(monkeypatch):
+    monkeypatch.setattr(embeddings, "Word2Vec", None)
+
+
+def test_without_gensim_the_vectors_of_imdb_are_the_stored_ones(
+    without_gensim, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    texts = ["the film is good good", "a good film the film", "unheard word"]
+    path = tmp_path / "stored.npz"
+    monkeypatch.setattr(embeddings, "STORED", path)
+    words = ("the", "good", "film", "bad")
+    matrix = np.arange(8, dtype=np.float16).reshape(4, 2) / 3
+    embeddings.save(Embeddings(words, matrix), path, embeddings.digest_of(texts))
+    whole = embeddings.cached_skipgram(texts)
+    assert "gensim" in capsys.readouterr().out
+    assert whole.words == words and whole.matrix.dtype == np.float32
+    assert np.array_equal(whole.matrix, matrix.astype(np.float32))
+    # Of fewer texts, the words that training would have met five times.
+    fewer = embeddings.cached_skipgram(["good film"] * 3 + ["good good"])
+    assert fewer.words == ("good",) and np.array_equal(fewer.matrix, whole.matrix[1:2])
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("asked", [{"name": "mine"}, {"dimensions": 8}, {"seed": 1}])
+def test_without_gensim_vectors_of_one_s_own_name_the_python_to_take(
+    without_gensim, monkeypatch, tmp_path, asked
+):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"3\.11 to 3\.13"):
+        embeddings.cached_skipgram(["good film"] * 9, **asked)
+
+
+def test_a_python_without_gensim_can_import_every_method():
+    code = "import sys; sys.modules['gensim'] = sys.modules['gensim.models'] = None\n"
+    code += "from helpers import embeddings, grid; print(embeddings.Word2Vec, len(grid.PARTS))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["None", "7"], done.stderr
+
+
+def test_what_is_stored_is_trained_by_the_command_and_found_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_RESULTS", str(tmp_path / "results"))
+    assert grid.pretrain("imdb-skipgram", "smoke") == 0
+    folder = tmp_path / "results" / "checkpoints"
+    texts = data.load_imdb(PROFILES["smoke"])["train"]["text"][:]
+    record = json.loads((folder / "imdb-skipgram.json").read_text(encoding="utf-8"))
+    monkeypatch.setattr(embeddings, "STORED", folder / "imdb-skipgram.npz")
+    monkeypatch.setattr(embeddings, "Word2Vec", None)
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    found = embeddings.cached_skipgram(texts)
+    assert (len(found), found.dimensions) == (record["words"], record["dimensions"])
+    assert record["digest"] == embeddings.digest_of(texts) and "good" in found
+
+
+@pytest.mark.slow
+def test_the_vectors_in_the_repository_are_those_the_code_asks_for():
+    texts = data.load_imdb()["train"]["text"][:]
+    with np.load(embeddings.STORED, allow_pickle=False) as kept:
+        assert str(kept["digest"]) == embeddings.digest_of(texts)
+        assert kept["matrix"].shape == (len(kept["words"]), 100)
+    assert embeddings.STORED.stat().st_size <= 12e6
 
 
 def test_another_seed_setting_or_corpus_is_trained_anew(cached):

@@ -64,6 +64,13 @@ def test_copies_start_without_outputs_counts_and_stamp(course):
         assert [cell.id for cell in notebook.cells] == [cell.id for cell in original.cells]
 
 
+def test_a_copy_is_written_as_nbformat_writes_it():
+    for path in notebooks.find(ROOT):
+        notebook = notebooks.read(path)
+        notebooks.clear(notebook)
+        assert notebooks.stripped(path) == notebooks.text_of(notebook), path.name
+
+
 def test_the_course_s_own_notebooks_are_only_read(course):
     before = {path: path.read_bytes() for path in notebooks.find(course)}
     edit_copy(course)

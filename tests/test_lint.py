@@ -260,7 +260,7 @@ def test_named_files_only_are_checked_when_named_and_an_empty_course_is_not_gree
         ("The bars show a 95 % interval.", True),
         ("TextCNN reaches 81.5 on this test (Kim, 2014).", True),
         ("| method | accuracy |\n|---|---|\n| NB-SVM (Wang and Manning 2012) | 79.4 |", True),
-        ("See section 2.3 of notebook 4; it needs Python 3.11, 3.12 or 3.13.", True),
+        ("See section 2.3 of notebook 4; it needs Python 3.11 to 3.14.", True),
         ("```\naccuracy 0.81\n```", True),
         ("<!-- minutes -->40 to read, 4.5 minutes<!-- /minutes -->", True),
         ("## 3.2 Vectors as features", True),

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fake_wheels import alone_with, write_wheel
+from packaging.requirements import Requirement
 
 from helpers.commands import venv
 
@@ -181,13 +183,80 @@ def test_ctrl_c_during_the_installation_leaves_it_stale(machine):
 def test_a_python_out_of_range_is_named_with_the_remedy(tmp_path):
     machine = Machine(tmp_path)
     source = machine.script.read_text(encoding="utf-8")
-    source = source.replace("OLDEST, NEWEST = (3, 11), (3, 13)", "OLDEST, NEWEST = (3, 1), (3, 2)")
+    source = source.replace("OLDEST, NEWEST = (3, 11), (3, 14)", "OLDEST, NEWEST = (3, 1), (3, 2)")
     machine.script.write_text(source, encoding="utf-8")
     code, _, errors = machine.run("lab")
     assert code == 1 and "Traceback" not in errors
     assert f"this is {sys.version.split()[0]}." in errors
     assert "make PYTHON=python3.12 lab" in errors
     assert not machine.venv.exists()
+
+
+INSTALLS = [["-r", str(venv.ROOT / "requirements.lock")]]
+INSTALLS += [["--no-deps", "--no-build-isolation", "--editable", str(venv.ROOT)]]
+CPU = ["--no-deps", "--index-url", "https://download.pytorch.org/whl/cpu", "torch==2.13.0"]
+BARE = ("linux", {}, "global.cert='/etc/a.crt'\nglobal.timeout='60'\n", False)
+
+
+def pip_arguments(*machine) -> list[list[str]]:
+    """What pip would be told on a machine: system, variables, pip's settings, whether a driver."""
+    commands = venv.pip_commands("py", venv.takes_cpu_build(*machine))
+    start = ["py", "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    assert all(command[: len(start)] == start for command in commands)
+    return [command[len(start) :] for command in commands]
+
+
+def test_linux_without_a_driver_takes_torch_alone_from_the_cpu_index():
+    assert pip_arguments(*BARE) == [CPU, *INSTALLS]
+    # What it installs then fits the lock and the project.
+    for name in ("requirements.lock", "pyproject.toml"):
+        found = re.findall(r'^ *"?(torch[=>]=[^";\n]+)', (venv.ROOT / name).read_text(), re.M)
+        assert [Requirement(line).specifier.contains("2.13.0+cpu") for line in found] == [True]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(0, "darwin"), (0, "win32"), (3, True)]
+    + [(1, {name: "x"}) for name in ("CONDA_PREFIX", "COLAB_RELEASE_TAG")]
+    + [
+        (2, f"a.b='c'\n{where}.{key}='x'\n")
+        for where in ("global", "install", ":env:")
+        for key in ("index-url", "extra-index-url", "no-index", "find-links")
+    ],
+)
+def test_elsewhere_and_with_an_index_of_the_user_s_own_pip_is_told_nothing_more(place, value):
+    machine = list(BARE)
+    machine[place] = value
+    assert pip_arguments(*machine) == INSTALLS
+
+
+@pytest.mark.parametrize("kind", ["variable", "file"])
+def test_an_index_of_the_user_s_own_is_seen_where_pip_keeps_it(kind, tmp_path):
+    own = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+    config = tmp_path / "pip.conf"
+    config.write_text("[install]\nextra_index_url = file:///mirror\n" if kind == "file" else "")
+    own |= {"PIP_CONFIG_FILE": str(config)} | ({} if kind == "file" else {"PIP_FIND_LINKS": "x"})
+    listed = [sys.executable, "-m", "pip", "config", "list"]
+    settings = subprocess.run(listed, env=own, capture_output=True, text=True, check=True).stdout
+    assert not venv.takes_cpu_build("linux", {}, settings, False)
+
+
+@pytest.mark.slow
+@posix
+def test_a_cpu_index_out_of_reach_is_told_with_what_to_do(tmp_path):
+    machine = Machine(tmp_path)
+    machine.lock.write_text("torch==1.0\n", encoding="utf-8")
+    source = machine.script.read_text(encoding="utf-8")
+    source = source.replace("https://download.pytorch.org/whl/cpu", "http://127.0.0.1:9/cpu")
+    source = source.replace('DRIVER = ("/proc', 'DRIVER = ("/no').replace('"/usr/lib', '"/no')
+    machine.script.write_text(source.replace('which("nvidia-smi")', 'which("no-such-program")'))
+    nowhere = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_RETRIES": "0", "CONDA_PREFIX": ""}
+    code, _, errors = machine.run("lab", **nowhere)
+    assert code == 1 and "Traceback" not in errors
+    for remedy in ("PIP_INDEX_URL", "-m pip install torch==1.0", "run the same command again"):
+        assert remedy in errors
+    write_wheel(machine.shelf, "torch", files={"a_package.py": b"here = True"})
+    assert machine.run("lab")[0] == 0  # with an index of the user's own
 
 
 def test_a_python_too_old_for_the_course_can_still_read_the_script():

@@ -169,9 +169,10 @@ def _write_smollm2_tokenizer(target: Path) -> None:
     from transformers import AutoConfig, AutoTokenizer
 
     gguf = file("smollm2", SMOLLM2)
-    source = {"gguf_file": gguf.name, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(gguf.parent, **source)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+    config, tokenizer = (
+        auto.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
+        for auto in (AutoConfig, AutoTokenizer)
+    )
     # GGUF names this rule ("smollm") and does not spell it out: each digit is a token of its own.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

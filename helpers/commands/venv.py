@@ -6,6 +6,8 @@ helpers/commands/venv.py lab`. It writes to `.venv/` and nowhere else.
 
 import hashlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 STAMP = VENV / "course-stamp"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-OLDEST, NEWEST = (3, 11), (3, 13)
+OLDEST, NEWEST = (3, 11), (3, 14)
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's own index of builds without CUDA: a tenth of the download."""
+UNREACHABLE = f"""
+The build of torch without CUDA comes from {CPU_INDEX}. Where that is out of reach, name an index
+that has torch in PIP_INDEX_URL or PIP_EXTRA_INDEX_URL; or take the build with CUDA (several GB):
+  {PYTHON} -m pip install %s
+Then run the same command again."""
+DRIVER = ("/proc/driver/nvidia", "/usr/lib/wsl/lib/nvidia-smi")
 
 
 def wanted_stamp() -> str:
@@ -27,12 +37,41 @@ def wanted_stamp() -> str:
     return digest.hexdigest()
 
 
+def takes_cpu_build(system, environment, settings: str, has_driver: bool) -> bool:
+    """Whether torch should come from `CPU_INDEX`: pip's default index has CUDA's build for Linux.
+
+    Args:
+        system: as in `sys.platform`.
+        environment: variables; Colab and conda bring a torch, or an index, of their own.
+        settings: what `pip config list` prints; an index that the user has set is kept.
+    """
+    if system != "linux" or has_driver:
+        return False
+    if environment.get("CONDA_PREFIX") or environment.get("COLAB_RELEASE_TAG"):
+        return False
+    return not re.search(r"\.((extra-)?index-url|no-index|find-links)=['\"][^'\"]", settings)
+
+
+def pip_commands(python: str, cpu_build: bool) -> list:
+    """Install the lock and the course (editable), and before them torch alone for `cpu_build`."""
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    lock = ROOT / "requirements.lock"
+    # The lock holds the build backend, so that the course itself needs no index.
+    course = [*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
+    commands = [[*pip, "-r", str(lock)], course]
+    if cpu_build:
+        [torch] = re.findall(r"^torch==\S+", lock.read_text(encoding="utf-8"), re.M)
+        # Nothing else comes from there; the lock's pin then accepts what is installed.
+        commands.insert(0, [*pip, "--no-deps", "--index-url", CPU_INDEX, torch])
+    return commands
+
+
 def create() -> None:
-    """Install the lock and the course (editable); an interrupted installation leaves no stamp."""
+    """Install the lock and the course; an interrupted installation leaves no stamp."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         raise SystemExit(
-            f"The course needs Python 3.11, 3.12 or 3.13; this is {sys.version.split()[0]}. "
-            "Name another one: make PYTHON=python3.12 lab"
+            f"The course needs Python 3.{OLDEST[1]} to 3.{NEWEST[1]}; this is "
+            f"{sys.version.split()[0]}. Name another one: make PYTHON=python3.12 lab"
         )
     print(f"Setting up {VENV.name}/ from requirements.lock (once; a few minutes).", flush=True)
     STAMP.unlink(missing_ok=True)
@@ -41,16 +80,19 @@ def create() -> None:
     same = config.exists() and f"version = {version}\n" in config.read_text(encoding="utf-8")
     # Not `import venv`: as a script, this file has that name and comes first on the path.
     make = [sys.executable, "-I", "-m", "venv", *([] if same and PYTHON.exists() else ["--clear"])]
-    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    # The lock holds the build backend, so that the course itself needs no index.
-    course = [*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
     try:
-        for command in ([*make, str(VENV)], [*pip, "-r", str(ROOT / "requirements.lock")], course):
+        subprocess.run([*make, str(VENV)], check=True)
+        listed = [str(PYTHON), "-m", "pip", "config", "list"]
+        settings = subprocess.run(listed, check=True, stdout=subprocess.PIPE).stdout.decode()
+        has_driver = bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, DRIVER))
+        cpu_build = takes_cpu_build(sys.platform, os.environ, settings, has_driver)
+        for command in pip_commands(str(PYTHON), cpu_build):
             subprocess.run(command, check=True)
     except subprocess.CalledProcessError as error:
         raise SystemExit(
             f"Setting up {VENV.name}/ stopped (the reason is above, exit {error.returncode}). "
             "Mend what it names and run the same command again: it goes on from here."
+            + (UNREACHABLE % error.cmd[-1] if CPU_INDEX in error.cmd else "")
         ) from None
     except KeyboardInterrupt:
         raise SystemExit(f"\nSetting up {VENV.name}/ was interrupted; run it again.") from None

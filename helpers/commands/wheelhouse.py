@@ -11,12 +11,12 @@ from pathlib import Path
 from helpers.assets import AssetError
 from helpers.assets.wheels import SourceError, download
 from helpers.commands.colab import locked
+from helpers.commands.venv import CPU_INDEX
 from helpers.runtime import ROOT
 
 __all__ = ["PLATFORMS", "commands", "fetch_packages"]
 
 BATCH = 10  # packages per call of pip: earlier ones are kept when the network fails
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PLATFORMS = {
     "linux": {"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
     "macos": {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"},
@@ -64,8 +64,8 @@ def fetch_packages(
     except SourceError as error:
         raise AssetError(
             f"Not every package could be fetched: {error}.\nWhat is in {folder} stays. Connect to "
-            "the network and run the same command again; or choose another --python (3.11, 3.12 "
-            "or 3.13) or --platform, or add an index that has the package with "
+            "the network and run the same command again; or choose another --python (3.11 to "
+            "3.14) or --platform, or add an index that has the package with "
             f"PIP_EXTRA_INDEX_URL (for the CPU build of torch: {CPU_INDEX})."
         ) from error
     except OSError as error:

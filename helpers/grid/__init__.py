@@ -15,9 +15,9 @@ from helpers.grid.cells import (
     to_rows,
 )
 from helpers.grid.missing import missing_cells, run_missing
-from helpers.grid.registry import NETWORKS, PARTS, methods_of, network_of
+from helpers.grid.registry import NETWORKS, PARTS, methods_of, pretrain
 from helpers.methods import FILM_NER, REVIEWS, Corpus
 
 __all__ = ["FILM_NER", "NETWORKS", "PARTS", "REVIEWS", "Corpus", "answer", "choose"]
-__all__ += ["learning_curve", "methods_of", "missing_cells", "network_of", "reference_choices"]
+__all__ += ["learning_curve", "methods_of", "missing_cells", "pretrain", "reference_choices"]
 __all__ += ["reference_curve", "run_cell", "run_missing", "to_row", "to_rows"]

@@ -3,9 +3,11 @@
 A new era's module is entered here.
 """
 
+from helpers.embeddings import STORED as VECTORS
 from helpers.methods import (
     Method,
     bert,
+    checkpoints,
     classical,
     decoders,
     embeddings,
@@ -14,9 +16,8 @@ from helpers.methods import (
     pretraining,
     tiny_gpt,
 )
-from helpers.methods.checkpoints import Pretraining
 
-__all__ = ["MODULES", "NETWORKS", "PARTS", "methods_of", "network_of"]
+__all__ = ["MODULES", "NETWORKS", "PARTS", "methods_of", "pretrain"]
 
 MODULES = {
     "classical": (classical,),
@@ -32,7 +33,7 @@ PARTS = tuple(MODULES)
 
 STORED = (pretraining.LANGUAGE_MODEL, pretraining.ONE_EPOCH, tiny_gpt.TINY_GPT)
 NETWORKS = {what.name: what for what in STORED}
-"""The networks that the repository carries, for `checkpoints.pretrain`."""
+"""The networks that the repository carries."""
 
 
 def methods_of(part: str) -> dict[str, Method]:
@@ -42,8 +43,17 @@ def methods_of(part: str) -> dict[str, Method]:
     return {method.name: method for module in MODULES[part] for method in module.METHODS}
 
 
-def network_of(name: str) -> Pretraining:
-    """One of `NETWORKS`; a ValueError lists them if it is unknown."""
-    if name not in NETWORKS:
-        raise ValueError(f"No network is called {name!r}; there are {', '.join(NETWORKS)}.")
-    return NETWORKS[name]
+def pretrain(name: str, profile: str = "cpu") -> int:
+    """Make anew what lies in `data/checkpoints`, and return 0.
+
+    Raises:
+        ValueError: if there is nothing of this name; the message lists what there is.
+    """
+    if name == VECTORS.stem:
+        embeddings.store_skipgram(profile)
+    elif name in NETWORKS:
+        checkpoints.pretrain(NETWORKS[name], profile)
+    else:
+        there = ", ".join([*NETWORKS, VECTORS.stem])
+        raise ValueError(f"No network is called {name!r}; there are {there}.")
+    return 0

@@ -1,13 +1,20 @@
 """Methods of 2013 to 2015: word vectors, averaged or as the first layer of a network."""
 
+import json
+import time
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 
+import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from helpers import embeddings, networks, pretrained
+from helpers.files import write_text
 from helpers.methods import Corpus, Fitted, Method, common, seeds
+from helpers.runtime import PROFILES, results_dir, versions
 
-__all__ = ["METHODS", "new_textcnn", "word_weights"]
+__all__ = ["METHODS", "new_textcnn", "store_skipgram", "word_weights"]
 
 
 def glove(corpus: Corpus) -> embeddings.Embeddings:
@@ -20,6 +27,37 @@ def skipgram(corpus: Corpus) -> embeddings.Embeddings:
     """Skip-gram vectors of IMDB's training reviews, labels unread."""
     make = embeddings.cached_skipgram
     return corpus.once("skipgram", lambda: make(corpus.imdb["train"]["text"][:]))
+
+
+def store_skipgram(profile: str = "cpu", folder: Path | None = None) -> Path:
+    """Write the vectors of `skipgram` for Pythons without gensim: float16, and a JSON record.
+
+    They are those of the cache, which notebook 3 shows here, or trained now. `folder` is where both
+    files go; by default `data/checkpoints`, for `smoke` under `results/`.
+    """
+    if folder is None:
+        trial = profile == "smoke"
+        folder = results_dir() / "checkpoints" if trial else embeddings.STORED.parent
+    corpus = Corpus(PROFILES[profile])
+    texts, vectors = corpus.imdb["train"]["text"][:], skipgram(corpus)
+    digest = embeddings.digest_of(texts)
+    record = {
+        "name": embeddings.STORED.stem,
+        "trained_on": "the text of IMDB's training reviews (Maas et al. 2011), labels unread",
+        "texts": len(texts),
+        "words": len(vectors),
+        "dimensions": vectors.dimensions,
+        "digest": digest,
+        "profile": profile,
+        "versions": versions() | {"gensim": version("gensim")},
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    path = folder / embeddings.STORED.name
+    half = embeddings.Embeddings(vectors.words, vectors.matrix.astype(np.float16))
+    embeddings.save(half, path, digest)
+    write_text(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, {len(vectors):,} words")
+    return path
 
 
 def word_weights(corpus: Corpus) -> dict[str, float]:

@@ -116,8 +116,7 @@ def _read(wanted: Wanted, folder: Path, config):
     headed = has_head(config, wanted)
     if wanted.task == "classification" and headed:
         factory = AutoModelForSequenceClassification
-    shape = {"attn_implementation": wanted.attention, "trust_remote_code": False}
-    shape |= {"config": config, "dtype": torch.float32}
+    shape = {"config": config, "attn_implementation": wanted.attention, "dtype": torch.float32}
     if wanted.nf4:
         shape["quantization_config"] = nf4_settings(wanted.device)
         shape["device_map"] = {"": wanted.device}
@@ -128,10 +127,11 @@ def _read(wanted: Wanted, folder: Path, config):
             output_loading_info=True,
             use_safetensors=True,  # older forms of weights are unpacked, which could run code
             ignore_mismatched_sizes=True,
+            trust_remote_code=False,
             **shape,
         )
     else:
-        model = factory.from_config(**shape)
+        model = factory.from_config(trust_remote_code=False, **shape)
     if factory is AutoModel:
         drop_pooler(model)
     return model, _missing(model, report, wanted, headed) if report else []
@@ -152,7 +152,10 @@ def _other_task(wanted: Wanted, folder: Path, config):
         drop_pooler(model)
     if not wanted.pretrained:
         return model, []
-    body = HEADS[wanted.choice.kind].from_pretrained(folder, dtype=torch.float32).base_model
+    saved = HEADS[wanted.choice.kind].from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False
+    )
+    body = saved.base_model
     model.base_model.load_state_dict(body.state_dict(), strict=False)
     loaded = {id(p) for name, p in model.base_model.named_parameters() if name in body.state_dict()}
     return model, [name for name, p in model.named_parameters() if id(p) not in loaded]

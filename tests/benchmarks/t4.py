@@ -59,7 +59,7 @@ class Body:
     def counts(self) -> tuple[int, int, int]:
         """Weights of the model, of a block, and of the matrices of a block."""
         with torch.device("meta"):
-            model = AutoModel.from_config(self.config, **self.options)
+            model = AutoModel.from_config(self.config, trust_remote_code=False, **self.options)
         block = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))[0]
         parameters = list(block.parameters())
         matrices = sum(p.numel() for p in parameters if p.ndim == 2)
