@@ -43,7 +43,7 @@ def setup(notebook: int | str, seed: int = 0) -> Run:
 
     [path] = notebooks.resolve([str(notebook)])
     name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
-    run = make_run(name, notebooks.revision_of(notebooks.read(path)), seed)
+    run = make_run(name, notebooks.revision_of(notebooks.peek(path)), seed)
     matplotlib.style.use(HOUSE_STYLE)
     where = f"{run.device_name}, {run.precision}"
     print(f"{name} · profile {run.profile.name} · {where} · seed {seed}")

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 from helpers.files import write_text
 from helpers.revision import revision
@@ -24,6 +25,7 @@ __all__ = [
     "find",
     "is_setup_cell",
     "made_with",
+    "peek",
     "read",
     "read_stamp",
     "resolve",
@@ -56,6 +58,12 @@ def read(path: Path):
         return nbformat.read(path, as_version=4)
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is not a readable notebook: {error}") from error
+
+
+def peek(path: Path):
+    """A notebook to look into, not to write: without nbformat, whose import takes a second."""
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields))
 
 
 def write(path: Path, notebook) -> None:
@@ -139,7 +147,7 @@ def code_of(notebook) -> str:
     """The code cells of a notebook as one Python module; `%` and `!` lines become calls."""
     from IPython.core.inputtransformer2 import TransformerManager
 
-    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    cells = ["".join(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     return "\n".join(TransformerManager().transform_cell(source) for source in cells)
 
 

@@ -53,6 +53,11 @@ class Profile:
     imdb_heldout_rows: int | None = None
     bootstrap_draws: int = 10_000
     precision: str = "float32"
+    most_steps: int | None = None
+
+    def floor(self, min_steps: int) -> int:
+        """The minimum number of steps of a training: the method's, unless the profile has less."""
+        return min_steps if self.most_steps is None else min(min_steps, self.most_steps)
 
     def seeds_for(self, budget: int | str) -> range:
         """Seeds to run at a label budget: all of them up to 320 labels, fewer above."""
@@ -71,6 +76,7 @@ PROFILES = {
         imdb_train_rows=240,
         imdb_heldout_rows=40,
         bootstrap_draws=200,
+        most_steps=20,
     ),
     "cpu": Profile(name="cpu", budgets=(32, 100, 320, 1_000, 3_200, "all"), seeds=5, heavy_seeds=3),
     "gpu": Profile(name="gpu", budgets=(32, 100, 320, 1_000, 3_200, "all"), seeds=5, heavy_seeds=3),

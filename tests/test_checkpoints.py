@@ -166,13 +166,15 @@ def test_the_tokenizer_in_the_repository_is_what_imdb_teaches(monkeypatch, tmp_p
     assert again == kept
 
 
+WHOLE = Corpus(PROFILES["cpu"])  # reads when first asked
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", grid.NETWORKS.values(), ids=lambda what: what.name)
 def test_the_weights_in_the_repository_are_those_the_code_asks_for(what, monkeypatch):
     monkeypatch.undo()  # the real cache
-    corpus = Corpus(PROFILES["cpu"])
     path = checkpoints.CHECKPOINTS / f"{what.name}.safetensors"
-    digest = what.digest(corpus, what.build(corpus))
+    digest = what.digest(WHOLE, what.build(WHOLE))
     assert checkpoints.read_weights(path, digest) is not None
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["digest"] == digest and record["settings"] == dict(what.settings)

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
@@ -103,19 +104,10 @@ def test_what_a_killed_run_left_behind_is_not_taken(packed):
     assert not part.exists()
 
 
-def _unpack(folders) -> None:
-    folders.put(str(assets.model_folder(assets.choose_model("decoder", PROFILES["cpu"]))))
-
-
 def test_two_processes_at_once_unpack_once(packed):
-    context = multiprocessing.get_context("spawn")
-    folders = context.Queue()
-    processes = [context.Process(target=_unpack, args=(folders,)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    found = {folders.get(timeout=120) for _ in processes}
-    for process in processes:
-        process.join(timeout=60)
+    decoder = assets.choose_model("decoder", PROFILES["cpu"])
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        found = set(pool.map(assets.model_folder, [decoder] * 2))
     assert len(found) == 1
     derived = [path for path in (assets.cache_dir() / "derived").iterdir() if path.is_dir()]
     names = sorted(path.name.rpartition("-")[0] for path in derived)

@@ -97,6 +97,7 @@ def pytest_process(stocked, monkeypatch):
         return subprocess.CompletedProcess(command, fake.code)
 
     monkeypatch.setattr(testing, "subprocess", types.SimpleNamespace(run=run))
+    monkeypatch.setattr(testing, "NEEDED", ("reviews",))  # each takes a second of pip
     return fake
 
 

@@ -36,6 +36,7 @@ def tune_adapter(
     """Tune a LoRA adapter on the decoder; `settings` are arguments of `common.fine_tune`."""
     loaded = add_adapter(decoders.classifier(corpus, seed), rank=RANK, alpha=ALPHA, seed=seed)
     hold_base(loaded)
+    settings["min_steps"] = corpus.profile.floor(settings.get("min_steps", 0))
     return loaded, decoders.train(loaded, labelled, seed, **settings)
 
 

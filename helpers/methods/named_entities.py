@@ -105,10 +105,11 @@ def bilstm(
     """A BiLSTM on GloVe or random word vectors, which are frozen unless `tuned`."""
     model = new_tagger(corpus, seed, pretrained_vectors).to(common.device(corpus))
     rows = word_rows(corpus, labelled["tokens"][:], labelled["tags"][:])
+    least = corpus.profile.floor(min_steps)
     training.fit(
         model,
         rows,
-        num_epochs=common.epochs_for(len(rows), num_epochs, min_steps, BATCH),
+        num_epochs=common.epochs_for(len(rows), num_epochs, least, BATCH),
         batch_size=BATCH,
         seed=seed,
         freeze=() if tuned else ("embedding",),
@@ -151,6 +152,7 @@ def tune(
     rows = piece_rows(loaded.tokenizer, labelled["tokens"], labelled["tags"])
     rate = settings["learning_rate"]
     settings["learning_rate"] = pretrained.learning_rate_for(loaded.model.config, rate)
+    settings["min_steps"] = corpus.profile.floor(settings.get("min_steps", 0))
     depth = len(pretrained.blocks(loaded.model))
     settings["freeze"] = pretrained.freeze_below(loaded.model, depth)
     if capitals:

@@ -148,7 +148,8 @@ def tune(
         model = networks.TinyGPTClassifier.from_language_model(body, lm_weight=lm_weight)
     model.to(common.device(corpus))
     settings = {"warmup_steps": 0.1, "seed": seed, **settings}
-    settings["num_epochs"] = common.epochs_for(len(labelled), settings["num_epochs"], min_steps)
+    least = corpus.profile.floor(min_steps)
+    settings["num_epochs"] = common.epochs_for(len(labelled), settings["num_epochs"], least)
     return model, training.fit(model, rows_of(corpus, labelled), **settings)
 
 
