@@ -138,6 +138,7 @@ def test_the_base_is_called_as_the_hub_calls_it(tmp_path, source, name, revision
     assert (config["base_model_name_or_path"], config["revision"]) == (name, revision)
 
 
+@pytest.mark.slow
 def test_two_adapters_on_one_base_take_turns_heads_and_all(tmp_path):
     answers = {}
     for seed, name in enumerate(("mood", "topic")):
@@ -232,6 +233,7 @@ def test_another_base_is_refused(folder, other):
     refused(folder, "trained on tiny random Llama", other())
 
 
+@pytest.mark.slow
 def test_a_base_that_carries_another_adapter_is_still_the_base(folder):
     loaded = adapters.load_adapter(adapted(seed=9, name="mine"), folder)
     alone = adapters.load_adapter(load(), folder)

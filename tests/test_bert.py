@@ -56,6 +56,7 @@ BLOCKS = [f"bert.encoder.layer.{i}" for i in range(DEPTH)]
 # --- what is learned, and what moves -------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_the_texts_it_was_trained_on(corpus, labelled, name):
     method = METHODS[name]
@@ -162,6 +163,7 @@ def test_the_gpu_profile_runs_every_method_on_the_encoder_it_is_given(encoder_fo
 # --- interrupted ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [1, "blocks"], ids=["states remembered", "all blocks"])
 def test_an_interrupted_fine_tune_resumes_to_the_same_result(corpus, tmp_path, blocks):
     labelled = corpus.labelled(100, 0)  # four steps an epoch

@@ -141,6 +141,7 @@ def test_notes_are_taken_on_the_way_and_change_no_weight(corpus, folders):
     assert notes[0]["sum"] != notes[1]["sum"] != notes[2]["sum"]
 
 
+@pytest.mark.slow
 def test_notes_of_a_killed_training_are_those_of_a_whole_one(corpus, folders):
     whole = recorded(NOTED, folders / "whole")
     Mortal.steps_left = whole["steps"] // 2 + 1  # after the second note, before its checkpoint

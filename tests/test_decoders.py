@@ -104,6 +104,7 @@ def test_what_a_killed_run_left_behind_is_not_taken(packed):
     assert not part.exists()
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_unpack_once(packed):
     decoder = assets.choose_model("decoder", PROFILES["cpu"])
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:

@@ -109,6 +109,7 @@ def test_names_are_answered_with_where_they_stand(finished):
     assert {e["type"] for e in found["entities"]} <= {"PER", "LOC"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_saved_model_answers_exactly_as_before(name, files, tmp_path):
     file, options = FILES[name]
@@ -166,6 +167,7 @@ def killed_in_call(number, function, calls):
     return called
 
 
+@pytest.mark.slow
 def test_written_answers_outlive_a_kill(finished, tmp_path, monkeypatch, capsys):
     asked, out, part = (tmp_path / name for name in ("in.txt", "out.csv", "out.csv.part"))
     asked.write_text("\n\n".join(f"the film {'was ' * i}" for i in range(1, 12)))
@@ -198,6 +200,7 @@ def test_a_killed_prediction_of_classes_leaves_no_half_file(finished, files, tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["encoder", "lora"])
 def test_a_killed_run_goes_on_to_the_same_model(method, files, tmp_path, monkeypatch, capsys):
     whole, cut, fit = tmp_path / "whole", tmp_path / "cut", training.fit

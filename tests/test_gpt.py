@@ -131,6 +131,7 @@ def test_what_is_asked_is_signed_with_the_labels_it_showed(corpus):
 # --- fine-tuning ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["decoder, top four", "decoder, fine-tuned"])
 def test_tuning_learns_the_texts_it_was_trained_on(corpus, name):
     labelled = corpus.labelled(32, 0)

@@ -323,6 +323,7 @@ def cells(rows):
     return [(row["labels"], row["seed"]) for row in rows]
 
 
+@pytest.mark.slow
 def test_the_grid_fills_what_is_missing_of_a_part_and_leaves_the_others_alone(tmp_path):
     taggers = {"part": "named_entities"}
     _, reviews = run_grid(tmp_path, "naive Bayes")

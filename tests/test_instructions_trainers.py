@@ -130,6 +130,7 @@ class Killed(TrainerCallback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(loaded, tmp_path):
     def trainer_of(model, folder):
         return instructing.sft_trainer(

@@ -47,6 +47,7 @@ def test_lora_and_full_take_the_same_steps_and_differ_in_nothing_but_rates():
     assert both[0].choice_budgets(PROFILES["cpu"]) == both[1].choice_budgets(PROFILES["cpu"])
 
 
+@pytest.mark.slow
 def test_lora_trains_a_small_part_and_its_file_is_that_part(corpus, adapted):
     full = cell_of(corpus, "decoder, full fine-tuning", learning_rate=1e-3, **STEPS)
     assert adapted.fitted.trainable_parameters < full.fitted.trainable_parameters
@@ -146,6 +147,7 @@ def test_questions_name_the_marked_name_and_the_right_type(corpus):
     assert len(questions) == len(answers) <= lora.NAMES
 
 
+@pytest.mark.slow
 def test_a_cell_and_what_it_still_knows_join_the_ledger_together(
     corpus, untouched, adapted, tmp_path
 ):

@@ -42,6 +42,7 @@ def simple():
     return Dataset.from_dict({"tokens": tokens * 12, "tags": tags * 12})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_tagger_learns_the_sentences_it_was_trained_on(corpus, name):
     method, labelled = METHODS[name], simple() if "encoder" in name else few(corpus)[0]

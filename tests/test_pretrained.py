@@ -137,6 +137,7 @@ def test_minilm_is_the_published_model_in_float32():
     assert (ours.name, ours.new_parameters, ours.pad_id) == ("MiniLM-L6", (), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "factory", "depth"),
     [("encoder", "AutoModel", 6), ("decoder", "AutoModelForCausalLM", 30)],

@@ -121,6 +121,7 @@ def test_a_classifier_comes_back_with_weights_labels_and_dropout(kind, tmp_path)
         assert read.dropout.p == 0.25 and not read.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "llama"])
 def test_without_the_course_a_folder_is_refused_and_never_answers_at_random(kind, tmp_path):
     saved(classifier(kind), tmp_path)

@@ -93,6 +93,7 @@ def test_a_uniform_model_hesitates_between_all_words_but_padding(corpus):
     assert common.perplexity(model, windows) == pytest.approx(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", embeddings.METHODS, ids=lambda method: method.name)
 def test_every_method_of_word_vectors_learns_what_it_was_trained_on(corpus, method):
     quick = {"num_epochs": 8, "learning_rate": 3e-3}

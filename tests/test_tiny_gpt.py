@@ -261,6 +261,7 @@ def test_an_even_guess_costs_twelve_bits_a_piece(corpus, known):
     assert 180 < words / len(texts) < 400  # words of a review
 
 
+@pytest.mark.slow
 def test_course_pretrain_leaves_weights_curve_and_samples(corpus, tmp_path):
     path = pretrain(tiny_gpt.TINY_GPT, "smoke", tmp_path, lambda line: None)
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
