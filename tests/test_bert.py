@@ -21,11 +21,6 @@ METHODS = grid.methods_of("bert")
 LEARN = {"num_epochs": 60, "learning_rate": 3e-3}
 
 
-@pytest.fixture(autouse=True)
-def no_override(monkeypatch):
-    monkeypatch.delenv("COURSE_ENCODER", raising=False)
-
-
 @pytest.fixture(scope="module")
 def corpus():
     return Corpus(PROFILES["smoke"])

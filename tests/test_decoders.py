@@ -15,11 +15,6 @@ from helpers.pretrained import LastTokenClassifier, ModelError, load_decoder
 from helpers.runtime import PROFILES
 
 
-@pytest.fixture(autouse=True)
-def no_override(monkeypatch):
-    monkeypatch.delenv("COURSE_DECODER", raising=False)
-
-
 @pytest.fixture
 def gpt2(tmp_path):
     return save_gpt2(tmp_path / "gpt2")

@@ -25,18 +25,6 @@ PROMPTS = [
 PREFIX = "Review: a good man\nSentiment: positive\n\nReview: a bad man\nSentiment: negative\n\n"
 
 
-@pytest.fixture(autouse=True)
-def no_bar(monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "0")
-
-
-@pytest.fixture(scope="module", params=["gpt2", "llama"])
-def loaded(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / request.param
-    save = {"gpt2": save_gpt2, "llama": save_llama}[request.param]
-    return load_decoder(source=save(folder), echo=None)
-
-
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     return load_decoder(source=save_llama(tmp_path_factory.mktemp("chat") / "llama"), echo=None)

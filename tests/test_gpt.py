@@ -19,11 +19,6 @@ TEXTS = ["a good film of a good man", "bad", "a film, neither", "good good"]
 WORDS = Prompt("words", "Review: {text}\nSentiment:", {"no": "negative", "yes": "positive"})
 
 
-@pytest.fixture(autouse=True)
-def no_override(monkeypatch):
-    monkeypatch.delenv("COURSE_DECODER", raising=False)
-
-
 @pytest.fixture(scope="module")
 def corpus():
     return Corpus(PROFILES["smoke"])

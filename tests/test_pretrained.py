@@ -92,12 +92,6 @@ def folders(bert, distilbert, roberta):
     return {"bert": bert, "distilbert": distilbert, "roberta": roberta}
 
 
-@pytest.fixture(autouse=True)
-def no_override(monkeypatch):
-    for name in ("COURSE_ENCODER", "COURSE_DECODER"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def quiet(*args, **settings):
     return load_encoder(*args, echo=None, **settings)
 
