@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
+from torch.optim.lr_scheduler import LambdaLR
 
 from helpers.networks import IGNORED
 from helpers.training.batches import Rows, autocast, batches_by_length, device_of
@@ -95,9 +95,15 @@ def build_schedule(kind: str, optimizer, warmup_steps: float, total_steps: int):
     if kind not in ("linear", "constant"):
         raise ValueError(f"Unknown schedule {kind!r}; use 'linear' or 'constant'.")
     warm = int(warmup_steps) if warmup_steps >= 1 else math.ceil(total_steps * warmup_steps)
-    if kind == "constant":
-        return get_constant_schedule_with_warmup(optimizer, warm)
-    return get_linear_schedule_with_warmup(optimizer, warm, total_steps)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return step / warm
+        if kind == "constant":
+            return 1.0
+        return max(0.0, (total_steps - step) / max(1, total_steps - warm))
+
+    return LambdaLR(optimizer, factor)
 
 
 def _matching(model, entry: str) -> list[str]:
