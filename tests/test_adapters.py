@@ -263,7 +263,7 @@ def test_a_base_is_held_in_bfloat16_only_where_the_profile_computes_in_it():
 def test_an_adapter_trained_on_a_base_in_bfloat16_answers_alike_on_one_in_float32(tmp_path):
     loaded = pretrained.load_decoder("classification", profile=HALF, echo=None)
     loaded = adapters.hold_base(adapters.add_adapter(loaded, rank=2))
-    rows = Dataset.from_dict({"input_ids": [[5, 6, 7], [8, 9]] * 8, "labels": [0, 1] * 8})
+    rows = Dataset.from_dict({"input_ids": [[5, 6, 7], [8, 9, 5]] * 8, "labels": [0, 1] * 8})
     options = {"num_epochs": 4, "learning_rate": 1e-2, "batch_size": 8, "pad_id": loaded.pad_id}
     for precision in ("float32", "bfloat16"):  # the second is the profile's
         result = training.fit(loaded.model, rows, precision=precision, **options)

@@ -1,5 +1,7 @@
 """The benchmarks beside the package: memory as counted by hand and by torch, and both ways run."""
 
+from functools import partial
+
 import pytest
 import torch
 from benchmarks import speed, t4
@@ -7,6 +9,7 @@ from benchmarks.speed import DISCARDED, Recorder, Step
 from benchmarks.t4 import BERT, GPT2, LARGER, T4_BYTES, Body, Job, needed
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel
 
+from helpers import training
 from helpers.methods import common, decoders, lora, named_entities
 from helpers.runtime import ROOT
 
@@ -110,20 +113,36 @@ def test_a_recorder_counts_real_tokens_after_the_first_steps():
     assert recorder.tokens_per_second(epoch_tokens=24) == 12 / (2 + 8 / 8)
 
 
-@pytest.mark.slow
-def test_every_way_of_training_the_encoder_is_compared_with_the_plain_trainer(monkeypatch):
+@pytest.fixture
+def both_precisions(monkeypatch):
+    """As on a processor that computes in bfloat16, each way once."""
     monkeypatch.setattr(speed, "REPETITIONS", 1)
-    said = []
-    times = speed.encoder_speed("smoke", labels=64, echo=said.append)
-    assert list(times) == [
-        "plain Trainer", "fit, all blocks", "fit, top three blocks", "fit, top block"
-    ]  # fmt: skip
-    assert times["plain Trainer"] == 1 and all(ratio > 0 for ratio in times.values())
-    assert len(said) == 5 and "64 snippets" in said[0]
+    monkeypatch.setattr(speed, "usable_precision", lambda device: "bfloat16")
 
 
 @pytest.mark.slow
-def test_an_adapter_is_trained_both_ways_on_the_same_prompts(monkeypatch):
+def test_every_way_of_training_the_encoder_is_compared_with_the_plain_trainer(
+    both_precisions, monkeypatch
+):
+    said, computed = [], []
+    fit = training.fit
+
+    def watched(model, *arguments, precision="float32", **settings):
+        computed.append(precision)
+        return fit(model, *arguments, precision=precision, **settings)
+
+    monkeypatch.setattr(training, "fit", watched)
+    times = speed.encoder_speed("smoke", labels=64, echo=said.append)
+    kinds = ("all blocks", "top three blocks", "top block")
+    ours = [f"fit, {kind}, {form}" for form in ("float32", "bfloat16") for kind in kinds]
+    assert list(times) == ["plain Trainer", *ours]
+    assert computed == ["float32"] * 3 + ["bfloat16"] * 3
+    assert times["plain Trainer"] == 1 and all(ratio > 0 for ratio in times.values())
+    assert len(said) == 8 and "64 snippets" in said[0]
+
+
+@pytest.mark.slow
+def test_an_adapter_is_trained_both_ways_on_the_same_prompts(both_precisions, monkeypatch):
     said, recorders = [], []
 
     def keep(way):
@@ -131,10 +150,19 @@ def test_an_adapter_is_trained_both_ways_on_the_same_prompts(monkeypatch):
 
     for name in ("_our_adapter", "_trl_adapter"):
         monkeypatch.setattr(speed, name, keep(getattr(speed, name)))
-    assert speed.lora_speed("smoke", labels=40, steps=2, echo=said.append) > 0
-    assert len(said) == 3
-    assert [len(recorder.counted) for recorder in recorders] == [2, 2]
+    times = speed.lora_speed("smoke", labels=40, steps=2, echo=said.append)
+    assert [name.rpartition(", ")[2] for name in times] == ["float32", "bfloat16"] * 2
+    assert len(said) == 5
+    assert [len(recorder.counted) for recorder in recorders] == [2] * 4
     assert {step.texts for recorder in recorders for step in recorder.steps} == {8}
     # The answer is one token, and TRL ends every text with the end token.
     longest = [max(step.length for step in recorder.steps) for recorder in recorders]
-    assert longest[1] == longest[0] + 2
+    assert longest == [longest[0]] * 2 + [longest[0] - 2] * 2
+
+
+def test_ratios_are_medians_of_rounds_against_the_first_way():
+    found = {"theirs": iter([1.0, 2.0, 4.0]), "ours": iter([3.0, 4.0, 20.0])}
+    said = []
+    ways = {name: partial(next, numbers) for name, numbers in found.items()}
+    assert speed._compare(ways, said.append) == {"theirs": 1, "ours": 3}
+    assert "4 tokens/s" in said[1] and "3.00 times [2.00-5.00]" in said[1]

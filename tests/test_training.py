@@ -205,6 +205,20 @@ def test_bfloat16_rounds_the_products_and_neither_the_weights_nor_the_answers():
         training.predict(mixed, toy(), precision="int8")
 
 
+@pytest.mark.parametrize(
+    ("precision", "words", "fused"),
+    [("bfloat16", 8, False), ("bfloat16", 300, True), ("float32", 8, True)],
+)
+def test_short_texts_in_bfloat16_do_without_the_fused_attention(precision, words, fused):
+    model, seen = network(), []
+    model.register_forward_pre_hook(
+        lambda *_: seen.append(torch.backends.cuda.flash_sdp_enabled())  # despite its name
+    )
+    rows = Dataset.from_dict({"input_ids": [[3] * words] * 4, "labels": [0, 1] * 2})
+    training.fit(model, rows, precision=precision, **RATE)
+    assert seen == [fused] and torch.backends.cuda.flash_sdp_enabled()
+
+
 def test_weights_held_in_bfloat16_are_not_trained():
     model = network().to(torch.bfloat16)
     with pytest.raises(ValueError, match=r"embedding.weight is held in bfloat16.*model.float\(\)"):

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import set_seed
 from datasets import Dataset
 from tqdm.auto import tqdm
-from transformers import set_seed
 
 from helpers.files import write_text
 from helpers.runtime import Cost, measure, shows_progress

@@ -1,11 +1,14 @@
 """How many times faster the course trains here than a Trainer and TRL do as they come.
 
-    python tests/benchmarks/speed.py           the encoder, beside `transformers.Trainer`
-    python tests/benchmarks/speed.py --lora    an adapter, beside TRL's `SFTTrainer`
+    python tests/benchmarks/speed.py                the encoder, beside `transformers.Trainer`
+    python tests/benchmarks/speed.py --lora         an adapter, beside TRL's `SFTTrainer`
+    python tests/benchmarks/speed.py --beside 04    a notebook, alone and beside a busy process
 
-All ways compute in float32 and are repeated in turn, so that a machine that slows down for a while
-slows all of them. Counted are real tokens per second, padding left out, after the first steps, in
-which memory is allocated and kernels are chosen.
+Ours is measured in float32 and, where the processor or card computes in it, in bfloat16; the others
+in float32. All ways are repeated in turn, so that a machine that slows down for a while slows all
+of them, and the median ratio is printed with the smallest and the largest. Counted are real tokens
+per second, padding left out, after the first steps, in which memory is allocated and kernels are
+chosen.
 
 The Trainer pads random batches to their longest text and trains every weight. `fit` puts texts of
 similar length together, leaves the embeddings as they are and, with fewer blocks, runs the frozen
@@ -14,17 +17,21 @@ ones once: that pass is spread over the epochs of a real training.
 The adapters are the same, on the same reviews, eight per batch. Ours is that of a classifier on the
 last token: one position per review has a loss and no word is predicted. TRL predicts the answer as
 a word, and on a CPU computes the logits of every position for it; its batches are random, and it
-throws activations away and computes them again. Its other default, bfloat16, is off: most
-processors emulate it, and then it is slower by far.
+throws activations away and computes them again. Its other default is bfloat16, which most
+processors imitate, slower by far; where it is computed TRL is measured in it as well.
 """
 
 import argparse
 import math
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from datasets import Dataset
@@ -37,9 +44,9 @@ from helpers import pretrained, training
 from helpers.adapters import target_layers
 from helpers.methods import Corpus, bert, decoders, lora
 from helpers.methods.common import fine_tune
-from helpers.runtime import PROFILES
+from helpers.runtime import PROFILES, ROOT, usable_precision
 
-__all__ = ["Recorder", "Step", "encoder_speed", "lora_speed", "main"]
+__all__ = ["Recorder", "Step", "beside", "encoder_speed", "lora_speed", "main"]
 
 REPETITIONS = 3
 DISCARDED, COUNTED = 3, 20  # steps; at least so many are counted
@@ -102,44 +109,101 @@ class Recorder(Callback):
 
 
 def encoder_speed(profile: str = "cpu", labels: int = 1_000, echo=print) -> dict[str, float]:
-    """Measure the plain Trainer, then `fit` with ever fewer blocks.
+    """Measure the plain Trainer, then `fit` with ever fewer blocks, in each precision.
 
     Returns:
         For each way, how many times as many tokens per second it reads as the plain Trainer.
     """
-    corpus = Corpus(PROFILES[profile])
-    train = corpus.reviews["train"]
-    loaded = bert.encoder(corpus)
-    rows = bert.rows_of(loaded, corpus.labelled(labels if labels < len(train) else "all", 0))
+    corpora = _corpora(profile)
+    first = corpora["float32"]
+    train, loaded = first.reviews["train"], bert.encoder(first)
+    rows = bert.rows_of(loaded, first.labelled(labels if labels < len(train) else "all", 0))
     depth, epoch_tokens = len(pretrained.blocks(loaded.model)), sum(map(len, rows["input_ids"][:]))
-    ways = {"plain Trainer": (_plain, depth), "fit, all blocks": (_fit, depth)}
-    ways |= {"fit, top three blocks": (_fit, 3), "fit, top block": (_fit, 1)}
+    kinds = {"all blocks": depth, "top three blocks": 3, "top block": 1}
+
+    def speed(train_with: Callable, corpus: Corpus, blocks: int) -> float:
+        return train_with(bert.encoder(corpus), rows, blocks).tokens_per_second(epoch_tokens)
+
+    ways = {"plain Trainer": partial(speed, _plain, first, depth)}
+    for precision, corpus in corpora.items():
+        for kind, blocks in kinds.items():
+            ways[f"fit, {kind}, {precision}"] = partial(speed, _fit, corpus, blocks)
+    echo(f"{loaded.name}, {len(rows):,} snippets; {_machine()}")
+    return _compare(ways, echo)
+
+
+def lora_speed(
+    profile: str = "cpu", labels: int = 320, steps: int = COUNTED, echo=print
+) -> dict[str, float]:
+    """Measure both ways of training an adapter, in each precision.
+
+    Returns:
+        For each way, how many times as many tokens per second it reads as TRL in float32.
+    """
+    corpora = _corpora(profile)
+    first = corpora["float32"]
+    labelled = first.labelled(min(labels, len(first.reviews["train"])), 0)
+
+    def speed(train_with: Callable, corpus: Corpus) -> float:
+        return train_with(corpus, labelled, steps).tokens_per_second()
+
+    ways = {}
+    for name, train_with in {"TRL's SFTTrainer": _trl_adapter, "ours": _our_adapter}.items():
+        for precision, corpus in corpora.items():
+            ways[f"{name}, {precision}"] = partial(speed, train_with, corpus)
+    echo(f"LoRA, {len(labelled)} snippets, {steps} steps counted; {_machine()}")
+    return _compare(ways, echo)
+
+
+def beside(notebook: str, profile: str = "cpu", echo=print) -> float:
+    """Run a notebook alone and beside one busy process; how many times as long that takes."""
+
+    def seconds() -> float:
+        command = [sys.executable, "-m", "helpers.commands.cli", "run", notebook, "--again"]
+        with tempfile.TemporaryDirectory(prefix="beside-") as folder:
+            settings = os.environ | {"COURSE_RESULTS": folder, "COURSE_PROFILE": profile}
+            began = time.perf_counter()
+            subprocess.run(command, cwd=ROOT, env=settings, check=True, stdout=subprocess.DEVNULL)
+            return time.perf_counter() - began
+
+    echo(f"{notebook}, {profile}; {_machine()}")
+    alone = seconds()
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        together = seconds()
+    finally:
+        busy.kill()
+        busy.wait()
+    ratio = together / alone
+    echo(f"alone {alone:.0f} s, beside a busy process {together:.0f} s: {ratio:.1f} times as long")
+    return ratio
+
+
+def _corpora(profile: str) -> dict[str, Corpus]:
+    """The data in each precision that this machine computes in."""
+    device = "cuda" if profile == "gpu" and torch.cuda.is_available() else "cpu"
+    computed = dict.fromkeys(("float32", usable_precision(device)))
+    return {name: Corpus(replace(PROFILES[profile], precision=name)) for name in computed}
+
+
+def _machine() -> str:
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{torch.get_num_threads()} threads{load}"
+
+
+def _compare(ways: dict[str, Callable[[], float]], echo) -> dict[str, float]:
+    """Measure each way's speed in turn; the median of its ratios to the first way."""
     speeds = {name: [] for name in ways}
     for _ in range(REPETITIONS):
-        for name, (train_with, blocks) in ways.items():
-            recorder = train_with(bert.encoder(corpus), rows, blocks)
-            speeds[name].append(recorder.tokens_per_second(epoch_tokens))
-    echo(f"{loaded.name}, {len(rows):,} snippets")
-    times = {}
+        for name, speed in ways.items():
+            speeds[name].append(speed())
+    times, base = {}, next(iter(ways))
     for name, found in speeds.items():
-        ratios = [a / b for a, b in zip(found, speeds["plain Trainer"], strict=True)]
+        ratios = [a / b for a, b in zip(found, speeds[base], strict=True)]
         times[name] = statistics.median(ratios)
-        against = f"{times[name]:5.2f} times the Trainer [{min(ratios):.2f}-{max(ratios):.2f}]"
-        echo(f"{name:22} {statistics.median(found):>9,.0f} tokens/s  {against}")
+        against = f"{times[name]:5.2f} times [{min(ratios):.2f}-{max(ratios):.2f}]"
+        echo(f"{name:32} {statistics.median(found):>9,.0f} tokens/s  {against}")
     return times
-
-
-def lora_speed(profile: str = "cpu", labels: int = 320, steps: int = COUNTED, echo=print) -> float:
-    """Measure both ways of training an adapter: how many times as fast ours is."""
-    corpus = Corpus(PROFILES[profile])
-    labelled = corpus.labelled(min(labels, len(corpus.reviews["train"])), 0)
-    ours, trl = (way(corpus, labelled, steps) for way in (_our_adapter, _trl_adapter))
-    for name, recorder in {"ours": ours, "TRL's SFTTrainer": trl}.items():
-        counted = f"{len(recorder.counted)} steps of {ADAPTER['batch_size']}"
-        echo(f"LoRA, {name}: {recorder.tokens_per_second():,.0f} tokens/s over {counted}")
-    ratio = ours.tokens_per_second() / trl.tokens_per_second()
-    echo(f"LoRA is trained {ratio:.1f} times as fast as with TRL's defaults in float32")
-    return ratio
 
 
 def _epochs(rows) -> int:
@@ -193,8 +257,10 @@ def _our_adapter(corpus: Corpus, labelled, steps: int) -> Recorder:
 
 
 def _trl_adapter(corpus: Corpus, labelled, steps: int) -> Recorder:
-    """Train with TRL's defaults, but for bfloat16."""
-    loaded, ask = pretrained.load_decoder(profile=corpus.profile, echo=None), decoders.REVIEW
+    """Train with TRL's defaults, in the precision of the corpus, from float32 weights."""
+    precision, ask = corpus.profile.precision, decoders.REVIEW
+    whole = replace(corpus.profile, precision="float32")
+    loaded = pretrained.load_decoder(profile=whole, echo=None)
     texts = {
         "prompt": [ask.fill(text) for text in labelled["text"]],
         "completion": [f" {ask.answer(label)}" for label in labelled["label"]],
@@ -204,7 +270,7 @@ def _trl_adapter(corpus: Corpus, labelled, steps: int) -> Recorder:
         quiet = _quiet(loaded.model, folder, ADAPTER)
         trainer = SFTTrainer(
             loaded.model,
-            SFTConfig(max_steps=steps + DISCARDED, bf16=False, **quiet),
+            SFTConfig(max_steps=steps + DISCARDED, bf16=precision == "bfloat16", **quiet),
             train_dataset=Dataset.from_dict(texts),
             processing_class=loaded.tokenizer,
             peft_config=LoraConfig(r=lora.RANK, lora_alpha=lora.ALPHA, target_modules=layers),
@@ -220,13 +286,19 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description="How fast the course trains here.")
     parser.add_argument("--profile", choices=list(PROFILES), default="cpu")
-    parser.add_argument("--labels", type=int, default=1_000, help="snippets to train on")
+    parser.add_argument(
+        "--labels", type=int, nargs="+", default=[1_000, 100], help="snippets to train on"
+    )
     parser.add_argument("--lora", action="store_true", help="an adapter, beside TRL's SFTTrainer")
+    parser.add_argument("--beside", metavar="NOTEBOOK", help="alone and beside a busy process")
     options = parser.parse_args(arguments)
-    if options.lora:
+    if options.beside:
+        beside(options.beside, options.profile)
+    elif options.lora:
         lora_speed(options.profile)
     else:
-        encoder_speed(options.profile, options.labels)
+        for labels in options.labels:
+            encoder_speed(options.profile, labels)
 
 
 if __name__ == "__main__":
