@@ -96,13 +96,27 @@ def test_verdicts_are_drawn_with_the_border_of_each_claim(shown):
     assert "claimed left of +10: whole" in alt  # perplexity must stay below its margin
 
 
-def test_the_timeline_names_every_era_and_every_work_lies_in_the_span_of_its_own(shown):
+def test_the_timeline_says_in_words_which_works_it_shows_and_when(shown):
     pages.timeline_figure()
-    assert all(title in shown[0][0] for title in pages.TITLES.values())
-    assert list(pages.SPANS) == list(history.ERA_NAMES)
-    for work in pages.WORKS:
-        first, last = pages.SPANS[work.era]
-        assert first <= work.year <= last
+    [(alt, _)] = shown
+    for work in history.load_works():
+        named = f"{work.first} {work.who}, {work.what}" in alt
+        assert named == work.shown, work
+    assert f"{history.TITLES['lora']}, 2019 to 2025:" in alt
+
+
+def test_names_in_the_timeline_do_not_cover_each_other(shown, monkeypatch):
+    kept = []
+    monkeypatch.setattr(pages, "show", lambda figure, *_: kept.append(figure))
+    pages.timeline_figure()
+    [figure] = kept
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    covered = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
+    assert covered == []
+    edge = figure.axes[0].get_window_extent()
+    assert all(edge.x0 - 1 <= box.x0 and box.x1 <= edge.x1 + 1 for box in boxes)
+    plt.close(figure)
 
 
 def test_the_chart_of_advice_says_what_fits_and_where_nothing_does(shown):

@@ -23,9 +23,10 @@ from helpers.history.results import (
     points_of,
 )
 from helpers.history.verdicts import VERDICTS, Verdict, compare, judge, overview, report, rule
+from helpers.history.works import TITLES, Work, load_works, spans, works_table
 
 __all__ = ["ADAPTED", "CLAIMS", "ELSEWHERE", "ERA_NAMES", "FILM_NER", "FULL", "LINES", "LORA"]
 __all__ += ["METRICS", "NAMES", "REVIEWS", "SHORT", "SOURCE_LINES", "VERDICTS", "ZERO_SHOT"]
 __all__ += ["Advice", "At", "Curve", "Option", "Results", "Verdict", "advise", "compare"]
 __all__ += ["curves", "judge", "judge_all", "option_at", "overview", "points_of", "report"]
-__all__ += ["rule"]
+__all__ += ["rule", "TITLES", "Work", "load_works", "spans", "works_table"]

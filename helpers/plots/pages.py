@@ -2,99 +2,59 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 
-from helpers.history import SHORT, Advice, Verdict
+from helpers.history import SHORT, TITLES, Advice, Verdict, Work, load_works, spans
 from helpers.plots import SHADES, show
 from helpers.plots.history import settle
 
 __all__ = ["decisions_figure", "timeline_figure", "verdicts_figure"]
 
-
-class Work(NamedTuple):
-    """A publication: its era, its year, the authors, and what it contributed."""
-
-    era: str
-    year: int
-    who: str
-    what: str
-
-
-SPANS = {
-    "classical": (1993, 2012),
-    "pretraining": (2006, 2018),
-    "embeddings": (2013, 2016),
-    "bert": (2017, 2020),
-    "gpt": (2018, 2020),
-    "lora": (2021, 2024),
-}
-"""From its first to its last work, by the year in which it was posted: LoRA in 2021."""
-
-WORKS = (
-    Work("classical", 1993, "Pratt", "weights of another task"),
-    Work("classical", 1997, "Caruana", "tasks learned together"),
-    Work("classical", 2001, "Lafferty et al.", "CRF"),
-    Work("classical", 2004, "Chelba & Acero", "pulled towards a source"),
-    Work("classical", 2012, "Wang & Manning", "NB-SVM"),
-    Work("pretraining", 2006, "Hinton et al.", "layer by layer"),
-    Work("pretraining", 2014, "Yosinski et al.", "what transfers"),
-    Work("pretraining", 2015, "Dai & Le", "language model first"),
-    Work("pretraining", 2018, "Howard & Ruder", "ULMFiT"),
-    Work("embeddings", 2013, "Mikolov et al.", "word2vec"),
-    Work("embeddings", 2014, "Pennington et al.", "GloVe"),
-    Work("embeddings", 2014, "Kim", "TextCNN"),
-    Work("embeddings", 2016, "Lample et al.", "names"),
-    Work("bert", 2017, "Vaswani et al.", "attention"),
-    Work("bert", 2019, "Devlin et al.", "BERT"),
-    Work("bert", 2020, "Wang et al.", "MiniLM"),
-    Work("gpt", 2018, "Radford et al.", "fine-tune it"),
-    Work("gpt", 2019, "Radford et al.", "ask it"),
-    Work("gpt", 2020, "Brown et al.", "show it examples"),
-    Work("lora", 2022, "Hu et al.", "LoRA"),
-    Work("lora", 2022, "Ouyang et al.", "instructions"),
-    Work("lora", 2023, "Dettmers et al.", "QLoRA"),
-    Work("lora", 2024, "Biderman et al.", "learns less, forgets less"),
-)
-"""In the order of eras and years; LoRA was first posted in 2021 (Hu et al. 2022)."""
-
-TITLES = {
-    "classical": "before 2010: counted words",
-    "pretraining": "2006-2015: pre-training",
-    "embeddings": "2013-2015: word vectors",
-    "bert": "2018: BERT",
-    "gpt": "2018-2020: the GPT series",
-    "lora": "since 2021: LoRA and instructions",
-}
-YEARS = (1992.5, 2025)
-BAR = {"color": SHADES[3], "linewidth": 9, "linestyle": "-", "marker": "", "zorder": 1}
-BAR["solid_capstyle"] = "round"
+YEARS = (1992.5, 2026)
+TURN = 2011  # names of later works stand left of their dots, where there is room
 SIDES = {"whole": ("o", "-", "black"), "mean": ("D", "--", "#555555"), "no": ("s", ":", "#888888")}
 
 
 def timeline_figure() -> None:
-    """Draw the eras over the years, with the works that made them."""
-    figure, axes = plt.subplots(figsize=(9, 7.8))
-    for row, (era, (first, last)) in enumerate(SPANS.items()):
-        works = [work for work in WORKS if work.era == era]
-        axes.plot([first, last], [-row, -row], **BAR)
-        axes.plot([w.year for w in works], [-row] * len(works), "o", color=SHADES[0], markersize=8)
-        text = textwrap.fill("; ".join(f"{w.who} {w.year}: {w.what}" for w in works), 98)
-        axes.text(1993, 0.17 - row, TITLES[era], fontsize=12, fontweight="bold")
-        axes.text(1993, -0.17 - row, text, va="top", fontsize=10, linespacing=1.3)
-        axes.axhline(0.48 - row, color="#dddddd", linewidth=0.8, linestyle="-", marker="")
-    axes.set(xlim=YEARS, ylim=(0.4 - len(SPANS), 0.6), yticks=[])
+    """Draw the eras over the years, with the works that made them, each named beside its dot."""
+    works = [work for work in load_works() if work.shown]
+    figure, axes = plt.subplots(figsize=(9, 11))
+    line, described = 0.0, []
+    for era, (first, last) in spans(works).items():
+        own = [work for work in works if work.era == era]
+        end = line + len(own)
+        axes.fill_between((first - 0.4, last + 0.4), line, end, color="#e8eff6", zorder=0)
+        edge, side = (YEARS[0], "left") if first > 2000 else (YEARS[1], "right")
+        heading = f"{textwrap.fill(TITLES[era], 18)}\n{first} to {last}"
+        style = {"ha": side, "va": "top", "fontsize": 11, "fontweight": "bold"}
+        axes.text(edge, line + 0.1, heading, **style)
+        for work in own:
+            _name_work(axes, work, line + 0.5)
+            line += 1
+        named = "; ".join(f"{work.first} {work.who}, {work.what}" for work in own)
+        described.append(f"{TITLES[era]}, {first} to {last}: {named}.")
+        line += 0.7
+        axes.axhline(line - 0.35, color="#bbbbbb", linewidth=0.8, linestyle="-", marker="")
+    axes.set(xlim=YEARS, ylim=(line - 0.35, -0.4), yticks=[])
     axes.set_title("Thirty years of starting from what is already known")
+    axes.tick_params(axis="x", top=True, labeltop=True)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", visible=False)
     show(
         figure,
-        "A timeline in six rows. "
-        + " ".join(f"{TITLES[era]}, {a} to {b}." for era, (a, b) in SPANS.items())
-        + " Eras overlap: word vectors and pre-trained networks grew up side by side.",
-        "Dots: the works named below each bar, by year of publication.",
+        f"A timeline in {len(described)} rows, each work at its year. {' '.join(described)}",
+        "Each dot is a work, at the year in which it could first be read; lessons cite it by the "
+        "year of publication.\nShaded: from the first to the last work named.",
     )
+
+
+def _name_work(axes, work: Work, place: float) -> None:
+    side, shift = ("right", -7) if work.first > TURN else ("left", 7)
+    name = f"{work.who}: {work.what}"
+    spot = {"xy": (work.first, place), "xytext": (shift, 0), "textcoords": "offset points"}
+    axes.annotate(name, **spot, ha=side, va="center_baseline", fontsize=9.5)
+    axes.plot(work.first, place, "o", color=SHADES[0])
 
 
 def verdicts_figure(verdicts: Sequence[Verdict]) -> None:
