@@ -2,6 +2,7 @@
 
 import gc
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def corpus():
-    return Corpus(PROFILES["smoke"])
+    return Corpus(replace(PROFILES["smoke"], most_epochs=None))
 
 
 def few(corpus, n=32):
