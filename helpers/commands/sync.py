@@ -33,6 +33,8 @@ if "google.colab" in sys.modules:
         subprocess.run([*clone, str(course)], check=True)
     subprocess.run([sys.executable, str(course / "helpers/commands/colab.py")], check=True)
     sys.path.insert(0, str(course.resolve()))"""
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}
+"""Metadata of the Colab cell: Colab and JupyterLab show a line in its place."""
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
 MINUTES = re.compile(r"(<!-- minutes -->).*?(<!-- /minutes -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- notebooks -->\n)(?!<!--).*?(<!-- /notebooks -->)", re.DOTALL)
@@ -127,6 +129,8 @@ def _synced_notebook(path: Path, root: Path) -> str:
     for cell in notebook.cells:
         if notebooks.is_setup_cell(cell) and cell.source.startswith("#"):
             cell.source = colab_cell(root)
+            if notebooks.uses_kit(notebook):
+                cell.metadata |= FOLDED
         elif cell.cell_type == "markdown":
             cell.source = _filled(MINUTES, minutes, BADGE.sub(lambda _: mark, cell.source))
     return notebooks.text_of(notebook)
