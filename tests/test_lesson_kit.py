@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import lessons, session
+from helpers import lessons, notebooks, session
 from helpers.lessons import Hint, check, explore, forget_guesses, guess, my_guesses, reveal
 from helpers.lessons.comparing import difference, shown
 from helpers.lessons.exercise import Exercise, Open, Slip
@@ -525,3 +525,13 @@ def test_the_kit_is_what_notebooks_import():
     assert {"check", "guess", "reveal", "explore"} <= set(lessons.__all__)
     with pytest.raises(Open):
         every()["start.leash"].problem(...)
+
+
+CHECKED = re.compile(r"""\bcheck\(\s*["']([^"']+)["']""")
+
+
+def test_every_exercise_that_a_notebook_asks_for_is_declared():
+    assert CHECKED.findall('a = check("bert.layer", a)') == ["bert.layer"]
+    for path in notebooks.find():
+        asked = CHECKED.findall(notebooks.code_of(notebooks.peek(path)))
+        assert set(asked) <= set(every()), path.name

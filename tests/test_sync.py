@@ -131,3 +131,14 @@ def test_a_notebook_without_stamp_and_plan_shows_question_marks(course):
     run(course)
     line = "? minutes to read, ? for the exercises; ? of compute on two cores, ? on a T4"
     assert line in notebooks.read(path).cells[0].source
+
+
+def test_the_colab_cell_of_a_lesson_with_the_kit_is_folded_and_no_other_cell(course):
+    path = course / "notebooks" / f"{LESSON}.ipynb"
+    notebook = notebooks.read(path)
+    notebook.metadata.course = {"kit": 2}
+    notebooks.write(path, notebook)
+    run(course)
+    folded = [cell.metadata.get("jupyter") for cell in notebooks.read(path).cells]
+    assert folded[1] == {"source_hidden": True} and not any(folded[:1] + folded[2:])
+    assert notebooks.read(path).cells[1].metadata["cellView"] == "form"

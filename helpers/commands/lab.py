@@ -33,12 +33,13 @@ DEFAULTS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
 }
+CONTENTS = "@jupyterlab/toc:plugin"
 LAYOUT = {
     "left": {
         "collapsed": False,
         "visible": True,
-        "current": "table-of-contents",
-        "widgets": ["filebrowser", "jp-running-sessions", "table-of-contents"],
+        "current": CONTENTS,
+        "widgets": ["filebrowser", "running-sessions", CONTENTS],
     },
     "relativeSizes": [0.22, 0.78, 0],
 }
