@@ -17,6 +17,7 @@ from helpers.lessons import Hint, check, explore, forget_guesses, guess, my_gues
 from helpers.lessons.comparing import difference, shown
 from helpers.lessons.exercise import Exercise, Open, Slip
 from helpers.lessons.exercises import every, find
+from helpers.lessons.known_weights import with_known_weights
 from helpers.runtime import PROFILES, Run
 
 EXERCISES = list(every().values())
@@ -122,6 +123,22 @@ def use(layer, size, x):
     return layer(size)(x)
 
 
+class Adapter(nn.Module):
+    """A residual bottleneck with random weights."""
+
+    def __init__(self, size, middle):
+        super().__init__()
+        self.down, self.up = nn.Linear(size, middle), nn.Linear(middle, size)
+
+    def forward(self, x):
+        """x (..., size) -> the same."""
+        return x + self.up(torch.relu(self.down(x)))
+
+
+def forward(layer, size, middle, x):
+    return with_known_weights(layer(size, middle))(x)
+
+
 def one_placeholder(prompt):
     return "" if prompt.count("{}") == 1 else "the prompt needs {} once"
 
@@ -136,6 +153,7 @@ MADE = (
         cases=((SCORES, torch.tensor([True, False, True])),),
     ),
     Exercise("made.layer", Scale, "a parameter", cases=((3, torch.ones(2, 3)),), apply=use),
+    Exercise("made.adapter", Adapter, "add x", cases=((4, 2, torch.ones(3, 4)),), apply=forward),
     Exercise("made.pair", ("no", 2), "two parts"),
     Exercise("made.list", [3, 1], "two numbers"),
     Exercise("made.prompt", "It is {}", "curly brackets", judge=one_placeholder),
@@ -162,9 +180,26 @@ class Twice(nn.Module):
         return x * self.two
 
 
+class MyAdapter(nn.Module):
+    def __init__(self, size, middle):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(size, middle), nn.ReLU(), nn.Dropout(), nn.Linear(middle, size)
+        )
+
+    def forward(self, x):
+        return self.body(x) + x
+
+
+class NoResidual(MyAdapter):
+    def forward(self, x):
+        return self.body(x)
+
+
 @pytest.mark.parametrize(
     ("id", "answer"),
     [
+        ("made.adapter", MyAdapter),
         ("made.number", 62),
         ("made.number", np.int64(62)),
         ("made.number", torch.tensor(62)),
@@ -316,6 +351,8 @@ def raises(scores, real):
         ("made.mask", lambda scores, real: -softmax_of_real(scores, real), "sign"),
         ("made.mask", lambda scores, real: scores.softmax(0), "softmax over 1"),
         ("made.layer", Scale(3), "the class itself"),
+        ("made.adapter", NoResidual, "not the right values"),
+        ("made.adapter", Adapter(4, 2), "the class itself"),
         ("made.list", [3], "1 values"),
         ("made.list", [3, 2], "value 2"),
         ("made.prompt", "It is", "{} once"),
@@ -383,7 +420,8 @@ def entry(results, id):
         (3, {}, 0.68, "you: 3 % · measured: 0.68 % · 2.32 % too high"),
         (0.5, {}, 0.68, "0.18 % too low"),
         (np.float32(0.75), {}, np.float64(0.75), "that is it"),
-        ("b", {"choices": ("a", "b")}, "b", "you: b · measured: b · right"),
+        (2, {}, torch.tensor(1.0), "1 % too high"),
+        ("b", {"choices": ("a", "b")}, np.array(["b"])[0], "you: b · measured: b · right"),
         ("a", {"choices": ("a", "b")}, "b", "not right"),
         (["x", "z", "y"], {"order": ("x", "y", "z")}, ["x", "y", "z"], "1 of 3 in their place"),
     ],
@@ -394,6 +432,17 @@ def test_a_guess_is_shown_beside_its_result(capsys, results, given, how, result,
     reveal("lora.params", result, "%" if not how else "")
     assert said in capsys.readouterr().out
     assert entry(results, "lora.params")["result"] == result
+
+
+def test_a_stored_page_shows_nobody_s_guess(capsys, tmp_path, monkeypatch):
+    guess("lora.params", 3)
+    monkeypatch.setenv("COURSE_VERDICTS", str(tmp_path / "run" / "verdicts.jsonl"))
+    guess("lora.params", ...)
+    reveal("lora.params", 1)
+    assert "you: no guess" in capsys.readouterr().out
+    monkeypatch.delenv("COURSE_VERDICTS")
+    reveal("lora.params", 1)
+    assert "you: 3" in capsys.readouterr().out
 
 
 def test_three_dots_are_no_guess(capsys, results):

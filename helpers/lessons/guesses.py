@@ -70,7 +70,8 @@ def reveal(id: str, value, unit: str = "") -> None:
     """
     entry = records.load(GUESSES).get(records.checked_id(id))
     value = list(value) if isinstance(value, list | tuple) else value
-    value = float(value) if isinstance(value, Number) or hasattr(value, "item") else value
+    value = value.item() if hasattr(value, "item") else value  # of NumPy or torch
+    value = float(value) if isinstance(value, Number) else value
     unit = unit.strip()
     told = f"measured: {_text(value, unit)}"
     if entry is None:
