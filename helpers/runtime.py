@@ -54,11 +54,6 @@ class Profile:
     bootstrap_draws: int = 10_000
     precision: str = "float32"
     most_steps: int | None = None
-    most_epochs: int | None = None
-
-    def epochs(self, num_epochs: int) -> int:
-        """The passes of a training over its rows: the method's, unless the profile has fewer."""
-        return num_epochs if self.most_epochs is None else min(num_epochs, self.most_epochs)
 
     def floor(self, min_steps: int) -> int:
         """The minimum number of steps of a training: the method's, unless the profile has less."""
@@ -82,7 +77,6 @@ PROFILES = {
         imdb_heldout_rows=40,
         bootstrap_draws=200,
         most_steps=20,
-        most_epochs=4,
     ),
     "cpu": Profile(name="cpu", budgets=(32, 100, 320, 1_000, 3_200, "all"), seeds=5, heavy_seeds=3),
     "gpu": Profile(name="gpu", budgets=(32, 100, 320, 1_000, 3_200, "all"), seeds=5, heavy_seeds=3),

@@ -1,8 +1,6 @@
 """Adapters with peft: put on, kept in folders, found again, switched, merged, refused."""
 
-import copy
 import dataclasses
-import functools
 import json
 import sys
 import warnings
@@ -24,15 +22,8 @@ FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
 HALF = dataclasses.replace(PROFILES["smoke"], precision="bfloat16")
 
 
-@functools.cache
-def untouched(task, profile=PROFILES["smoke"], **options):
-    return pretrained.load_decoder(task, profile=profile, echo=None, **options)
-
-
 def load(task="classification", **options):
-    """A decoder of one's own. Its large tokenizer, which nothing here changes, is read once."""
-    loaded = untouched(task, **options)
-    return dataclasses.replace(loaded, model=copy.deepcopy(loaded.model))
+    return pretrained.load_decoder(task, profile=PROFILES["smoke"], echo=None, **options)
 
 
 def adapted(task="classification", seed=0, trained=True, base_seed=0, **options):
@@ -260,7 +251,8 @@ def test_a_base_in_fewer_bits_is_still_the_base(folder):
 def test_a_base_is_held_in_bfloat16_only_where_the_profile_computes_in_it():
     kept = adapters.hold_base(adapted())
     assert {p.dtype for p in kept.model.parameters()} == {torch.float32}
-    held = adapters.hold_base(adapters.add_adapter(load(profile=HALF), rank=2))
+    held = pretrained.load_decoder("classification", profile=HALF, echo=None)
+    held = adapters.hold_base(adapters.add_adapter(held, rank=2))
     assert held.precision == "bfloat16"
     for name, parameter in held.model.named_parameters():
         ours = ".lora_" in name or ".head." in name
@@ -269,7 +261,8 @@ def test_a_base_is_held_in_bfloat16_only_where_the_profile_computes_in_it():
 
 
 def test_an_adapter_trained_on_a_base_in_bfloat16_answers_alike_on_one_in_float32(tmp_path):
-    loaded = adapters.hold_base(adapters.add_adapter(load(profile=HALF), rank=2))
+    loaded = pretrained.load_decoder("classification", profile=HALF, echo=None)
+    loaded = adapters.hold_base(adapters.add_adapter(loaded, rank=2))
     rows = Dataset.from_dict({"input_ids": [[5, 6, 7], [8, 9, 5]] * 8, "labels": [0, 1] * 8})
     options = {"num_epochs": 4, "learning_rate": 1e-2, "batch_size": 8, "pad_id": loaded.pad_id}
     for precision in ("float32", "bfloat16"):  # the second is the profile's

@@ -15,23 +15,19 @@ from helpers.pretrained import LastTokenClassifier, ModelError, load_decoder
 from helpers.runtime import PROFILES
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """A decoder of each kind; nobody changes them."""
-    root = tmp_path_factory.mktemp("decoders")
-    return {"gpt2": save_gpt2(root / "gpt2"), "llama": save_llama(root / "llama")}
+@pytest.fixture
+def gpt2(tmp_path):
+    return save_gpt2(tmp_path / "gpt2")
 
 
 @pytest.fixture
-def gpt2(folders, tmp_path):
-    """A GPT-2 of one's own."""
-    return shutil.copytree(folders["gpt2"], tmp_path / "gpt2")
+def llama(tmp_path):
+    return save_llama(tmp_path / "llama")
 
 
 @pytest.fixture
-def llama(folders, tmp_path):
-    """A Llama of one's own."""
-    return shutil.copytree(folders["llama"], tmp_path / "llama")
+def folders(gpt2, llama):
+    return {"gpt2": gpt2, "llama": llama}
 
 
 @pytest.fixture

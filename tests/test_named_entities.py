@@ -2,7 +2,6 @@
 
 import gc
 import tempfile
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def corpus():
-    return Corpus(replace(PROFILES["smoke"], most_epochs=None))
+    return Corpus(PROFILES["smoke"])
 
 
 def few(corpus, n=32):

@@ -59,33 +59,37 @@ def bert_config(layers=3):
     )
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """An encoder of three blocks of each kind, saved with its tokenizer; nobody changes them."""
+@pytest.fixture
+def bert(tmp_path):
     torch.manual_seed(7)
-    sizes, pieces = {"hidden_size": 8, "intermediate_size": 16}, byte_level()
-    root = tmp_path_factory.mktemp("encoders")
-    bert = transformers.BertModel(bert_config())
-    distilbert = transformers.DistilBertConfig(
-        vocab_size=wordpiece().get_vocab_size(), n_layers=3, n_heads=2, dim=8, hidden_dim=16,
-        max_position_embeddings=130,
-    )  # fmt: skip
-    distilbert = transformers.DistilBertModel(distilbert)
-    roberta = transformers.RobertaConfig(
-        vocab_size=pieces.get_vocab_size(), num_hidden_layers=3, **sizes, **SIZES
-    )
-    roberta = transformers.RobertaForMaskedLM(roberta)
-    return {
-        "bert": save(bert, wordpiece(), "BertTokenizer", root / "bert"),
-        "distilbert": save(distilbert, wordpiece(), "DistilBertTokenizer", root / "distilbert"),
-        "roberta": save(roberta, pieces, "RobertaTokenizer", root / "roberta"),
-    }
+    model = transformers.BertModel(bert_config())
+    return save(model, wordpiece(), "BertTokenizer", tmp_path / "bert")
 
 
 @pytest.fixture
-def bert(folders, tmp_path):
-    """A BERT of one's own."""
-    return shutil.copytree(folders["bert"], tmp_path / "bert")
+def distilbert(tmp_path):
+    config = transformers.DistilBertConfig(
+        vocab_size=wordpiece().get_vocab_size(), n_layers=3, n_heads=2, dim=8, hidden_dim=16,
+        max_position_embeddings=130,
+    )  # fmt: skip
+    model = transformers.DistilBertModel(config)
+    return save(model, wordpiece(), "DistilBertTokenizer", tmp_path / "distilbert")
+
+
+@pytest.fixture
+def roberta(tmp_path):
+    tokenizer = byte_level()
+    config = transformers.RobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=8, num_hidden_layers=3,
+        intermediate_size=16, **SIZES,
+    )  # fmt: skip
+    model = transformers.RobertaForMaskedLM(config)
+    return save(model, tokenizer, "RobertaTokenizer", tmp_path / "roberta")
+
+
+@pytest.fixture
+def folders(bert, distilbert, roberta):
+    return {"bert": bert, "distilbert": distilbert, "roberta": roberta}
 
 
 def quiet(*args, **settings):
@@ -101,6 +105,10 @@ def same(first, second) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+def minilm():
+    return assets.path("minilm")
+
+
 def batch(tokenizer, texts):
     rows = pretrained.encode_texts(tokenizer, texts, echo=None)
     return training.pad_batch(list(rows), tokenizer.pad_token_id)
@@ -110,7 +118,7 @@ def batch(tokenizer, texts):
 
 
 def test_minilm_is_the_published_model_in_float32():
-    folder = assets.path("minilm")
+    folder = minilm()
     ours = quiet("features", profile=PROFILES["cpu"])
     text = "A film that is better than it has any right to be."
     plain = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
@@ -140,9 +148,10 @@ def test_folders_are_read_by_plain_transformers(tmp_path):
 
 
 def test_smoke_is_a_tiny_bert_behind_minilms_tokenizer():
+    folder = minilm()
     small = quiet(profile=PROFILES["smoke"])
     text = "Unforgettably filmed."
-    real = transformers.AutoTokenizer.from_pretrained(assets.path("minilm"))
+    real = transformers.AutoTokenizer.from_pretrained(folder)
     assert small.tokenizer(text)["input_ids"] == real(text)["input_ids"]
     assert sum(p.numel() for p in small.model.parameters()) < 2e6
     assert len(pretrained.blocks(small.model)) == 6
@@ -224,10 +233,12 @@ def test_the_line_says_what_is_random(bert, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_argument_goes_before_the_environment_and_that_before_the_profile(folders, monkeypatch):
-    monkeypatch.setenv("COURSE_ENCODER", str(folders["distilbert"]))
+def test_the_argument_goes_before_the_environment_and_that_before_the_profile(
+    bert, distilbert, monkeypatch
+):
+    monkeypatch.setenv("COURSE_ENCODER", str(distilbert))
     assert quiet(profile=PROFILES["gpu"]).name == "distilbert"
-    assert quiet(profile=PROFILES["smoke"], source=folders["bert"]).name == "bert"
+    assert quiet(profile=PROFILES["smoke"], source=bert).name == "bert"
 
 
 def test_attention_is_fused_unless_asked_otherwise(bert):
@@ -280,11 +291,12 @@ def test_no_unused_pooler_is_counted(bert):
 
 
 def test_blocks_are_named_from_the_bottom(folders):
-    layers = {"bert": "encoder.layer", "distilbert": "transformer.layer"}
-    for kind, stack in (layers | {"roberta": layers["bert"]}).items():
-        for task, prefix in (("classification", "bert."), ("features", "")):
-            found = pretrained.blocks(quiet(task, source=folders[kind]).model)
-            assert found == [f"{prefix}{stack}.{i}" for i in range(3)]
+    found = {kind: pretrained.blocks(quiet(source=path).model) for kind, path in folders.items()}
+    assert found["bert"] == [f"bert.encoder.layer.{i}" for i in range(3)]
+    assert found["roberta"] == [f"bert.encoder.layer.{i}" for i in range(3)]
+    assert found["distilbert"] == [f"bert.transformer.layer.{i}" for i in range(3)]
+    body = quiet("features", source=folders["bert"]).model
+    assert pretrained.blocks(body) == [f"encoder.layer.{i}" for i in range(3)]
 
 
 def test_body_and_head_of_a_transformers_classifier():
@@ -417,6 +429,7 @@ def test_words_that_were_cut_off_or_left_no_piece_are_o(bert, capsys):
 
 
 def test_a_word_that_leaves_no_piece_is_o_too():
+    minilm()
     tokenizer = quiet("tokens", profile=PROFILES["smoke"]).tokenizer
     rows = pretrained.encode_words(tokenizer, [["good", "\u200b", "film"]], [[1, 1, 1]])
     assert rows["word_ids"][0] == [-1, 0, 2, -1]
@@ -426,13 +439,13 @@ def test_a_word_that_leaves_no_piece_is_o_too():
     assert pretrained.word_predictions(logits, rows) == [[1, 0, 1]]
 
 
-def test_byte_level_words_are_cut_as_in_running_text(folders):
-    loaded = quiet("tokens", source=folders["roberta"])
+def test_byte_level_words_are_cut_as_in_running_text(roberta):
+    loaded = quiet("tokens", source=roberta)
     rows = pretrained.encode_words(loaded.tokenizer, [["a", "good", "film"]], [[0, 1, 2]])
     pieces = loaded.tokenizer.convert_ids_to_tokens(rows[0]["input_ids"])
     assert pieces == ["<s>", "Ġa", "Ġgood", "Ġfilm", "</s>"]
     assert loaded.pad_id == 1
-    plain = transformers.AutoTokenizer.from_pretrained(folders["roberta"])
+    plain = transformers.AutoTokenizer.from_pretrained(roberta)
     with pytest.raises(ValueError, match="add_prefix_space=True"):
         pretrained.encode_words(plain, [["a", "good", "film"]])
 
@@ -574,13 +587,17 @@ def put_in_cache(folder, cache, commit="1" * 40):
     return home / "snapshots" / commit
 
 
-def test_what_the_hubs_cache_holds_whole_needs_no_network(bert, hub_cache):
-    snapshot = put_in_cache(bert, hub_cache)
+def test_what_the_hubs_cache_holds_needs_no_network(bert, hub_cache):
+    put_in_cache(bert, hub_cache)
     loaded = quiet(source="owner/name")
     assert (loaded.name, loaded.source) == ("name", "owner/name")
     assert quiet(source=f"owner/name@{'1' * 40}").name == "name"
     assert same(weights(loaded.model), weights(quiet(source=bert).model))
-    (snapshot / "model.safetensors").unlink()  # half a model is none
+
+
+def test_half_a_model_in_the_hubs_cache_is_not_taken(bert, hub_cache):
+    snapshot = put_in_cache(bert, hub_cache)
+    (snapshot / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="nor in the Hub's cache"):
         quiet(source="owner/name")
 

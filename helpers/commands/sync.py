@@ -40,7 +40,7 @@ MINUTES = re.compile(r"(<!-- minutes -->).*?(<!-- /minutes -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- notebooks -->\n)(?!<!--).*?(<!-- /notebooks -->)", re.DOTALL)
 CLONE = re.compile(r"(git clone (?:--?\S+ )*)[^\s`<>)\"']+()")
 CITE = re.compile(r"(url\s*=\s*\{)[^}]*(\})")
-PICTURE = re.compile(r"(!\[)[^\]]*(\]\(notebooks/front\.png\))")
+PICTURE = re.compile(r"(!\[)[^\]]*\]\(notebooks/front\.\w+(\))")
 FRONT = ("09_whole_history", "history_figure(")
 """The README's picture: the notebook, and a piece of the cell that draws it."""
 
@@ -103,9 +103,9 @@ def setup_cell(notebook: int | str) -> str:
 def sync(check: bool = False, root: Path = ROOT, echo: Callable[[str], None] = print) -> int:
     """Bring every shown copy up to date; with `check`, only list what differs, and return 1."""
     fresh = {path: _synced_notebook(path, root).encode() for path in notebooks.find(root)}
-    _, picture = _front_picture(root)
+    _, name, picture = _front_picture(root)
     if picture:
-        fresh[root / "notebooks" / "front.png"] = picture
+        fresh[root / "notebooks" / name] = picture
     for page in (root / "README.md", root / "INSTRUCTORS.md"):
         if page.exists():
             fresh[page] = synced_page(page.read_text(encoding="utf-8"), root).encode()
@@ -138,9 +138,9 @@ def _synced_notebook(path: Path, root: Path) -> str:
 
 def synced_page(text: str, root: Path = ROOT) -> str:
     """The README or INSTRUCTORS.md with current tables, timetables, address and picture."""
-    alt, _ = _front_picture(root)
+    alt, name, _ = _front_picture(root)
     if alt:
-        text = _filled(PICTURE, alt, text)
+        text = _filled(PICTURE, f"{alt}](notebooks/{name}", text)
     for name in DAYS:
         mark = f"<!-- minutes -->\n<!-- {name} -->\n"
         day = re.compile(f"({mark}).*?(<!-- /minutes -->)", re.DOTALL)
@@ -154,16 +154,20 @@ def _filled(pattern: re.Pattern, new: str, text: str) -> str:
     return pattern.sub(lambda match: match[1] + new + match[2], text)
 
 
-def _front_picture(root: Path) -> tuple[str, bytes]:
-    """Alt text and PNG bytes of the README's picture; empty if none is stored."""
+def _front_picture(root: Path) -> tuple[str, str, bytes]:
+    """Alt text, file name and bytes of the README's picture; empty if none is stored."""
     name, piece = FRONT
     path = root / "notebooks" / f"{name}.ipynb"
     for cell in notebooks.read(path).cells if path.exists() else []:
         for output in cell.outputs if cell.cell_type == "code" and piece in cell.source else []:
-            if "image/png" in output.get("data", {}):
-                alt = output.metadata["image/png"]["alt"]
-                return alt, base64.b64decode(output.data["image/png"])
-    return "", b""
+            data, about = output.get("data", {}), output.get("metadata", {})
+            if "image/svg+xml" in data:
+                drawn = data["image/svg+xml"].encode("utf-8")
+                return about["image/svg+xml"]["alt"], "front.svg", drawn
+            if "image/png" in data:
+                picture = base64.b64decode(data["image/png"])
+                return about["image/png"]["alt"], "front.png", picture
+    return "", "", b""
 
 
 def timetable(name: str, root: Path = ROOT) -> str:

@@ -105,11 +105,11 @@ def bilstm(
     """A BiLSTM on GloVe or random word vectors, which are frozen unless `tuned`."""
     model = new_tagger(corpus, seed, pretrained_vectors).to(common.device(corpus))
     rows = word_rows(corpus, labelled["tokens"][:], labelled["tags"][:])
-    epochs, least = corpus.profile.epochs(num_epochs), corpus.profile.floor(min_steps)
+    least = corpus.profile.floor(min_steps)
     training.fit(
         model,
         rows,
-        num_epochs=common.epochs_for(len(rows), epochs, least, BATCH),
+        num_epochs=common.epochs_for(len(rows), num_epochs, least, BATCH),
         batch_size=BATCH,
         seed=seed,
         freeze=() if tuned else ("embedding",),
