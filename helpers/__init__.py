@@ -9,7 +9,7 @@ import logging
 import os
 from pathlib import Path
 
-from helpers import notebooks
+from helpers import notebooks, session
 from helpers.runtime import ROOT, Run, make_run
 
 __all__ = ["setup"]
@@ -44,6 +44,7 @@ def setup(notebook: int | str, seed: int = 0) -> Run:
     [path] = notebooks.resolve([str(notebook)])
     name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
     run = make_run(name, notebooks.revision_of(notebooks.peek(path)), seed)
+    session.begin(run)
     matplotlib.style.use(HOUSE_STYLE)
     where = f"{run.device_name}, {run.precision}"
     print(f"{name} · profile {run.profile.name} · {where} · seed {seed}")

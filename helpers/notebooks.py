@@ -16,6 +16,7 @@ from helpers.revision import revision
 from helpers.runtime import ROOT
 
 __all__ = [
+    "ID",
     "STAMP_FIELDS",
     "STAMP_KEY",
     "clear",
@@ -32,11 +33,15 @@ __all__ = [
     "revision_of",
     "stripped",
     "text_of",
+    "uses_kit",
     "write",
 ]
 
 FOLDERS = {"lesson": "", "bonus": "bonus", "solution": "solutions"}
 SETUP_BEGINNINGS = ("# On Colab: fetch the course", "from helpers import setup")
+ID = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9][a-z0-9-]*")
+"""The form of the ids of guesses, answers and claims: a lesson's slug, a dot, a name."""
+
 STAMP_KEY = "course_stamp"
 STAMP_FIELDS = ("profile", "device", "code", "helpers", "seconds", "peak_memory_bytes")
 
@@ -134,6 +139,11 @@ def resolve(names: list[str], root: Path = ROOT) -> list[Path]:
 def is_setup_cell(cell) -> bool:
     """Whether a cell is the Colab cell or the `setup(...)` cell, which all notebooks share."""
     return cell.cell_type == "code" and cell.source.startswith(SETUP_BEGINNINGS)
+
+
+def uses_kit(notebook) -> bool:
+    """Whether a lesson is written with guesses, answers and your-turn cells: `course.kit` is 2."""
+    return notebook.metadata.get("course", {}).get("kit") == 2
 
 
 def code_hash(notebook) -> str:

@@ -221,7 +221,8 @@ def test_jupyterlab_opens_the_copies_at_the_address_it_prints_until_ctrl_c(small
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = run_lab(small, "--no-browser", f"--port={port}")
+        own = {"JUPYTER_CONFIG_DIR": str(small / "mine")}
+        process = run_lab(small, "--no-browser", f"--port={port}", **own)
         said = []
         try:
             for line in process.stdout:
@@ -230,9 +231,12 @@ def test_jupyterlab_opens_the_copies_at_the_address_it_prints_until_ctrl_c(small
                     break
             address, token = found[0].split("?token=")
             server, page = address.split("/lab/")
-            assert page == "tree/00_start_here.ipynb"
+            assert page == "tree/START_HERE.md"
             assert server != f"http://127.0.0.1:{port}"  # that one was taken
             contents = get(f"{server}/api/contents?token={token}")["content"]
+            tracker = "@jupyterlab/notebook-extension:tracker"
+            settings = get(f"{server}/lab/api/settings/{tracker}?token={token}")["schema"]
+            layout = get(f"{server}/lab/api/workspaces/default?token={token}")["data"]
             time.sleep(2)  # while its extensions still start, JupyterLab needs a second Ctrl-C
             process.send_signal(signal.SIGINT)
             rest, _ = process.communicate(timeout=15)
@@ -241,7 +245,37 @@ def test_jupyterlab_opens_the_copies_at_the_address_it_prints_until_ctrl_c(small
     assert process.returncode == 0
     assert "00_start_here.ipynb" in [item["name"] for item in contents]
     assert "y/[n]" not in rest
+    assert settings["properties"]["windowingMode"]["default"] == "none"
+    assert layout["layout-restorer:data"]["left"]["current"] == lab.CONTENTS
+    assert not list((small / "mine").rglob("*.jupyterlab-*"))  # the user's own settings
     assert any("reviews are not here yet" in line for line in said)
+
+
+def test_the_course_s_defaults_come_before_the_user_s_and_a_changed_layout_stays(small):
+    (small / "jupyterlab.py").write_text(
+        "import os; print(os.environ['JUPYTER_CONFIG_PATH'])", encoding="utf-8"
+    )
+    layout = small / "work" / ".jupyter" / "layouts" / "default-37a8.jupyterlab-workspace"
+    said, _ = run_lab(small, JUPYTER_CONFIG_PATH="theirs").communicate(timeout=60)
+    first, *others = said.splitlines()[-1].split(os.pathsep)
+    defaults = Path(first, "labconfig", "default_setting_overrides.json").read_text("utf-8")
+    news = json.loads(defaults)["@jupyterlab/apputils-extension:notification"]["fetchNews"]
+    assert news == "false" and others == ["theirs"]
+    layout.write_text("{}", encoding="utf-8")
+    shutil.rmtree(small / "helpers")
+    run_lab(small).communicate(timeout=60)
+    assert layout.read_text(encoding="utf-8") == "{}"
+
+
+def test_the_first_page_leads_to_every_lesson(course):
+    bert = stamp(good_notebook(4))
+    notebooks.write(course / "notebooks" / "04_bert.ipynb", bert)
+    lab.copy_notebooks(course)
+    page = (course / "work" / lab.FIRST_PAGE).read_text(encoding="utf-8")
+    found = dict(re.findall(r"\]\(([^)]+)\) \| \*(\w+)\*", page))
+    assert found == {NAME: "further", "04_bert.ipynb": "core", "bonus/topic.ipynb": "further"}
+    assert f"Begin with [A topic (2013-2015)]({NAME})" in page
+    assert all((course / "work" / name).exists() for name in found)
 
 
 SHOWS = "import json, sys; print(json.dumps(sys.argv[1:]))"

@@ -6,7 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from notebook_factory import ALT, good_notebook, place_of, stamp, write_course
 
 from helpers.commands.lint import lint, problems_of
-from helpers.commands.sync import setup_cell
+from helpers.commands.sync import FOLDED, setup_cell
 
 HEAD, COLAB, SETUP, FIRST = 0, 1, 2, 5  # FIRST: the first code cell after the setup
 FIGURE, CLAIM = 35, 36
@@ -271,3 +271,83 @@ def test_a_result_in_prose_needs_a_source(tmp_path, sentence, passes):
     notebook = good_notebook(3)
     text(sentence)(notebook)
     assert rules_of(tmp_path, notebook) == (set() if passes else {"uncited-result"})
+
+
+# --- lessons with guesses and folded answers
+
+ANSWER = (
+    "<details><summary>Our reading</summary>\n<p>They cross: counts need labels.</p>\n</details>"
+)
+
+
+def kit_notebook():
+    """A good notebook of the newer kind: every Interpret answered, one guess and its result."""
+    notebook = good_notebook(3)
+    notebook.metadata.course = {"kit": 2}
+    notebook.cells[COLAB].metadata |= FOLDED
+    for cell in notebook.cells:
+        if "**Interpret.**" in cell.source:
+            cell.source += f"\n\n{ANSWER}"
+    notebook.cells[FIRST].source = 'guess("topic.best", ...)'
+    shown = notebook.cells[FIRST + 4]
+    shown.source, shown.metadata.tags = 'reveal("topic.best", 3)', ["hide-output"]
+    for index, id in ((-6, "topic.warm-up"), (-5, "topic.core")):
+        notebook.cells[index].source = f'answer = check("{id}", 2)'
+    return notebook
+
+
+def in_next_cell(notebook):
+    """The answer under the first Interpret moves into a cell of its own."""
+    place = next(i for i, cell in enumerate(notebook.cells) if ANSWER in cell.source)
+    edit(place, ANSWER, "")(notebook)
+    notebook.cells.insert(place + 1, new_markdown_cell(ANSWER))
+
+
+def between(notebook):
+    """A cell that shows the result comes before the one that reveals it."""
+    notebook.cells[FIRST + 1] = new_code_cell(
+        "print(3)", outputs=[new_output("stream", text="3\n")], execution_count=4
+    )
+    for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
+        cell.execution_count = count
+
+
+KIT = [
+    ("folded-answer", edit(6, ANSWER, "")),
+    ("folded-answer", edit(6, "<p>", "")),
+    ("folded-answer", edit(6, "</summary>\n", "</summary>\n\n")),
+    ("folded-answer", edit(6, "</details>", "")),
+    ("folded-answer", edit(6, "<summary>Our reading</summary>", "")),
+    ("guess-and-result", edit(FIRST + 4, "topic.best", "topic.worst")),
+    ("guess-and-result", lambda nb: nb.cells[FIRST + 4].metadata.pop("tags")),
+    ("guess-and-result", edit(FIRST, 'guess("topic.best", ...)', "curve = 3")),
+    ("guess-and-result", between),
+    ("ids", edit(-5, "topic.core", "topic.warm-up")),
+    ("ids", edit(-5, '"topic.core"', 'run, "1"')),
+    ("ids", edit(-5, "topic.core", "core")),
+    ("colab-folded", lambda nb: nb.cells[COLAB].metadata.clear()),
+]
+
+
+@pytest.mark.parametrize("mutate", [lambda nb: None, in_next_cell])
+def test_a_lesson_with_answers_and_guesses_has_no_problems(tmp_path, mutate):
+    notebook = kit_notebook()
+    mutate(notebook)
+    assert rules_of(tmp_path, stamp(notebook)) == set()
+
+
+@pytest.mark.parametrize(("rule", "mutate"), KIT)
+def test_each_broken_rule_of_such_a_lesson_is_found_and_older_ones_are_left(tmp_path, rule, mutate):
+    notebook = kit_notebook()
+    mutate(notebook)
+    assert rules_of(tmp_path / "a", stamp(notebook)) == {rule}
+    notebook.metadata.pop("course")
+    assert rules_of(tmp_path / "b", stamp(notebook)) == set()
+
+
+def test_a_placeholder_in_the_place_of_the_address_is_a_warning(tmp_path):
+    root = write_course(tmp_path, **{place_of(3): good_notebook(3)})
+    readme = root / "README.md"
+    readme.write_text("git clone https://github.com/OWNER/finetuning-history", encoding="utf-8")
+    [problem] = problems_of(readme, root)
+    assert (problem.rule, problem.fails) == ("placeholder", False)

@@ -132,22 +132,19 @@ def test_minilm_is_the_published_model_in_float32():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "factory", "depth"),
-    [("encoder", "AutoModel", 6), ("decoder", "AutoModelForCausalLM", 30)],
-)
-def test_a_folder_is_read_by_plain_transformers(kind, factory, depth):
+def test_folders_are_read_by_plain_transformers(tmp_path):
     code = (
         "import sys, transformers\n"
-        "tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[1])\n"
-        f"model = transformers.{factory}.from_pretrained(sys.argv[1])\n"
-        "output = model(**tokenizer('A fine film.', return_tensors='pt'))\n"
-        "print(model.config.num_hidden_layers, 'helpers' in sys.modules)"
+        "for name, folder in zip(('AutoModel', 'AutoModelForCausalLM'), sys.argv[1:]):\n"
+        "    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)\n"
+        "    model = getattr(transformers, name).from_pretrained(folder)\n"
+        "    output = model(**tokenizer('A fine film.', return_tensors='pt'))\n"
+        "    print(model.config.num_hidden_layers, 'helpers' in sys.modules)"
     )
-    folder = assets.model_folder(assets.choose_model(kind, PROFILES["smoke"]))
-    command = [sys.executable, "-c", code, str(folder)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.stdout.split() == [str(depth), "False"], done.stderr
+    chosen = [assets.choose_model(kind, PROFILES["smoke"]) for kind in ("encoder", "decoder")]
+    command = [sys.executable, "-c", code, *(str(assets.model_folder(each)) for each in chosen)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == ["6", "False", "30", "False"], done.stderr
 
 
 def test_smoke_is_a_tiny_bert_behind_minilms_tokenizer():

@@ -122,18 +122,25 @@ def test_a_classifier_comes_back_with_weights_labels_and_dropout(kind, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bert", "llama"])
-def test_without_the_course_a_folder_is_refused_and_never_answers_at_random(kind, tmp_path):
-    saved(classifier(kind), tmp_path)
+def test_without_the_course_a_folder_is_refused_and_never_answers_at_random(tmp_path):
+    kinds = ("bert", "llama")
+    folders = [str(saved(classifier(kind), tmp_path / kind)) for kind in kinds]
     code = (
         "import sys, transformers\n"
-        "transformers.AutoModelForSequenceClassification.from_pretrained(sys.argv[1])\n"
-        "print('loaded', 'helpers' in sys.modules)"
+        "for folder in sys.argv[1:]:\n"
+        "    try:\n"
+        "        transformers.AutoModelForSequenceClassification.from_pretrained(folder)\n"
+        "        print('loaded')\n"
+        "    except ValueError as error:\n"
+        "        print(str(error).splitlines()[0])\n"
+        "print('helpers' in sys.modules)"
     )
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    command = [sys.executable, "-c", code, *folders]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0 and "loaded" not in done.stdout
-    assert class_of(kind).config_class.model_type in done.stderr
+    *refused, with_course = done.stdout.splitlines()
+    assert len(refused) == 2 and with_course == "False", done.stderr
+    for kind, line in zip(kinds, refused, strict=True):
+        assert class_of(kind).config_class.model_type in line
 
 
 def test_the_loader_takes_the_whole_classifier_and_says_so(kind, tmp_path, capsys):

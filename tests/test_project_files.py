@@ -21,9 +21,9 @@ from helpers.runtime import ROOT
 FILES = ("pyproject.toml", "environment.yml", "requirements.lock")
 MODULES = sorted((ROOT / "helpers").rglob("*.py"))
 ORDER = (
-    "runtime files revision notebooks __init__ speed assets data tables word_tokenizer features "
-    "embeddings networks lora training pretrained adapters decoding evaluation ledger instructing "
-    "methods grid history plots lessons finetune commands"
+    "runtime files revision notebooks session __init__ speed assets data tables word_tokenizer "
+    "features embeddings networks lora training pretrained adapters decoding evaluation ledger "
+    "instructing methods grid history plots lessons finetune commands"
 ).split()
 """A module imports only what stands before its package here."""
 

@@ -1,6 +1,7 @@
 """`course sync`: what is known in one place is shown everywhere, and nothing else is touched."""
 
 import pytest
+from nbformat.v4 import new_code_cell, new_output
 from notebook_factory import ADDRESS, good_notebook, place_of, stamp, write_course
 
 from helpers import notebooks
@@ -131,3 +132,38 @@ def test_a_notebook_without_stamp_and_plan_shows_question_marks(course):
     run(course)
     line = "? minutes to read, ? for the exercises; ? of compute on two cores, ? on a T4"
     assert line in notebooks.read(path).cells[0].source
+
+
+def test_the_colab_cell_of_a_lesson_with_the_kit_is_folded_and_no_other_cell(course):
+    path = course / "notebooks" / f"{LESSON}.ipynb"
+    notebook = notebooks.read(path)
+    notebook.metadata.course = {"kit": 2}
+    notebooks.write(path, notebook)
+    run(course)
+    folded = [cell.metadata.get("jupyter") for cell in notebooks.read(path).cells]
+    assert folded[1] == {"source_hidden": True} and not any(folded[:1] + folded[2:])
+    assert notebooks.read(path).cells[1].metadata["cellView"] == "form"
+
+
+@pytest.mark.parametrize(
+    ("mime", "data", "name", "stored"),
+    [
+        ("image/svg+xml", '<svg role="img"><path d="M 0 0"/></svg>', "front.svg", None),
+        ("image/png", "iVBORw0KGgo=", "front.png", b"\x89PNG\r\n\x1a\n"),
+    ],
+)
+def test_the_picture_on_the_front_page_is_the_one_the_notebook_stores(
+    course, mime, data, name, stored
+):
+    path, alt = course / "notebooks" / "09_whole_history.ipynb", "Two panels of test accuracy."
+    picture = new_output("display_data", data={mime: data}, metadata={mime: {"alt": alt}})
+    lesson = good_notebook(9)
+    lesson.metadata.course_plan = {"reading": 35, "exercises": 20, "t4_factor": 0.5}
+    lesson.cells.append(new_code_cell("pictures.history_figure(target)", outputs=[picture]))
+    notebooks.write(path, lesson)
+    page = course / "README.md"
+    page.write_text(README + "\n![old words](notebooks/front.png)\n", encoding="utf-8")
+    run(course)
+    assert f"\n![{alt}](notebooks/{name})\n" in page.read_text(encoding="utf-8")
+    assert (course / "notebooks" / name).read_bytes() == (stored or data.encode())
+    assert run(course, check=True)[0] == 0

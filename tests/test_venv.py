@@ -164,7 +164,6 @@ def test_an_installation_that_fails_is_stale_until_the_same_command_has_complete
 @pytest.mark.slow
 @posix
 def test_ctrl_c_during_the_installation_leaves_it_stale(machine):
-    (machine.venv / "course-stamp").unlink()
     machine.lock.write_text("a-package==1.1\n", encoding="utf-8")
     with socket.socket() as silent:  # an index that never answers
         silent.bind(("127.0.0.1", 0))
@@ -243,10 +242,10 @@ def test_an_index_of_the_user_s_own_is_seen_where_pip_keeps_it(kind, tmp_path):
 
 @pytest.mark.slow
 @posix
-def test_a_cpu_index_out_of_reach_is_told_with_what_to_do(tmp_path):
-    machine = Machine(tmp_path)
+def test_a_cpu_index_out_of_reach_is_told_with_what_to_do(machine):
+    own = {path: path.read_text(encoding="utf-8") for path in (machine.script, machine.lock)}
     machine.lock.write_text("torch==1.0\n", encoding="utf-8")
-    source = machine.script.read_text(encoding="utf-8")
+    source = own[machine.script]
     source = source.replace("https://download.pytorch.org/whl/cpu", "http://127.0.0.1:9/cpu")
     source = source.replace('DRIVER = ("/proc', 'DRIVER = ("/no').replace('"/usr/lib', '"/no')
     machine.script.write_text(source.replace('which("nvidia-smi")', 'which("no-such-program")'))
@@ -257,6 +256,9 @@ def test_a_cpu_index_out_of_reach_is_told_with_what_to_do(tmp_path):
         assert remedy in errors
     write_wheel(machine.shelf, "torch", files={"a_package.py": b"here = True"})
     assert machine.run("lab")[0] == 0  # with an index of the user's own
+    for path, text in own.items():
+        path.write_text(text, encoding="utf-8")
+    assert machine.sets_up()
 
 
 def test_a_python_too_old_for_the_course_can_still_read_the_script():

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from helpers import notebooks
+from helpers.commands.lint_lessons import LESSON_RULES
 from helpers.commands.lint_parsing import IMAGES, LINK, Page, output_text, syntax
 from helpers.commands.sync import badge, colab_cell, setup_cell
 from helpers.runtime import ROOT
@@ -324,3 +325,14 @@ def machine_path(page: Page) -> Findings:
     for index, text in texts:
         if found := MACHINE.search(text):
             yield index, f"{found[0]} exists on one machine only; use a relative path"
+
+
+@rule(("page",), fails=False)
+def placeholder(page: Page) -> Findings:
+    """The repository has an address."""
+    if page.path.name == "README.md" and "github.com/OWNER/" in page.head:  # said once
+        yield None, "OWNER is no address; set Repository in pyproject.toml, then `course sync`"
+
+
+for lesson_rule in LESSON_RULES:
+    rule(LESSONS)(lesson_rule)

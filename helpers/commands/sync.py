@@ -33,12 +33,14 @@ if "google.colab" in sys.modules:
         subprocess.run([*clone, str(course)], check=True)
     subprocess.run([sys.executable, str(course / "helpers/commands/colab.py")], check=True)
     sys.path.insert(0, str(course.resolve()))"""
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}
+"""Metadata of the Colab cell: Colab and JupyterLab show a line in its place."""
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
 MINUTES = re.compile(r"(<!-- minutes -->).*?(<!-- /minutes -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- notebooks -->\n)(?!<!--).*?(<!-- /notebooks -->)", re.DOTALL)
 CLONE = re.compile(r"(git clone (?:--?\S+ )*)[^\s`<>)\"']+()")
 CITE = re.compile(r"(url\s*=\s*\{)[^}]*(\})")
-PICTURE = re.compile(r"(!\[)[^\]]*(\]\(notebooks/front\.png\))")
+PICTURE = re.compile(r"(!\[)[^\]]*\]\(notebooks/front\.\w+(\))")
 FRONT = ("09_whole_history", "history_figure(")
 """The README's picture: the notebook, and a piece of the cell that draws it."""
 
@@ -101,9 +103,9 @@ def setup_cell(notebook: int | str) -> str:
 def sync(check: bool = False, root: Path = ROOT, echo: Callable[[str], None] = print) -> int:
     """Bring every shown copy up to date; with `check`, only list what differs, and return 1."""
     fresh = {path: _synced_notebook(path, root).encode() for path in notebooks.find(root)}
-    _, picture = _front_picture(root)
+    _, name, picture = _front_picture(root)
     if picture:
-        fresh[root / "notebooks" / "front.png"] = picture
+        fresh[root / "notebooks" / name] = picture
     for page in (root / "README.md", root / "INSTRUCTORS.md"):
         if page.exists():
             fresh[page] = synced_page(page.read_text(encoding="utf-8"), root).encode()
@@ -127,6 +129,8 @@ def _synced_notebook(path: Path, root: Path) -> str:
     for cell in notebook.cells:
         if notebooks.is_setup_cell(cell) and cell.source.startswith("#"):
             cell.source = colab_cell(root)
+            if notebooks.uses_kit(notebook):
+                cell.metadata |= FOLDED
         elif cell.cell_type == "markdown":
             cell.source = _filled(MINUTES, minutes, BADGE.sub(lambda _: mark, cell.source))
     return notebooks.text_of(notebook)
@@ -134,9 +138,9 @@ def _synced_notebook(path: Path, root: Path) -> str:
 
 def synced_page(text: str, root: Path = ROOT) -> str:
     """The README or INSTRUCTORS.md with current tables, timetables, address and picture."""
-    alt, _ = _front_picture(root)
+    alt, name, _ = _front_picture(root)
     if alt:
-        text = _filled(PICTURE, alt, text)
+        text = _filled(PICTURE, f"{alt}](notebooks/{name}", text)
     for name in DAYS:
         mark = f"<!-- minutes -->\n<!-- {name} -->\n"
         day = re.compile(f"({mark}).*?(<!-- /minutes -->)", re.DOTALL)
@@ -150,16 +154,20 @@ def _filled(pattern: re.Pattern, new: str, text: str) -> str:
     return pattern.sub(lambda match: match[1] + new + match[2], text)
 
 
-def _front_picture(root: Path) -> tuple[str, bytes]:
-    """Alt text and PNG bytes of the README's picture; empty if none is stored."""
+def _front_picture(root: Path) -> tuple[str, str, bytes]:
+    """Alt text, file name and bytes of the README's picture; empty if none is stored."""
     name, piece = FRONT
     path = root / "notebooks" / f"{name}.ipynb"
     for cell in notebooks.read(path).cells if path.exists() else []:
         for output in cell.outputs if cell.cell_type == "code" and piece in cell.source else []:
-            if "image/png" in output.get("data", {}):
-                alt = output.metadata["image/png"]["alt"]
-                return alt, base64.b64decode(output.data["image/png"])
-    return "", b""
+            data, about = output.get("data", {}), output.get("metadata", {})
+            if "image/svg+xml" in data:
+                drawn = data["image/svg+xml"].encode("utf-8")
+                return about["image/svg+xml"]["alt"], "front.svg", drawn
+            if "image/png" in data:
+                picture = base64.b64decode(data["image/png"])
+                return about["image/png"]["alt"], "front.png", picture
+    return "", "", b""
 
 
 def timetable(name: str, root: Path = ROOT) -> str:

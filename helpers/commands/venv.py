@@ -74,14 +74,17 @@ def create() -> None:
             f"{sys.version.split()[0]}. Name another one: make PYTHON=python3.12 lab"
         )
     print(f"Setting up {VENV.name}/ from requirements.lock (once; a few minutes).", flush=True)
+    whole = STAMP.exists()  # then pip is there, and making the folder again would take seconds
     STAMP.unlink(missing_ok=True)
     # Unless the folder is emptied, a Python of another version stays in place.
     config, version = VENV / "pyvenv.cfg", ".".join(map(str, sys.version_info[:3]))
-    same = config.exists() and f"version = {version}\n" in config.read_text(encoding="utf-8")
+    same = PYTHON.exists() and config.exists()
+    same = same and f"version = {version}\n" in config.read_text(encoding="utf-8")
     # Not `import venv`: as a script, this file has that name and comes first on the path.
-    make = [sys.executable, "-I", "-m", "venv", *([] if same and PYTHON.exists() else ["--clear"])]
+    make = [sys.executable, "-I", "-m", "venv", *([] if same else ["--clear"]), str(VENV)]
     try:
-        subprocess.run([*make, str(VENV)], check=True)
+        if not (whole and same):
+            subprocess.run(make, check=True)
         listed = [str(PYTHON), "-m", "pip", "config", "list"]
         settings = subprocess.run(listed, check=True, stdout=subprocess.PIPE).stdout.decode()
         has_driver = bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, DRIVER))

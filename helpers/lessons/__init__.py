@@ -1,81 +1,13 @@
-"""Instant checks of the exercises, one file per notebook.
+"""What a lesson asks of the learner: guesses, answers that check themselves, things to move.
 
-In a lesson, an open exercise prints "not attempted" and a wrong one a hint. In
-`notebooks/solutions/` both are errors, so that a wrong solution fails its test.
+`stored.answer`, which reads the reference ledger, is imported from its own module: it brings every
+method with it.
 """
 
-import functools
-
-from helpers.lessons import (
-    nb00,
-    nb01,
-    nb02,
-    nb03,
-    nb04,
-    nb05,
-    nb06,
-    nb07,
-    nb08,
-    nb09,
-    nb10,
-    nb_inside_bert,
-    nb_lora_choices,
-)
+from helpers.lessons.checking import check
+from helpers.lessons.controls import explore
+from helpers.lessons.guesses import forget_guesses, guess, my_guesses, reveal
 from helpers.lessons.hint import Hint
-from helpers.runtime import Run
+from helpers.lessons.numbered import CHECKS
 
-__all__ = ["CHECKS", "Hint", "check"]
-
-NUMBERED = (nb00, nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08, nb09, nb10)
-CHECKS = {f"{number:02}": module.CHECKS for number, module in enumerate(NUMBERED)}
-CHECKS |= {"inside_bert": nb_inside_bert.CHECKS, "lora_choices": nb_lora_choices.CHECKS}
-"""The checks of a notebook, by its number or by the name of a bonus."""
-
-
-def check(run: Run, exercise: str, answer) -> None:
-    """Check an answer and say at once whether it is right.
-
-    Args:
-        run: its notebook's name chooses the checks; solutions use those of their lesson.
-        exercise: the exercise's key, for example `"1"` or `"2b"`.
-        answer: the learner's value or function; `...`, None, or a function that returns `...`
-            counts as not attempted.
-
-    Raises:
-        Hint: in a solution only, when the answer is open or wrong.
-        KeyError: if the exercise does not exist; the message lists those that do.
-    """
-    slug = run.notebook.rpartition("/")[2]
-    checks = CHECKS[slug if slug in CHECKS else slug.partition("_")[0]]
-    if exercise not in checks:
-        raise KeyError(f"No exercise {exercise!r} here; there are {', '.join(checks)}.")
-    try:
-        praise = checks[exercise](_attempted(answer))
-    except Hint as hint:
-        if run.strict_exercises:
-            raise Hint(f"Exercise {exercise} in {run.notebook}: {hint}") from None
-        print(f"Exercise {exercise}: {hint}")
-    except Exception as error:
-        if run.strict_exercises:
-            raise
-        # The learner's own code failed inside the check: its message helps most.
-        print(f"Exercise {exercise}: your code raised {type(error).__name__}: {error}")
-    else:
-        print(f"Exercise {exercise}: correct. {praise}")
-
-
-def _attempted(answer):
-    """The answer itself; a function that returns `...`, as a stub does, stops its check."""
-    if answer is ... or answer is None:
-        raise Hint("not attempted")
-    if not callable(answer):
-        return answer
-
-    @functools.wraps(answer)
-    def function(*arguments, **options):
-        found = answer(*arguments, **options)
-        if found is ...:
-            raise Hint("not attempted")
-        return found
-
-    return function
+__all__ = ["CHECKS", "Hint", "check", "explore", "forget_guesses", "guess", "my_guesses", "reveal"]

@@ -8,20 +8,17 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 
-from helpers.history import ERA_NAMES, Curve, Option
-from helpers.plots import MARKERS, draw_curve, show
+from helpers.history import Curve, Option
+from helpers.plots import draw_curve, show, style_of
+from helpers.plots.styles import ERA_METHODS
 
 __all__ = ["costs_figure", "history_figure", "line_style", "name_ends", "names_figure", "settle"]
 
-LINE_SHADES = ("#7a7a7a", "#c7791a", "#4f9a9a", "#8c2f39", "#4f7a4e", "#10253c")
-"""One an era, in the order of the ledger's; the latest is the darkest."""
-LINE_DASHES = ((0, (1, 1)), "--", "-.", (0, (6, 1.5)), (0, (3, 1, 1, 1, 1, 1)), "-")
-GREY = "#c4c4c4"
+PALE = {"color": "#c4c4c4", "markerfacecolor": "#c4c4c4", "linewidth": 1.2, "markersize": 4}
 LETTERS = 12.5  # points; half the width still leaves six
 BOLD = {"fontsize": LETTERS, "fontweight": "bold"}
 REMARK = {"textcoords": "offset points", "fontsize": LETTERS - 2, "color": "#333333"}
 RING = {"markersize": 13, "color": "none", "markeredgewidth": 2, "zorder": 6}
-ERAS = tuple(ERA_NAMES)
 
 
 def settle(figure) -> None:
@@ -89,7 +86,8 @@ def _mark_points(axes, curves: Sequence[Curve], own, place: Mapping[int, float])
             point = place[0], curve.means[0]
             axes.annotate("asked,\nno label", point, xytext=(0, 12), ha="center", **REMARK)
     for number, labels, value in own:
-        shade = line_style(curves[number].line.era)["color"]
+        line = curves[number].line
+        shade = style_of(line.method, line.era)["color"]
         x = place.get(labels) or labels or min(place.values())
         axes.plot(x, value, "o", markeredgecolor=shade, **RING)
 
@@ -116,15 +114,8 @@ def _seeds(curves: Sequence[Curve]) -> str:
 
 
 def line_style(era: str) -> dict:
-    """The shade, marker and dash of an era's line."""
-    number = ERAS.index(era)
-    return {
-        "color": LINE_SHADES[number],
-        "marker": MARKERS[number],
-        "linestyle": LINE_DASHES[number],
-        "linewidth": 2.6 if era == "lora" else 2,
-        "markersize": 7,
-    }
+    """The looks of the method that stands for an era."""
+    return style_of(ERA_METHODS[era])
 
 
 def _places(curves: Sequence[Curve]) -> dict[int, float]:
@@ -145,15 +136,13 @@ def _label_axis(axes, place: Mapping[int, float]) -> None:
 
 
 def _draw_lines(axes, curves: Sequence[Curve], place, grey: bool = False) -> str:
-    """Draw lines, the second of an era with open markers; returns a description in words."""
-    ends, words, before = [], [], ""
+    """Draw lines; returns a description in words."""
+    ends, words = [], []
     for curve in curves:
         if not curve.values:
             continue
-        style = line_style(curve.line.era)
-        style |= {"color": GREY, "linewidth": 1.2, "markersize": 4} if grey else {}
-        style |= {"markerfacecolor": "white", "linestyle": ":"} if curve.line.era == before else {}
-        before = curve.line.era
+        style = style_of(curve.line.method, curve.line.era)
+        style |= PALE if grey else {}
         labels = sorted(curve.values)
         style["zorder"] = 2 if grey else 4
         means = draw_curve(axes, curve.values, place, spread=not grey, **style)
@@ -227,7 +216,9 @@ def costs_figure(options: Sequence[tuple[str, Option]], *, labels: int, items: i
         prices = [max(getattr(option, key), least) for _, option in options]
         for (name, option), price in zip(options, prices, strict=True):
             point = price, option.accuracy
-            axes.plot(*point, **line_style(option.era) | {"linestyle": "", "markersize": 9})
+            axes.plot(
+                *point, **style_of(option.method, option.era) | {"linestyle": "", "markersize": 9}
+            )
             place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center"}
             axes.annotate(name, point, fontsize=10, **place)
         axes.set(xscale="log", title=title)
