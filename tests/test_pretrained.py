@@ -141,10 +141,17 @@ def test_folders_are_read_by_plain_transformers(tmp_path):
         "    output = model(**tokenizer('A fine film.', return_tensors='pt'))\n"
         "    print(model.config.num_hidden_layers, 'helpers' in sys.modules)"
     )
-    chosen = [assets.choose_model(kind, PROFILES["smoke"]) for kind in ("encoder", "decoder")]
-    command = [sys.executable, "-c", code, *(str(assets.model_folder(each)) for each in chosen)]
+    places = [str(assets.folder(name, PROFILES["smoke"])) for name in ("minilm", "smollm2")]
+    command = [sys.executable, "-c", code, *places]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.split() == ["6", "False", "30", "False"], done.stderr
+
+
+def test_a_folder_follows_the_environment_and_knows_its_names(bert, monkeypatch):
+    monkeypatch.setenv("COURSE_ENCODER", str(bert))
+    assert assets.folder("minilm") == bert
+    with pytest.raises(assets.AssetError, match="minilm, smollm2"):
+        assets.folder("glove")
 
 
 def test_smoke_is_a_tiny_bert_behind_minilms_tokenizer():

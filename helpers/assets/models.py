@@ -21,9 +21,9 @@ from pathlib import Path
 from helpers.assets.hub import found, is_hub_id
 from helpers.assets.store import AssetError, cache_dir, file, named, path
 from helpers.files import locked
-from helpers.runtime import Profile, shows_progress
+from helpers.runtime import Profile, choose_profile, shows_progress
 
-__all__ = ["Choice", "choose_model", "hub_id", "model_folder"]
+__all__ = ["Choice", "choose_model", "folder", "hub_id", "model_folder"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,23 @@ HUB = {
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 FORM = "float32, digits one by one"  # what is done to that file
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
+
+
+def folder(name: str, profile: Profile | None = None) -> Path:
+    """Return a folder for `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained`.
+
+    `"minilm"` is an encoder, `"smollm2"` a decoder. `smoke` uses a tiny random model with the same
+    tokenizer, `gpu` a larger one (BERT-base, GPT-2); `COURSE_ENCODER` or `COURSE_DECODER` names
+    another. Without a profile it is the one of this run.
+
+    Raises:
+        AssetError: if the name is unknown, or the asset cannot be fetched.
+        ModelError: if a folder or a model of the Hub cannot be used.
+    """
+    kinds = {source: kind for (kind, size), (_, source) in NAMES.items() if size == "cpu"}
+    if name not in kinds:
+        raise AssetError(f"{name!r} is no model; the models are: {', '.join(kinds)}.")
+    return model_folder(choose_model(kinds[name], profile or choose_profile()))
 
 
 def choose_model(
