@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, by one process at a time."""
 
+import json
 import os
 import sys
 import tempfile
@@ -9,9 +10,23 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["locked", "write_bytes", "write_text"]
+__all__ = ["locked", "read_entries", "write_bytes", "write_text"]
 
 PATIENCE = 2.0  # seconds before a wait for another process is reported
+
+
+def read_entries(path: Path) -> dict:
+    """The entries of a JSON object; none if there is no file.
+
+    A damaged file is put aside as `.damaged`, so that nothing in it is lost.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")).items())
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError):
+        os.replace(path, path.with_suffix(".damaged"))
+        return {}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -173,7 +173,7 @@ def read(path: Path | None = None) -> list[dict]:
     """Read every whole line of a ledger, oldest first; a missing file is an empty ledger.
 
     A line that is not a row (half written, edited by hand) is skipped with a warning that gives its
-    number. A row without a precision is from the time when there was only float32.
+    number. A row without a precision is float32.
     """
     path, rows = path or ledger_path(), []
     if not path.exists():

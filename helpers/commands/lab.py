@@ -8,7 +8,6 @@ read and win, and are never written.
 import hashlib
 import json
 import os
-import shutil
 import sys
 from itertools import count
 from pathlib import Path
@@ -17,7 +16,7 @@ from jupyterlab_server.workspaces_handler import WorkspacesManager
 
 from helpers import assets, notebooks
 from helpers.commands.venv import become
-from helpers.files import write_text
+from helpers.files import read_entries, write_text
 from helpers.runtime import ROOT
 
 __all__ = ["copy_notebooks", "lab", "reset"]
@@ -152,15 +151,8 @@ def _manners(root: Path) -> Path:
 
 
 def _read_manifest(root: Path) -> dict[str, str]:
-    path = root / "work" / MANIFEST
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")).items())
-    except FileNotFoundError:
-        return {}
-    except (ValueError, AttributeError):
-        # Without the record, a copy that differs counts as edited, so that no work is lost.
-        shutil.move(path, path.with_suffix(".damaged"))
-        return {}
+    # Without the record, a copy that differs counts as edited, so that no work is lost.
+    return read_entries(root / "work" / MANIFEST)
 
 
 def _write_manifest(root: Path, made: dict[str, str]) -> None:

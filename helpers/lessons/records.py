@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from helpers import notebooks
-from helpers.files import locked, write_text
+from helpers.files import locked, read_entries, write_text
 from helpers.runtime import results_dir
 
 __all__ = ["change", "checked_id", "load"]
@@ -27,14 +27,7 @@ def _path(name: str) -> Path:
 
 def load(name: str) -> dict[str, dict]:
     """Entries of `results/NAME.json` by id; a damaged file is put aside, not lost."""
-    path = _path(name)
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")).items())
-    except FileNotFoundError:
-        return {}
-    except (ValueError, AttributeError):
-        os.replace(path, path.with_suffix(".damaged"))
-        return {}
+    return read_entries(_path(name))
 
 
 def change(name: str, changes: dict[str, dict | None]) -> None:
